@@ -1,0 +1,142 @@
+// The CNM objects as they are stored and shown. Plain data: what is here is what survives a restart, and every forwarding
+// table is computed from it.
+
+/** 64 hexadecimal digits. */
+export type Id = string;
+
+export interface IpamConfig {
+  readonly subnet: string; // "10.0.0.0/24"
+  readonly ipRange: string | null;
+  readonly gateway: string | null; // "10.0.0.1"
+  readonly auxAddresses: Readonly<Record<string, string>>;
+}
+
+export interface NetworkRecord {
+  readonly id: Id;
+  readonly name: string;
+  readonly createdAt: string; // ISO 8601
+  readonly driver: string;
+  readonly scope: "local" | "global";
+  readonly enableIpv4: boolean;
+  readonly enableIpv6: boolean;
+  readonly internal: boolean;
+  readonly attachable: boolean;
+  readonly ipamDriver: string;
+  readonly ipamOptions: Readonly<Record<string, string>>;
+  readonly ipam: readonly IpamConfig[];
+  /** As the user gave them (`-o`). */
+  readonly options: Readonly<Record<string, string>>;
+  readonly labels: Readonly<Record<string, string>>;
+  /** What the driver worked out at create and needs again (VNIs, bridge name); its own business. */
+  readonly driverState: Readonly<Record<string, unknown>>;
+}
+
+export interface EndpointRecord {
+  readonly id: Id;
+  readonly networkId: Id;
+  readonly sandboxId: Id | null;
+  readonly name: string;
+  readonly mac: string;
+  /** With prefix length: "10.0.0.2/24"; null if the network has no such family. */
+  readonly ipv4: string | null;
+  readonly ipv6: string | null;
+  readonly aliases: readonly string[];
+  /** Name of the interface in the sandbox ("eth0"), once joined. */
+  readonly interfaceName: string | null;
+  readonly driverState: Readonly<Record<string, unknown>>;
+}
+
+export interface SandboxRecord {
+  readonly id: Id;
+  readonly name: string;
+  readonly createdAt: string;
+  readonly hostname: string;
+  /** The namespace's path; ours (made and removed by us) or the user's. */
+  readonly namespacePath: string;
+  readonly ownsNamespace: boolean;
+  readonly labels: Readonly<Record<string, string>>;
+  /** Removed when its process ends or the daemon stops (`run --rm`). */
+  readonly removeOnExit: boolean;
+}
+
+/** A static VTEP: of one network, or of all overlay networks (networkId null). */
+export interface PeerRecord {
+  readonly address: string;
+  readonly port: number;
+  readonly networkId: Id | null;
+  readonly createdAt: string;
+}
+
+export interface CreateNetworkRequest {
+  name: string;
+  driver?: string;
+  ipam?: { subnet?: string; ipRange?: string; gateway?: string; auxAddresses?: Record<string, string> }[];
+  ipamDriver?: string;
+  ipamOptions?: Record<string, string>;
+  enableIpv4?: boolean;
+  enableIpv6?: boolean;
+  internal?: boolean;
+  attachable?: boolean;
+  scope?: string;
+  options?: Record<string, string>;
+  labels?: Record<string, string>;
+}
+
+export interface AttachRequest {
+  /** Name, id or unique id prefix. */
+  network: string;
+  ipv4?: string;
+  ipv6?: string;
+  mac?: string;
+  aliases?: string[];
+}
+
+export interface CreateSandboxRequest {
+  /** Empty: one is made up. */
+  name?: string;
+  networks?: AttachRequest[];
+  /** An existing namespace's path; absent: we make one. */
+  namespacePath?: string;
+  hostname?: string;
+  labels?: Record<string, string>;
+  removeOnExit?: boolean;
+}
+
+export interface NetworkView {
+  readonly network: NetworkRecord;
+  readonly endpoints: readonly { endpoint: EndpointRecord; sandbox: SandboxRecord | null }[];
+  readonly peers: readonly PeerRecord[];
+  /** cidr -> how full it is. */
+  readonly subnets: Readonly<Record<string, { ipsInUse: number; dynamicIpsAvailable: number }>>;
+}
+
+export interface SandboxView {
+  readonly sandbox: SandboxRecord;
+  readonly endpoints: readonly {
+    endpoint: EndpointRecord;
+    network: NetworkRecord;
+    gatewayIpv4: string | null;
+    gatewayIpv6: string | null;
+  }[];
+}
+
+/** What the API calls. Each mutating call is atomic: done and stored, or refused and nothing changed. Throws WeftError. */
+export interface Controller {
+  createNetwork(request: CreateNetworkRequest): Promise<NetworkRecord>;
+  /** `reference`: name, id or unique prefix of an id. */
+  removeNetwork(reference: string): Promise<NetworkRecord>;
+  listNetworks(): readonly NetworkRecord[];
+  inspectNetwork(reference: string): NetworkView;
+
+  connect(sandbox: string, request: AttachRequest): Promise<EndpointRecord>;
+  disconnect(sandbox: string, network: string, force: boolean): Promise<void>;
+
+  createSandbox(request: CreateSandboxRequest): Promise<SandboxView>;
+  removeSandbox(reference: string, force: boolean): Promise<SandboxRecord>;
+  listSandboxes(): readonly SandboxView[];
+  inspectSandbox(reference: string): SandboxView;
+
+  addPeer(address: string, port: number | undefined, network: string | undefined): Promise<PeerRecord>;
+  removePeer(address: string, network: string | undefined): Promise<PeerRecord>;
+  listPeers(): readonly PeerRecord[];
+}

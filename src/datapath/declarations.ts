@@ -1,0 +1,86 @@
+// What drivers declare and the datapath makes true: bridge domains, ports, static FDB entries, neighbours and VTEPs, named
+// by strings that the control plane chooses. Indexes into engine tables are the datapath's own business.
+//
+// The law of state: a declaration is a pure function of stored objects. Whoever owns it says the whole of it each time
+// (`declare(owner, everything)`); the datapath computes the difference, sends it to the worker and audits it later.
+
+/** Canonical text forms: MAC "02:42:ac:11:00:02", addresses as ipaddr.js prints them ("10.0.0.2", "fd00::2"). */
+export type MacText = string;
+export type AddressText = string;
+
+export interface DomainDeclaration {
+  /** Name of the bridge domain, unique on the host: the network's id, with `/<n>` behind it where a network has several. */
+  readonly id: string;
+  /** VXLAN network identifier 0..2^24-1, or null: a local bridge. */
+  readonly vni: number | null;
+  /** Largest IP packet (bytes) that crosses; the Ethernet header is not counted. */
+  readonly mtuBytes: number;
+  readonly learning: boolean;
+  /** Answer ARP and neighbour solicitations from declared neighbours. */
+  readonly proxyNeighbors: boolean;
+  /** Rewrite the MSS option of TCP SYNs down to what fits mtuBytes. */
+  readonly clampMss: boolean;
+  readonly fdbLimit: number;
+  readonly fdbAgeS: number;
+}
+
+export interface TapPortDeclaration {
+  readonly kind: "tap";
+  /** Name of the port, unique on the host: the endpoint's id, or `<network id>/gateway`. */
+  readonly id: string;
+  readonly domain: string;
+  /** Path of the network namespace in which the TAP lives (`/run/netns/a`), or null: the daemon's own. */
+  readonly namespacePath: string | null;
+  /** At most 15 bytes. */
+  readonly interfaceName: string;
+  readonly mac: MacText;
+  readonly mtuBytes: number;
+  /** Reaches non-isolated ports only. */
+  readonly isolated: boolean;
+}
+
+/** Later kinds (stream, packet) join this union; a port kind is one file under ports/. */
+export type PortDeclaration = TapPortDeclaration;
+
+/** A MAC pinned to a port or to a VTEP: never aged, never moved. */
+export interface FdbDeclaration {
+  readonly domain: string;
+  readonly mac: MacText;
+  readonly to: { readonly port: string } | { readonly vtep: AddressText };
+}
+
+export interface NeighborDeclaration {
+  readonly domain: string;
+  readonly address: AddressText;
+  readonly mac: MacText;
+}
+
+/** A remote VTEP that floods of `domain` go to and from which its frames are accepted. */
+export interface VtepDeclaration {
+  readonly domain: string;
+  readonly address: AddressText;
+  /** UDP port it listens on. */
+  readonly port: number;
+}
+
+/** All that one owner (a network, an endpoint) wants to be true. */
+export interface Declaration {
+  readonly domains?: readonly DomainDeclaration[];
+  readonly ports?: readonly PortDeclaration[];
+  readonly fdb?: readonly FdbDeclaration[];
+  readonly neighbors?: readonly NeighborDeclaration[];
+  readonly vteps?: readonly VtepDeclaration[];
+}
+
+/** The one way from the control plane into the data plane. */
+export interface Datapath {
+  /**
+   * Replaces all that `owner` declared before. Resolves when interfaces exist and the engine forwards accordingly; rejects
+   * with a WeftError and leaves the owner's former declaration in force.
+   */
+  declare(owner: string, declaration: Declaration): Promise<void>;
+  /** Same as declaring nothing: ports are closed and their TAPs deleted. Unknown owners are fine. */
+  withdraw(owner: string): Promise<void>;
+  /** Several owners in one step (start-up): one diff, TAPs opened in parallel. Failures are reported by owner, the rest stands. */
+  declareAll(declarations: ReadonlyMap<string, Declaration>): Promise<ReadonlyMap<string, Error>>;
+}

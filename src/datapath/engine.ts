@@ -1,0 +1,74 @@
+// The engine module's exports as the host calls them: raw WebAssembly functions, numbers only. wasm/index.ts implements
+// them; wasm/shared/abi.ts holds the layouts. u32 results arrive signed in JavaScript: `>>> 0` where it matters.
+// MACs travel as (high 16 bits, low 32 bits) of the six bytes read as one big-endian number; IP addresses as 16 bytes
+// (IPv4 as ::ffff:a.b.c.d) that the caller writes at ARGUMENTS before the call.
+//
+// Table setters are upserts, deleters are silent about what is not there. They answer 0 (done) or a REFUSED_* code.
+
+export interface EngineExports {
+  abiVersion(): number;
+  /** Empties everything and sizes the FDB (a power of two <= FDB_SLOTS_MAX). First call, and again after a rebuild. */
+  reset(fdbSlots: number): void;
+
+  // ── the batch ──
+  /** Takes `count` receive descriptors; processes until they are used up or the transmit ring needs a flush. Transmit descriptors filled. */
+  run(count: number): number;
+  /** Receive descriptors of the batch that `run` has not taken yet: flush, then call `resume`. */
+  pending(): number;
+  /** Goes on with the batch after a flush. Transmit descriptors filled. */
+  resume(): number;
+  /** After a flush that refused something: moves packets of descriptors with an errno from tx to drops. `count` as flushed. */
+  settle(count: number): void;
+  /** Once a second and before the first batch: the clock of ageing and of rate limits. `nowMs` is monotonic, modulo 2^32. */
+  tick(nowMs: number): void;
+
+  // ── tables: written through these calls only, by src/datapath/tables.ts ──
+  /** kind: PORT_*; flags: PORT_FLAG_*. A port that changes its domain loses its learned entries. */
+  portSet(port: number, kind: number, domain: number, flags: number, mtuBytes: number): number;
+  portDelete(port: number): void;
+  /** UDP port that an underlay port listens on (to recognise VXLAN in VXLAN). */
+  underlaySet(port: number, udpPort: number, socketCount: number): number;
+  domainSet(domain: number, vni: number, flags: number, mtuBytes: number, fdbLimit: number, fdbAgeS: number): number;
+  domainDelete(domain: number): void;
+  /** address at ARGUMENTS. VTEP 0 is never used. underlayPort: the port (of that address family) to send by. */
+  vtepSet(vtep: number, udpPort: number, underlayPort: number): number;
+  vtepDelete(vtep: number): void;
+  /** Puts the VTEP on the domain's flood list, and accepts frames of the domain from it. */
+  memberSet(domain: number, vtep: number): number;
+  memberDelete(domain: number, vtep: number): void;
+  /** Static entry: to a port, or to a VTEP if vtep != 0. */
+  fdbSet(domain: number, macHigh: number, macLow: number, port: number, vtep: number): number;
+  /** Static or learned. */
+  fdbDelete(domain: number, macHigh: number, macLow: number): void;
+  /** address at ARGUMENTS. */
+  neighborSet(domain: number, macHigh: number, macLow: number): number;
+  neighborDelete(domain: number): void;
+
+  // ── reading back (audit, dumps): fills ARGUMENTS with entries, answers how many; cursor 0 starts, nextCursor() continues ──
+  /** 16 B each as in tables/fdb.ts: domain, MAC, port, vtep, age in ticks (seconds), static flag. */
+  fdbDump(cursor: number): number;
+  neighborDump(cursor: number): number;
+  memberDump(cursor: number): number;
+  /** Cursor for the next *Dump call, or 0 when the last one reached the end. */
+  nextCursor(): number;
+
+  // ── trace and capture ──
+  /** Traces frames that come in by `port` (0xffff: any) and, if `count` address bytes stand at ARGUMENTS, only those to or from it. 0 budget: off. */
+  traceSet(port: number, hasAddress: number, budget: number): void;
+  /** Entries written since the start; the ring keeps the last TRACE_RING_LENGTH / 32. */
+  traceCount(): number;
+  /** snapLength 0: off. */
+  captureSet(all: number, snapLength: number): void;
+  /** Bytes in the capture ring now; the host reads them from CAPTURE_RING and calls captureClear. */
+  captureLength(): number;
+  captureClear(): void;
+
+  // ── unchecked by design: for tests ──
+  /** Executes `unreachable`: what a bug of ours would do. */
+  trap(): void;
+}
+
+export const REFUSED_RANGE = 1; // an index or value out of range
+export const REFUSED_FULL = 2; // the table is full
+export const REFUSED_UNKNOWN = 3; // refers to a domain, port or VTEP that is not set
+export const REFUSED_TAKEN = 4; // VNI or address is another entry's

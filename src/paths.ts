@@ -1,0 +1,18 @@
+// Where the checkout is, whether we run from build/dist (bin/weft) or from the sources (tests).
+import { existsSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+function findRoot(): string {
+  for (let folder = dirname(fileURLToPath(import.meta.url)); ; folder = dirname(folder)) {
+    if (existsSync(join(folder, "asconfig.json"))) return folder;
+    if (folder === dirname(folder)) throw new Error("not inside a Weft checkout: no asconfig.json in any parent folder");
+  }
+}
+
+/** The checkout's top folder. */
+export const ROOT = findRoot();
+export const ADDON_PATH = join(ROOT, "build", "weft.node");
+export const ENGINE_RELEASE_PATH = join(ROOT, "build", "wasm", "engine.release.wasm");
+export const ENGINE_DEBUG_PATH = join(ROOT, "build", "wasm", "engine.debug.wasm");
+export const PROTO_PATH = join(ROOT, "proto");

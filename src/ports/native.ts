@@ -1,0 +1,188 @@
+// The native addon as the rest of the product sees it: system calls only. This is the contract; native/ implements it with
+// napi-rs and this module loads it and nothing else does (test/unit/imports.test.ts holds that).
+//
+// Every failure is an Error whose message names call, object and errno: `TUNSETIFF eth0 in /run/netns/a: EBUSY (Device or
+// resource busy)`, with `.code` the errno's name ("EBUSY"), `.errno` its number and `.syscall` the call.
+//
+// Calls that touch another namespace run on a thread of their own (setns there, never on a thread of Node's) and return
+// promises. A namespace is the path of an nsfs file, or null for the daemon's own.
+import { createRequire } from "node:module";
+import { ADDON_PATH } from "../paths.ts";
+
+export interface LinkInfo {
+  index: number;
+  name: string;
+  /** "02:42:ac:11:00:02", or "" for links without one. */
+  mac: string;
+  mtuBytes: number;
+  up: boolean;
+  running: boolean;
+  /** "tun", "veth", "bridge", ... as the kernel's link info says; "" for none. */
+  kind: string;
+}
+
+export interface AddressInfo {
+  interfaceName: string;
+  /** "10.0.0.1" */
+  address: string;
+  prefixLength: number;
+}
+
+export interface RouteInfo {
+  /** "10.0.0.0/16", "default" is "0.0.0.0/0" or "::/0". */
+  destination: string;
+  gateway: string | null;
+  interfaceName: string | null;
+  metric: number | null;
+}
+
+/** One interface's whole configuration; applied in one namespace visit, idempotent. */
+export interface InterfaceConfig {
+  name: string;
+  /** Rename to this after the other settings, if given. */
+  rename?: string;
+  mac?: string;
+  mtuBytes?: number;
+  txQueueLength?: number;
+  /** "10.0.0.2/24": all that it shall have; addresses of global scope not listed are removed. IPv6 ones get NODAD. */
+  addresses?: string[];
+  up?: boolean;
+  /** Routes to be added (replaced if there) once it is up. */
+  routes?: { destination: string; gateway?: string; metric?: number }[];
+}
+
+export interface TapOptions {
+  namespace: string | null;
+  name: string;
+  /** Keep the interface when the fd closes (TUNSETPERSIST), so that the next daemon can attach to it again. */
+  persist: boolean;
+  /** With all offloads: vnet_hdr of 10 bytes, CSUM|TSO4|TSO6|USO4|USO6. False: vnet_hdr but no offload is asked for. */
+  offloads: boolean;
+}
+
+export interface UdpOptions {
+  namespace: string | null;
+  /** Address to bind; "0.0.0.0" or "::" for any. */
+  address: string;
+  port: number;
+  /** UDP_GRO on. */
+  gro: boolean;
+  /** IP_PKTINFO / IPV6_RECVPKTINFO: the poller notes which address a datagram reached. */
+  packetInfo: boolean;
+  reusePort: boolean;
+  receiveBufferBytes: number;
+  sendBufferBytes: number;
+}
+
+/** Where things are in the engine's memory; checked against the memory's length at attach. */
+export interface PollerLayout {
+  rxRing: number;
+  rxRingCount: number;
+  txRing: number;
+  txRingCount: number;
+  iovecs: number;
+  iovecCount: number;
+  arena: number;
+  arenaBytes: number;
+  headroomBytes: number;
+  tailroomBytes: number;
+  perTap: number;
+  perUnderlay: number;
+  batchBytes: number;
+}
+
+export interface PollerStats {
+  polls: number;
+  sleeps: number;
+  spinUs: number;
+  wakes: number;
+  receiveCalls: number;
+  sendCalls: number;
+  /** read/recvmmsg errors other than EAGAIN, by errno name. */
+  receiveErrors: Record<string, number>;
+  sendErrors: Record<string, number>;
+}
+
+/** One poller a worker thread; used by that thread alone, but for `wake`, which any thread may call through the eventfd. */
+export interface Poller {
+  /** The eventfd; `wake(fd)` of the module ends a sleep of `poll`. */
+  readonly wakeFd: number;
+  /** Points the poller at the engine's memory. Keeps a reference, so that it can't be collected. Call again after a rebuild. */
+  attach(memory: Uint8Array, layout: PollerLayout): void;
+  /** From here on frames of this fd arrive as `port`. The poller owns the fd and closes it at `remove`. */
+  addTap(port: number, fd: number): void;
+  /** `fds[0]` receives and sends; all of `fds` send, chosen by the descriptor's socket field modulo their number. */
+  addUdp(port: number, fds: number[]): void;
+  /** Stops polling `port`; resolves once its fds are closed (on a thread of their own: a TAP's close can take 16 ms). */
+  remove(port: number): Promise<void>;
+  /** Like remove, but hands the fds back instead of closing them. */
+  release(port: number): number[];
+  /**
+   * Fills the receive ring: tries at once, spins up to the spin time while traffic was recent, then sleeps up to `timeoutMs`.
+   * Returns descriptors filled; 0 after a timeout or a wake. Ports that fail for good (EBADFD) are muted and reported by `failed`.
+   */
+  poll(timeoutMs: number): number;
+  /** True once after a wake: the caller has messages to read. */
+  woken(): boolean;
+  /** Sends `count` descriptors of the transmit ring; marks TX_ERRNO of each refused one and returns how many were refused. */
+  flush(count: number): number;
+  /** Spin before a sleep, at most this long, 0: never. It spins only while the last batch is younger than a few ms. */
+  setSpinUs(us: number): void;
+  /** Ports muted since the last call, with the errno's name. */
+  failed(): { port: number; error: string }[];
+  stats(): PollerStats;
+}
+
+export interface ChildExit {
+  /** Exit code, or null when a signal ended it. */
+  code: number | null;
+  /** Signal number, or null. */
+  signal: number | null;
+}
+
+export interface Native {
+  Poller: new () => Poller;
+  /** Ends the sleep of the poller that has this eventfd. Any thread. */
+  wake(wakeFd: number): void;
+  /** Creates the TAP in its namespace, or attaches to it again. Returns the fd, non-blocking, close-on-exec. */
+  openTap(options: TapOptions): Promise<number>;
+  /** Deletes a persistent TAP: by its fd's TUNSETPERSIST 0, or by netlink when no fd is at hand. Missing ones are fine. */
+  deleteLink(namespace: string | null, name: string): Promise<void>;
+  openUdp(options: UdpOptions): Promise<number>;
+  closeFd(fd: number): Promise<void>;
+  /** Makes a new network namespace, loopback up, and keeps it by a bind mount at `path` (made with its parents). EEXIST if it is one already. */
+  createNamespace(path: string): Promise<void>;
+  /** Unmounts and unlinks. Missing ones are fine. */
+  deleteNamespace(path: string): Promise<void>;
+  /** Whether `path` is an nsfs file of a network namespace, and its inode (identifies the namespace). Null if it is none. */
+  namespaceInode(path: string): number | null;
+  links(namespace: string | null): Promise<LinkInfo[]>;
+  addresses(namespace: string | null): Promise<AddressInfo[]>;
+  routes(namespace: string | null): Promise<RouteInfo[]>;
+  configureInterface(namespace: string | null, config: InterfaceConfig): Promise<void>;
+  /** Removes routes given (destination and gateway as configured); missing ones are fine. */
+  deleteRoutes(namespace: string | null, routes: { destination: string; gateway?: string }[]): Promise<void>;
+  /** Writes /proc/sys entries as seen inside the namespace: {"net.ipv6.conf.all.disable_ipv6": "1"}. */
+  writeSysctls(namespace: string | null, values: Record<string, string>): Promise<void>;
+  /**
+   * Runs a program in the namespace with this process's stdio, environment and working directory unless given; resolves when
+   * it ends. `onSpawn` gets the pid at once. ENOENT etc. reject.
+   */
+  runInNamespace(
+    namespace: string,
+    argv: string[],
+    options: { env?: Record<string, string>; cwd?: string },
+    onSpawn: (pid: number) => void,
+  ): Promise<ChildExit>;
+  /** flock(LOCK_EX|LOCK_NB) on a file made if missing; the fd, or null when another process holds it. */
+  lockFile(path: string): number | null;
+}
+
+const require = createRequire(import.meta.url);
+let loaded: Native | undefined;
+
+/** The addon; loads it at the first call. WEFT_NATIVE names another file (tests). */
+export function native(): Native {
+  loaded ??= require(process.env.WEFT_NATIVE ?? ADDON_PATH) as Native;
+  return loaded;
+}

@@ -1,0 +1,164 @@
+// Names and numbers that both sides speak. Lists are APPEND ONLY: the numbers travel in captures, traces and metrics.
+
+/** Raised whenever a layout or a call changes; the host refuses a module with another number. */
+export const ABI_VERSION = 1;
+
+// ── Receive descriptor: native -> engine ─────────────────────────────────────────────────────────────────────────────
+//
+//   0        4        8      10       12       16
+//   ┌────────┬────────┬──────┬────────┬────────┐
+//   │ offset │ length │ port │ segment│ flags  │   segment: UDP_GRO's datagram size, 0 when there is one datagram
+//   └────────┴────────┴──────┴────────┴────────┘
+//
+// From an underlay port the sender stands in the headroom: its address at offset - 32 (16 bytes, IPv4 as ::ffff:a.b.c.d),
+// its port at offset - 16 (u16, host order), the address we were reached on at offset - 64 (16 bytes, zero if not known).
+// From a TAP, offset is the vnet_hdr (VNET_HEADER_LENGTH bytes), the Ethernet frame follows.
+export const RX_DESCRIPTOR_LENGTH = 16;
+export const RX_OFFSET = 0;
+export const RX_LENGTH = 4;
+export const RX_PORT = 8;
+export const RX_SEGMENT = 10;
+export const RX_FLAGS = 12;
+export const RX_SENDER_ADDRESS = -32;
+export const RX_SENDER_PORT = -16;
+export const RX_LOCAL_ADDRESS = -64;
+/** The frame was truncated by native (longer than a slot): the engine drops it under its name. */
+export const RX_FLAG_TRUNCATED = 1;
+/** Put there by the host, not by native (trace probe): treat as received on `port`, mark TRACED. */
+export const RX_FLAG_INJECTED = 2;
+
+// ── Transmit descriptor: engine -> native ────────────────────────────────────────────────────────────────────────────
+//
+//   0      2       4       8       12        16            20        24        28     30    32
+//   ┌──────┬───────┬───────┬───────┬─────────┬─────────────┬─────────┬─────────┬──────┬─────┐
+//   │ port │ socket│ iovec │ iovecs│ segment │ destination │ port:16 │ length  │ pkts │errno│
+//   └──────┴───────┴───────┴───────┴─────────┴─────────────┴─────────┴─────────┴──────┴─────┘
+//
+// port: the port to send by (TAP: one writev of the iovecs; underlay: one message). socket: which of the underlay port's
+// transmit sockets (entropy). iovec: index of the first of `iovecs` entries in IOVECS. segment: UDP_SEGMENT size, 0 for a
+// single datagram. destination: where in memory the peer's 16-byte address stands (IPv4-mapped for IPv4); 0 for a TAP.
+// pkts: how many packets of the graph ride in it. errno: 0 when handed over; native writes the errno of a refusal.
+// iovecs == 0: a descriptor that became empty; native skips it.
+export const TX_DESCRIPTOR_LENGTH = 32;
+export const TX_PORT = 0;
+export const TX_SOCKET = 2;
+export const TX_IOVEC = 4;
+export const TX_IOVECS = 8;
+export const TX_SEGMENT = 12;
+export const TX_DESTINATION = 16;
+export const TX_DESTINATION_PORT = 20;
+export const TX_LENGTH = 24;
+export const TX_PACKETS = 28;
+export const TX_ERRNO = 30;
+
+export const IOVEC_LENGTH = 8;
+export const IOVEC_OFFSET = 0;
+export const IOVEC_BYTES = 4;
+
+// ── virtio-net header on every TAP frame (linux/virtio_net.h; 10 bytes, little-endian) ───────────────────────────────
+export const VNET_HEADER_LENGTH = 10;
+export const VNET_FLAGS = 0;
+export const VNET_GSO_TYPE = 1;
+export const VNET_HEADER_BYTES = 2; // hdr_len
+export const VNET_GSO_SIZE = 4;
+export const VNET_CHECKSUM_START = 6;
+export const VNET_CHECKSUM_OFFSET = 8;
+export const VNET_FLAG_NEEDS_CHECKSUM = 1;
+export const VNET_FLAG_DATA_VALID = 2;
+export const VNET_GSO_NONE = 0;
+export const VNET_GSO_TCPV4 = 1;
+export const VNET_GSO_UDP = 3; // UFO: never asked for, so never valid
+export const VNET_GSO_TCPV6 = 4;
+export const VNET_GSO_UDP_L4 = 5; // USO, IPv4 or IPv6
+export const VNET_GSO_ECN = 0x80;
+
+// ── Ports ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+export const PORT_NONE = 0;
+export const PORT_TAP = 1;
+export const PORT_UNDERLAY = 2;
+export const PORT_MEMORY = 3; // test double: frames without vnet_hdr semantics are not a thing; it speaks TAP framing
+
+/** Isolated ports reach non-isolated ones only (ICC off: sandboxes reach the gateway, not each other). */
+export const PORT_FLAG_ISOLATED = 1;
+/** Frames out of this port go out under this domain's MTU check even when the port is a TAP (tunnel-facing). */
+export const PORT_FLAG_CAPTURE = 2;
+/** The engine neither learns from nor floods unknown unicast to this port (all its MACs are static). */
+export const PORT_FLAG_NO_FLOOD = 4;
+
+// ── Bridge domains ───────────────────────────────────────────────────────────────────────────────────────────────────
+export const DOMAIN_FLAG_LEARNING = 1;
+export const DOMAIN_FLAG_PROXY_NEIGHBORS = 2; // answer ARP and ND from the neighbour table
+export const DOMAIN_FLAG_HAS_VNI = 4;
+export const DOMAIN_FLAG_CAPTURE = 8;
+export const DOMAIN_FLAG_CLAMP_MSS = 16;
+
+export const VNI_NONE = 0xffffffff;
+
+// ── Nodes of the graph: id = index, name = NODE_NAMES[id] = the file's name ──────────────────────────────────────────
+export const NODE_TAP_INPUT = 0;
+export const NODE_UNDERLAY_INPUT = 1;
+export const NODE_VXLAN_DECAP = 2;
+export const NODE_ETHERNET_INPUT = 3;
+export const NODE_POLICY = 4;
+export const NODE_L2_LEARN = 5;
+export const NODE_NEIGHBOR_PROXY = 6;
+export const NODE_L2_FORWARD = 7;
+export const NODE_L2_FLOOD = 8;
+export const NODE_GRO = 9;
+export const NODE_PORT_OUTPUT = 10;
+export const NODE_VXLAN_ENCAP = 11;
+export const NODE_UNDERLAY_OUTPUT = 12;
+export const NODE_COUNT = 13;
+
+/** Packets that one node can hold. A chunk of RX_CHUNK frames fits; floods stop and go on when a vector is full. */
+export const MAX_VECTOR = 1024;
+/** Packets taken from the receive ring at a time: they stay in the first-level cache while they cross the graph. */
+export const RX_CHUNK = 256;
+
+// ── Trace ring entry: 32 B ───────────────────────────────────────────────────────────────────────────────────────────
+//   0        4      6       8        12      16      20       24      32
+//   ┌────────┬──────┬───────┬────────┬───────┬───────┬────────┬───────┐
+//   │ packet │ node │ event │ domain │ a     │ b     │ length │ c:u64 │
+//   └────────┴──────┴───────┴────────┴───────┴───────┴────────┴───────┘
+export const TRACE_ENTRY_LENGTH = 32;
+export const TRACE_PACKET = 0;
+export const TRACE_NODE = 4;
+export const TRACE_EVENT = 6;
+export const TRACE_DOMAIN = 8;
+export const TRACE_A = 12;
+export const TRACE_B = 16;
+export const TRACE_LENGTH = 20;
+export const TRACE_C = 24;
+
+export const EVENT_ENTER = 0; // a: port, b: flags; c: unused
+export const EVENT_NEXT = 1; // a: next node
+export const EVENT_DROP = 2; // a: drop reason
+export const EVENT_TO_PORT = 3; // a: port
+export const EVENT_TO_VTEP = 4; // a: VTEP, b: VNI
+export const EVENT_FDB_HIT = 5; // a: port, b: VTEP; c: MAC
+export const EVENT_FDB_MISS = 6; // c: MAC
+export const EVENT_LEARNED = 7; // a: port, b: VTEP; c: MAC
+export const EVENT_CLONED = 8; // a: port, b: VTEP
+export const EVENT_SEGMENTED = 9; // a: segments, b: bytes of payload a segment
+export const EVENT_COALESCED = 10; // a: segments so far
+export const EVENT_ANSWERED = 11; // neighbour proxy answered; c: MAC
+export const EVENT_CLAMPED = 12; // a: MSS before, b: MSS after
+export const EVENT_TOO_BIG = 13; // a: MTU told
+export const EVENT_FROM_VTEP = 14; // a: VTEP, b: VNI
+export const EVENT_SENT = 15; // a: port, b: datagrams
+
+// ── Capture ring record ──────────────────────────────────────────────────────────────────────────────────────────────
+//   0        4        8      10          12      16          24
+//   ┌────────┬────────┬──────┬───────────┬───────┬───────────┬───── frame bytes, padded to 8
+//   │ record │ length │ port │ direction │ domain│ time ns   │
+//   └────────┴────────┴──────┴───────────┴───────┴───────────┴─────
+// record: bytes of the whole record, padding and header included. length: bytes of frame that follow.
+export const CAPTURE_HEADER_LENGTH = 24;
+export const CAPTURE_RECORD = 0;
+export const CAPTURE_LENGTH = 4;
+export const CAPTURE_PORT = 8;
+export const CAPTURE_DIRECTION = 10;
+export const CAPTURE_DOMAIN = 12;
+export const CAPTURE_TIME_NS = 16;
+export const DIRECTION_RX = 0; // from the port's view: the engine received it
+export const DIRECTION_TX = 1;
