@@ -1,0 +1,2 @@
+import { Packet } from "./packet";
+export function completeChecksum(packet: Packet): void {}
