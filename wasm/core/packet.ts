@@ -89,6 +89,18 @@ let next: usize = PACKETS;
   return changetype<Packet>(p);
 }
 
+/** Where the pool stands, for `rewind`. */
+// @ts-ignore: decorator
+@inline export function mark(): usize {
+  return next;
+}
+
+/** Forgets the descriptors taken since `mark`: clones of a flood that have left the graph while others still wait. */
+// @ts-ignore: decorator
+@inline export function rewind(to: usize): void {
+  next = to;
+}
+
 /** Forgets all descriptors: the chunk has left the graph. */
 // @ts-ignore: decorator
 @inline export function reset(): void {

@@ -162,3 +162,29 @@ export const CAPTURE_DOMAIN = 12;
 export const CAPTURE_TIME_NS = 16;
 export const DIRECTION_RX = 0; // from the port's view: the engine received it
 export const DIRECTION_TX = 1;
+
+// ── Port entry in PORTS: what the host reads of it (the rest is tables/port.ts's own) ────────────────────────────────
+export const PORT_LENGTH = 128;
+export const PORT_RX_PACKETS = 24; // u64 each
+export const PORT_RX_BYTES = 32;
+export const PORT_TX_PACKETS = 40;
+export const PORT_TX_BYTES = 48;
+export const PORT_DROPS = 56; // of frames that came in by it, or that the kernel refused to take on it
+
+// ── Dump entries in ARGUMENTS ────────────────────────────────────────────────────────────────────────────────────────
+//   FDB, 16 B:      key:u64 = domain << 48 | MAC   vtep:u16   flags:u16   port:u16   ageS:u16     vtep != 0: remote
+//   neighbour, 32 B: address:16 B   key:u64 = domain << 48 | MAC   (8 unused)
+//   member, 4 B:    vtep:u16   domain:u16
+export const FDB_ENTRY_LENGTH = 16;
+export const FDB_KEY = 0;
+export const FDB_VTEP = 8;
+export const FDB_FLAGS = 10;
+export const FDB_PORT = 12;
+export const FDB_AGE_S = 14;
+export const FDB_FLAG_STATIC = 1;
+export const NEIGHBOR_ENTRY_LENGTH = 32;
+export const NEIGHBOR_ADDRESS = 0;
+export const NEIGHBOR_KEY = 16;
+export const MEMBER_ENTRY_LENGTH = 4;
+export const MEMBER_VTEP = 0;
+export const MEMBER_DOMAIN = 2;

@@ -1,0 +1,158 @@
+// The graph: which node runs when. Nodes don't know each other; this file is the only one that knows them all.
+//
+//   tap-input ──────────────────┐                                                   ┌─> gro ────────┐
+//   underlay-input ─> vxlan-decap ─> ethernet-input ─> policy ─> l2-learn ─> neighbor-proxy ─> l2-forward ┼─> vxlan-encap ─┼─> underlay-output
+//                                                                                   └─> l2-flood ───┴─> port-output
+//
+// A batch (what one poll of native's received) is taken in chunks of at most RX_CHUNK packets, which stay in the first-level
+// cache while they cross all nodes. A chunk crosses whole, learned before any of it is forwarded; then the next one.
+//
+//   run      ┌ chunk ┬ chunk ┬ ... until the batch is used up, or the transmit ring, header slots or scratch run low
+//   flush    native sends what was filled
+//   resume   └ chunk ┬ ... goes on at the same byte
+//
+// Floods multiply packets, so that one chunk may want more than all rings hold: l2-flood takes as much as there is room for
+// and leaves the rest waiting in its vector; the outputs run; l2-flood again. If there is no room at all, the run ends in the
+// middle of the chunk and resumes there. It runs after the outputs of unicast, when what is left is known.
+//
+// Runs and GRO aggregates are closed at the end of each run or resume: nothing points into the arenas when they are reset.
+//
+import { NODE_COUNT, NODE_ETHERNET_INPUT, NODE_GRO, NODE_L2_FLOOD, NODE_L2_FORWARD, NODE_L2_LEARN, NODE_NEIGHBOR_PROXY, NODE_POLICY, NODE_PORT_OUTPUT, NODE_TAP_INPUT, NODE_UNDERLAY_INPUT, NODE_UNDERLAY_OUTPUT, NODE_VXLAN_DECAP, NODE_VXLAN_ENCAP, PORT_UNDERLAY, RX_PORT } from "./shared/abi";
+import { COUNTER_BATCHES } from "./shared/counters";
+import { HEADERS_LENGTH, HEADER_SLOT_LENGTH, SCRATCH_LENGTH } from "./shared/layout";
+import { TX_RING_MAX } from "./shared/limits";
+import { closeAggregates } from "./core/aggregates";
+import * as arena from "./core/arena";
+import { add } from "./core/counters";
+import * as cursor from "./core/cursor";
+import * as packets from "./core/packet";
+import { closeRuns } from "./core/runs";
+import * as trace from "./core/trace";
+import * as transmit from "./core/transmit";
+import { clear, waiting } from "./core/vector";
+import * as ports from "./tables/port";
+import { ethernetInput } from "./nodes/ethernet-input";
+import { gro } from "./nodes/gro";
+import { l2Flood } from "./nodes/l2-flood";
+import { l2Forward } from "./nodes/l2-forward";
+import { l2Learn } from "./nodes/l2-learn";
+import { neighborProxy } from "./nodes/neighbor-proxy";
+import { policy } from "./nodes/policy";
+import { portOutput } from "./nodes/port-output";
+import { tapInput } from "./nodes/tap-input";
+import { underlayInput } from "./nodes/underlay-input";
+import { underlayOutput } from "./nodes/underlay-output";
+import { vxlanDecap } from "./nodes/vxlan-decap";
+import { vxlanEncap } from "./nodes/vxlan-encap";
+
+const HEADER_SLOTS: u32 = HEADERS_LENGTH / HEADER_SLOT_LENGTH;
+// Below a quarter of anything the run ends for a flush: a chunk without floods needs less than that, but for header slots,
+// which the cursor rations.
+const TRANSMIT_LOW: u32 = TX_RING_MAX / 4;
+const HEADERS_LOW: u32 = HEADER_SLOTS / 4;
+const SCRATCH_LOW: u32 = SCRATCH_LENGTH / 4;
+
+let suspended = false; // a flood waits for room
+
+/** Takes a batch of `count` receive descriptors; answers transmit descriptors filled. */
+export function run(count: u32): u32 {
+  add(COUNTER_BATCHES, 1);
+  cursor.open(count);
+  return resume();
+}
+
+/** Descriptors that are not used up yet; at least 1 while a flood waits. */
+export function pending(): u32 {
+  const left = cursor.left();
+  return left != 0 ? left : suspended ? 1 : 0;
+}
+
+/** Goes on after a flush; answers transmit descriptors filled. */
+export function resume(): u32 {
+  transmit.rewind();
+  arena.reset();
+  if (suspended) finish();
+  while (!suspended && cursor.left() != 0 && !low()) {
+    cursor.openChunk(arena.headerSlotsLeft());
+    input();
+    if (packets.free() == packets.PACKET_MAX) break;
+    cross();
+    finish();
+  }
+  closeAggregates();
+  closeRuns();
+  return transmit.filled();
+}
+
+function low(): bool {
+  return transmit.room() < TRANSMIT_LOW || arena.headerSlotsLeft() < HEADERS_LOW || arena.scratchLeft() < SCRATCH_LOW;
+}
+
+/** Fills the chunk. Each input node takes descriptors of its kind as long as they follow each other. */
+function input(): void {
+  while (cursor.more()) {
+    const left = cursor.left();
+    const taken = cursor.taken();
+    const port: u32 = load<u16>(cursor.descriptor(), RX_PORT);
+    if (ports.isSet(port) && ports.at(port).kind == PORT_UNDERLAY) {
+      trace.enter(NODE_UNDERLAY_INPUT);
+      underlayInput();
+    } else {
+      trace.enter(NODE_TAP_INPUT);
+      tapInput();
+    }
+    if (cursor.left() == left && cursor.taken() == taken) return; // no room for what stands next
+  }
+}
+
+/** Takes the chunk from the inputs to all outputs but the floods'. */
+function cross(): void {
+  trace.enter(NODE_VXLAN_DECAP);
+  vxlanDecap();
+  trace.enter(NODE_ETHERNET_INPUT);
+  ethernetInput();
+  trace.enter(NODE_POLICY);
+  policy();
+  trace.enter(NODE_L2_LEARN);
+  l2Learn();
+  trace.enter(NODE_NEIGHBOR_PROXY);
+  neighborProxy();
+  trace.enter(NODE_L2_FORWARD);
+  l2Forward();
+  output();
+}
+
+function output(): void {
+  trace.enter(NODE_GRO);
+  gro();
+  trace.enter(NODE_VXLAN_ENCAP);
+  vxlanEncap();
+  trace.enter(NODE_UNDERLAY_OUTPUT);
+  underlayOutput();
+  trace.enter(NODE_PORT_OUTPUT);
+  portOutput();
+}
+
+/** Floods what waits until it is done or there is no room: then the chunk stays suspended. */
+function finish(): void {
+  suspended = false;
+  const mark = packets.mark();
+  while (waiting(NODE_L2_FLOOD) != 0) {
+    trace.enter(NODE_L2_FLOOD);
+    const some = l2Flood();
+    output();
+    packets.rewind(mark); // the clones have left
+    if (!some) {
+      suspended = true;
+      return;
+    }
+  }
+  packets.reset();
+}
+
+export function reset(): void {
+  suspended = false;
+  cursor.open(0);
+  packets.reset();
+  for (let node: u32 = 0; node < <u32>NODE_COUNT; node++) clear(node);
+}

@@ -1,0 +1,1 @@
+export function l2Flood(): bool { return false; }

@@ -1,0 +1,99 @@
+// Ports: the engine's edges. Written by the control plane; the counters by core/counters; read by almost every node.
+//
+//   0      1       2        4          8      10         12        14        16        24
+//   ┌──────┬───────┬────────┬──────────┬──────┬──────────┬─────────┬─────────┬─────────┬──────────────────────────────┐
+//   │ kind │ flags │ domain │ mtuBytes │ next │ previous │ udpPort │ sockets │ learned │ rx, tx packets, bytes; drops │ 128
+//   └──────┴───────┴────────┴──────────┴──────┴──────────┴─────────┴─────────┴─────────┴──────────────────────────────┘
+//
+// The ports of a bridge domain form a list (floods walk it): `next` and `previous` are port + 1, 0 at the ends, and the
+// domain's entry has the first. Underlay ports are in no domain.
+//
+import {
+  DOMAIN_FLAG_CAPTURE, PORT_DROPS, PORT_FLAG_CAPTURE, PORT_LENGTH, PORT_NONE, PORT_RX_PACKETS, PORT_TX_PACKETS, PORT_UNDERLAY,
+} from "../shared/abi";
+import { PORTS, PORTS_LENGTH } from "../shared/layout";
+import { PORT_MAX } from "../shared/limits";
+import * as domains from "./bridge-domain";
+
+@unmanaged export class Port {
+  kind: u8; // PORT_*
+  flags: u8; // PORT_FLAG_*
+  domain: u16;
+  mtuBytes: u32;
+  next: u16;
+  previous: u16;
+  udpPort: u16; // underlay: where it listens
+  sockets: u16; // underlay: transmit sockets, one source port each
+  learned: u32; // FDB entries learned on it
+  pad: u32;
+  rxPackets: u64;
+  rxBytes: u64;
+  txPackets: u64;
+  txBytes: u64;
+  drops: u64;
+}
+
+if (offsetof<Port>() != 64) ERROR("Port's fields must end at 64 bytes");
+if (offsetof<Port>("rxPackets") != PORT_RX_PACKETS) ERROR("rxPackets is not at PORT_RX_PACKETS");
+if (offsetof<Port>("txPackets") != PORT_TX_PACKETS) ERROR("txPackets is not at PORT_TX_PACKETS");
+if (offsetof<Port>("drops") != PORT_DROPS) ERROR("drops is not at PORT_DROPS");
+if (PORT_MAX * PORT_LENGTH > PORTS_LENGTH) ERROR("PORTS outgrows its region");
+
+/** The entry of an index below PORT_MAX, set or not (`kind` says). */
+// @ts-ignore: decorator
+@inline export function at(port: u32): Port {
+  return changetype<Port>(<usize>PORTS + <usize>port * PORT_LENGTH);
+}
+
+// @ts-ignore: decorator
+@inline export function isSet(port: u32): bool {
+  return port < <u32>PORT_MAX && at(port).kind != PORT_NONE;
+}
+
+/** Whether frames of `port` in `domain` are to be copied, given that capture is on but not for all. */
+export function captured(port: u32, domain: u32): bool {
+  return (at(port).flags & PORT_FLAG_CAPTURE) != 0 || (domains.at(domain).flags & DOMAIN_FLAG_CAPTURE) != 0;
+}
+
+/** Sets the entry and hangs it into its domain's list. The caller has checked ranges. */
+export function set(port: u32, kind: u32, domain: u32, flags: u32, mtuBytes: u32): void {
+  const entry = at(port);
+  const bridged = kind != PORT_UNDERLAY;
+  if (entry.kind != PORT_NONE) unlink(port);
+  else memory.fill(changetype<usize>(entry), 0, PORT_LENGTH);
+  entry.kind = <u8>kind;
+  entry.flags = <u8>flags;
+  entry.domain = <u16>domain;
+  entry.mtuBytes = mtuBytes;
+  if (bridged) {
+    const list = domains.at(domain);
+    entry.next = list.firstPort;
+    entry.previous = 0;
+    if (list.firstPort != 0) at(<u32>list.firstPort - 1).previous = <u16>(port + 1);
+    list.firstPort = <u16>(port + 1);
+    list.ports++;
+  }
+}
+
+export function remove(port: u32): void {
+  const entry = at(port);
+  if (entry.kind == PORT_NONE) return;
+  unlink(port);
+  entry.kind = PORT_NONE;
+}
+
+function unlink(port: u32): void {
+  const entry = at(port);
+  if (entry.kind == PORT_UNDERLAY) return;
+  const list = domains.at(entry.domain);
+  if (entry.previous != 0) at(<u32>entry.previous - 1).next = entry.next;
+  else list.firstPort = entry.next;
+  if (entry.next != 0) at(<u32>entry.next - 1).previous = entry.previous;
+  entry.next = 0;
+  entry.previous = 0;
+  list.ports--;
+}
+
+export function reset(): void {
+  memory.fill(PORTS, 0, PORTS_LENGTH);
+}

@@ -1,0 +1,104 @@
+// VTEPs: the other hosts' tunnel ends. Written by the control plane; read by vxlan-decap (who sent it?) and vxlan-encap.
+//
+//   0                16        18     20     24        28
+//   ┌────────────────┬─────────┬──────┬──────┬─────────┬───┐
+//   │ address        │ udpPort │ port │ used │ learned │   │ 64   IPv4 as ::ffff:a.b.c.d; transmit descriptors point at it
+//   └────────────────┴─────────┴──────┴──────┴─────────┴───┘
+//
+// A sender's address finds its VTEP by VTEP_INDEX: open addressing over u16 slots (the VTEP, 0 = free; VTEP 0 is never
+// used), the address itself being compared in the entry. It is made anew when a VTEP goes.
+//
+import { VTEPS, VTEPS_LENGTH, VTEP_INDEX, VTEP_INDEX_LENGTH } from "../shared/layout";
+import { VTEP_MAX } from "../shared/limits";
+
+@unmanaged export class Vtep {
+  addressLow: u64; // the address's bytes 0..8 as loaded
+  addressHigh: u64; // 8..16
+  udpPort: u16; // it listens on
+  port: u16; // underlay port to send by
+  used: u32;
+  learned: u32; // FDB entries learned from it
+  pad: u32;
+}
+
+if (offsetof<Vtep>() != 32) ERROR("Vtep's fields must end at 32 bytes");
+
+const LENGTH: usize = 64;
+const SLOTS: u32 = VTEP_INDEX_LENGTH / 2;
+if (VTEP_MAX * 64 > VTEPS_LENGTH) ERROR("VTEPS outgrows its region");
+if (VTEP_INDEX_LENGTH / 2 != 32768) ERROR("home() is made for 32768 slots");
+
+/** The entry of an index below VTEP_MAX, set or not. Its first 16 bytes are the address: what TX_DESTINATION refers to. */
+// @ts-ignore: decorator
+@inline export function at(vtep: u32): Vtep {
+  return changetype<Vtep>(<usize>VTEPS + <usize>vtep * LENGTH);
+}
+
+// @ts-ignore: decorator
+@inline export function isSet(vtep: u32): bool {
+  return vtep != 0 && vtep < <u32>VTEP_MAX && at(vtep).used != 0;
+}
+
+// @ts-ignore: decorator
+@inline function slotAt(slot: u32): usize {
+  return <usize>VTEP_INDEX + <usize>((slot & (SLOTS - 1)) << 1);
+}
+
+// @ts-ignore: decorator
+@inline function home(low: u64, high: u64): u32 {
+  return <u32>(((low * 0x9e3779b97f4a7c15) ^ high) * 0xd6e8feb86659fd93 >> 49); // 64 - log2(SLOTS)
+}
+
+/** The VTEP whose 16-byte address stands at `address`, or 0. */
+export function find(address: usize): u32 {
+  const low = load<u64>(address);
+  const high = load<u64>(address, 8);
+  let slot = home(low, high);
+  let vtep: u32 = load<u16>(slotAt(slot));
+  while (vtep != 0) {
+    const entry = at(vtep);
+    if (entry.addressHigh == high && entry.addressLow == low) return vtep;
+    vtep = load<u16>(slotAt(++slot));
+  }
+  return 0;
+}
+
+/** Sets the entry. The caller has checked ranges and that no other VTEP has the address. */
+export function set(vtep: u32, address: usize, udpPort: u32, port: u32): void {
+  const entry = at(vtep);
+  const low = load<u64>(address);
+  const high = load<u64>(address, 8);
+  const moved = entry.used != 0 && (entry.addressLow != low || entry.addressHigh != high);
+  const fresh = entry.used == 0;
+  if (fresh) entry.learned = 0;
+  entry.addressLow = low;
+  entry.addressHigh = high;
+  entry.udpPort = <u16>udpPort;
+  entry.port = <u16>port;
+  entry.used = 1;
+  if (moved) rebuild();
+  else if (fresh) index(vtep);
+}
+
+export function remove(vtep: u32): void {
+  if (!at(vtep).used) return;
+  memory.fill(changetype<usize>(at(vtep)), 0, LENGTH);
+  rebuild();
+}
+
+function index(vtep: u32): void {
+  const entry = at(vtep);
+  let slot = home(entry.addressLow, entry.addressHigh);
+  while (load<u16>(slotAt(slot)) != 0) slot++;
+  store<u16>(slotAt(slot), <u16>vtep);
+}
+
+function rebuild(): void {
+  memory.fill(VTEP_INDEX, 0, VTEP_INDEX_LENGTH);
+  for (let vtep: u32 = 1; vtep < <u32>VTEP_MAX; vtep++) if (at(vtep).used) index(vtep);
+}
+
+export function reset(): void {
+  memory.fill(VTEPS, 0, VTEPS_LENGTH);
+  memory.fill(VTEP_INDEX, 0, VTEP_INDEX_LENGTH);
+}
