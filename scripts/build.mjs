@@ -31,7 +31,7 @@ const STAGES = [
     key: "proto",
     name: "API types (protobuf)",
     inputs: ["proto", "scripts/build-proto.mjs"],
-    outputs: [],
+    outputs: ["src/api/generated/network.ts"],
     command: ["node", "scripts/build-proto.mjs"],
   },
   {
