@@ -4,7 +4,18 @@
 // Programs enter a namespace by `nsenter --net=`, never by `ip netns exec`: that makes a mount namespace of its own, in
 // which namespaces that a daemon creates would be invisible to everyone else.
 import { spawn } from "node:child_process";
-import { appendFileSync, closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { ROOT, run, StepError } from "./steps.mjs";
@@ -101,6 +112,9 @@ export class Lab {
     const lines = existsSync(this.processFile) ? readFileSync(this.processFile, "utf8").trim().split("\n") : [];
     const ours = lines.map((line) => line.split(" ")).filter(([pid, started]) => started !== "null" && startTime(Number(pid)) === started);
     await Promise.all(ours.map(([pid]) => this.end(Number(pid))));
+    // What runs inside the lab's namespaces is the lab's, whoever started it.
+    const mounts = [...this.namespaces().map((name) => `/run/netns/${name}`), ...namespaceMountsBelow(this.folder)];
+    await Promise.all(processesInside(mounts).map((pid) => this.end(pid)));
     for (const name of this.namespaces()) await run(["ip", "netns", "delete", name]);
     for (const path of namespaceMountsBelow(this.folder)) await run(["umount", path]);
     rmSync(this.folder, { recursive: true, force: true });
@@ -123,6 +137,20 @@ function namespaceMountsBelow(folder) {
     .filter((line) => line.includes(" - nsfs "))
     .map((line) => line.split(" ")[4] ?? "")
     .filter((path) => path.startsWith(`${folder}/`));
+}
+
+/** @param {string[]} paths of network namespaces */
+function processesInside(paths) {
+  const inodes = new Set(paths.map((path) => statSync(path, { throwIfNoEntry: false })?.ino));
+  const found = [];
+  for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
+    try {
+      if (inodes.has(statSync(`/proc/${pid}/ns/net`).ino)) found.push(Number(pid));
+    } catch {
+      // it ended meanwhile, or is a kernel thread
+    }
+  }
+  return found;
 }
 
 /** The command that runs `argv` in a namespace. @param {string | null} namespacePath @param {string[]} argv */

@@ -41,7 +41,9 @@ async function lint() {
   const node = process.execPath;
   const warnings = ["--", "-D", "warnings"];
   await check("lint: Biome", () => run([node, "node_modules/@biomejs/biome/bin/biome", "check", "--error-on-warnings", "."]));
-  await check("lint: types", () => run([node, "node_modules/typescript/bin/tsc", "-p", "tsconfig.json", "--noEmit"]));
+  const tsc = [node, "node_modules/typescript/bin/tsc", "--noEmit", "-p"];
+  await check("lint: types of the product", () => run([...tsc, "tsconfig.json"]));
+  await check("lint: types of tests, benchmarks, scripts", () => run([...tsc, "tsconfig.tools.json"]));
   await check("lint: rustfmt, addon", () => run(["cargo", "fmt", "--manifest-path", "native/Cargo.toml", "--check"]));
   await check("lint: rustfmt, generator", () => run(["cargo", "fmt", "--manifest-path", "bench/sender/Cargo.toml", "--check"]));
   await check("lint: clippy, addon", () =>

@@ -1,0 +1,45 @@
+// `npm run nightly`: what is too long for `npm test`. Ten million fuzz inputs and more, property tests with a hundred times
+// the runs, each with seeds of its own that are printed, so that a failure can be had again.
+//
+//   WEFT_FUZZ            inputs of each fuzz test           10,000,000 here, 100,000 in `npm test`
+//   WEFT_PROPERTY_RUNS   runs of each property              10,000 here, fast-check's 100 or the test's own in `npm test`
+//   WEFT_SEED            the seed; random here, fixed in `npm test`
+import { spawn } from "node:child_process";
+import { randomInt } from "node:crypto";
+import { build } from "./build.mjs";
+import { setup, TEST_PACKAGES } from "./setup.mjs";
+import { bold, ROOT, report } from "./steps.mjs";
+
+const HOURS = 60 * 60 * 1000;
+
+try {
+  await setup({ packages: TEST_PACKAGES, privileged: true });
+  await build();
+} catch (error) {
+  report(error);
+  process.exit(1);
+}
+
+const env = {
+  WEFT_BUILT: "1",
+  WEFT_FUZZ: process.env.WEFT_FUZZ ?? "10000000",
+  WEFT_PROPERTY_RUNS: process.env.WEFT_PROPERTY_RUNS ?? "10000",
+  WEFT_SEED: process.env.WEFT_SEED ?? String(randomInt(2 ** 31)),
+};
+console.log(
+  bold(
+    Object.entries(env)
+      .map(([name, value]) => `${name}=${value}`)
+      .join(" "),
+  ),
+);
+const argv = [
+  "node_modules/vitest/vitest.mjs",
+  "run",
+  `--testTimeout=${4 * HOURS}`,
+  "test/fuzz",
+  "test/property",
+  ...process.argv.slice(2),
+];
+const child = spawn(process.execPath, argv, { cwd: ROOT, env: { ...process.env, ...env }, stdio: ["ignore", "inherit", "inherit"] });
+child.on("close", (code) => process.exit(code ?? 1));
