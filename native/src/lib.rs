@@ -1,0 +1,24 @@
+// Weft's native addon: what Node and WebAssembly can't do themselves, and no more. System calls only; no packet is parsed
+// and no policy decided here. src/ports/native.ts is the contract and the only module that loads this one.
+//
+//   error      failures as JavaScript sees them         promise    calls on threads of their own
+//   netns      network namespaces                       descriptor fds that cross to JavaScript
+//   tap, udp   ports                                    netlink    links, addresses, routes
+//   sysctl     /proc/sys in a namespace                 process    programs in a namespace
+//   lock       one daemon a state directory
+//   layout     numbers shared with the engine           memory     checked access to its memory
+//   poller     the data plane's loop
+
+mod descriptor;
+mod error;
+mod layout;
+mod lock;
+mod memory;
+mod netlink;
+mod netns;
+mod poller;
+mod process;
+mod promise;
+mod sysctl;
+mod tap;
+mod udp;

@@ -1,0 +1,24 @@
+// Links, addresses and routes by rtnetlink, each call in one visit to its namespace. No tool is executed.
+//
+//   wire       messages as bytes
+//   socket     request and answer
+//   links      interfaces: list, delete, change
+//   addresses  list, and bring to what is wanted
+//   routes     list, add, delete
+//   configure  one interface's whole configuration, in the order that works
+
+mod addresses;
+mod configure;
+mod links;
+mod routes;
+mod socket;
+mod wire;
+
+use crate::error::SystemResult;
+
+/// Sets `lo` up in the namespace of the calling thread.
+pub fn loopback_up() -> SystemResult<()> {
+    let mut netlink = socket::Netlink::open()?;
+    let loopback = links::find(&mut netlink, "lo", "lo")?;
+    links::set_up(&mut netlink, &loopback, true, "lo")
+}

@@ -1,0 +1,131 @@
+// A blocking rtnetlink socket, in the namespace of the thread that opened it. Requests are acknowledged one by one: setting
+// up an interface takes some ten of them at a few microseconds each.
+
+use std::mem::{size_of, zeroed};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+use nix::errno::Errno;
+
+use super::wire::{Request, messages, u32_at};
+use crate::error::{SystemError, SystemResult, check};
+
+/// The kernel fills at most 32 KiB a datagram of a dump.
+const RECEIVE_BYTES: usize = 64 * 1024;
+/// A dump during which the tables changed is taken again; a host whose tables never rest gets the last one.
+const DUMP_ATTEMPTS: usize = 4;
+
+pub struct Netlink {
+    fd: OwnedFd,
+    sequence: u32,
+    buffer: Vec<u8>,
+}
+
+/// One object of a dump.
+pub struct Entry {
+    pub kind: u16,
+    pub body: Vec<u8>,
+}
+
+impl Netlink {
+    pub fn open() -> SystemResult<Self> {
+        // SAFETY: no pointers.
+        let raw = unsafe { libc::socket(libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC, libc::NETLINK_ROUTE) };
+        check(raw, "socket", "NETLINK_ROUTE")?;
+        // SAFETY: `raw` was opened above and nobody else knows it.
+        Ok(Self { fd: unsafe { OwnedFd::from_raw_fd(raw) }, sequence: 0, buffer: vec![0; RECEIVE_BYTES] })
+    }
+
+    /// Sends a request and waits for its acknowledgement. `call` and `object` name it in an error.
+    pub fn change(&mut self, request: Request, call: &'static str, object: &str) -> SystemResult<()> {
+        let sequence = self.send(request, call, object)?;
+        loop {
+            let length = self.receive(call, object)?;
+            for message in messages(&self.buffer[..length]) {
+                if message.sequence == sequence && i32::from(message.kind) == libc::NLMSG_ERROR {
+                    return acknowledged(message.body, call, object);
+                }
+            }
+        }
+    }
+
+    /// All objects of a kind.
+    pub fn dump(
+        &mut self,
+        request: impl Fn() -> Request,
+        call: &'static str,
+        object: &str,
+    ) -> SystemResult<Vec<Entry>> {
+        let mut entries = Vec::new();
+        for _ in 0..DUMP_ATTEMPTS {
+            let consistent;
+            (entries, consistent) = self.dump_once(request(), call, object)?;
+            if consistent {
+                break;
+            }
+        }
+        Ok(entries)
+    }
+
+    fn dump_once(&mut self, request: Request, call: &'static str, object: &str) -> SystemResult<(Vec<Entry>, bool)> {
+        let sequence = self.send(request, call, object)?;
+        let mut entries = Vec::new();
+        let mut consistent = true;
+        loop {
+            let length = self.receive(call, object)?;
+            for message in messages(&self.buffer[..length]).filter(|message| message.sequence == sequence) {
+                consistent &= i32::from(message.flags) & libc::NLM_F_DUMP_INTR == 0;
+                match i32::from(message.kind) {
+                    libc::NLMSG_DONE => return Ok((entries, consistent)),
+                    libc::NLMSG_ERROR => {
+                        return acknowledged(message.body, call, object).map(|()| (entries, consistent));
+                    }
+                    _ => entries.push(Entry { kind: message.kind, body: message.body.to_vec() }),
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, request: Request, call: &'static str, object: &str) -> SystemResult<u32> {
+        self.sequence += 1;
+        let bytes = request.finish(self.sequence);
+        // SAFETY: sockaddr_nl is integers only.
+        let mut kernel: libc::sockaddr_nl = unsafe { zeroed() };
+        kernel.nl_family = libc::AF_NETLINK as libc::sa_family_t;
+        // SAFETY: pointers and lengths are those of `bytes` and `kernel`, which outlive the call.
+        let sent = unsafe {
+            libc::sendto(
+                self.fd.as_raw_fd(),
+                bytes.as_ptr().cast(),
+                bytes.len(),
+                0,
+                (&raw const kernel).cast(),
+                size_of::<libc::sockaddr_nl>() as libc::socklen_t,
+            )
+        };
+        if sent == -1 { Err(SystemError::last(call, object)) } else { Ok(self.sequence) }
+    }
+
+    fn receive(&mut self, call: &'static str, object: &str) -> SystemResult<usize> {
+        loop {
+            // SAFETY: the kernel writes at most `len` bytes into the buffer; MSG_TRUNC only changes what is returned.
+            let received = unsafe {
+                libc::recv(self.fd.as_raw_fd(), self.buffer.as_mut_ptr().cast(), self.buffer.len(), libc::MSG_TRUNC)
+            };
+            match usize::try_from(received) {
+                Ok(length) if length <= self.buffer.len() => return Ok(length),
+                Ok(length) => self.buffer.resize(length, 0),
+                Err(_) if Errno::last() == Errno::EINTR => {}
+                Err(_) => return Err(SystemError::last(call, object)),
+            }
+        }
+    }
+}
+
+/// NLMSG_ERROR: a negated errno, 0 for "done".
+fn acknowledged(body: &[u8], call: &'static str, object: &str) -> SystemResult<()> {
+    match u32_at(body, 0).map(|code| code as i32) {
+        Some(0) => Ok(()),
+        Some(code) => Err(SystemError::new(call, object, Errno::from_raw(-code))),
+        None => Err(SystemError::new(call, object, Errno::EBADMSG)),
+    }
+}
