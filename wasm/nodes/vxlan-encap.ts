@@ -1,1 +1,95 @@
-export function vxlanEncap(): void {}
+// vxlan-encap: a frame bound for another host gets its VXLAN header and whatever the wire wants that a sandbox's kernel left
+// undone.
+//
+// in   l2-forward, l2-flood: toVtep is set
+// out  underlay-output: a plain frame as the finished datagram, header in the headroom before it; a super-frame as it came, for
+//      it is cut where its segments can go straight into a run
+//      drops VTEP_UNKNOWN, NO_UNDERLAY, VNI_UNKNOWN, VXLAN_NESTED, ENGINE_FULL
+//
+// A frame whose bytes are not ours to write (a flood's copy, or what the engine composed in a slot without headroom) is
+// copied to scratch first. Head-end replication sends small frames mostly, and the copy of a large one costs a tenth of its
+// system call.
+//
+// not  here: the outer UDP checksum: the kernel sends 0 over IPv4 and what the socket says over IPv6. MTU: policy's
+//
+import { DIRECTION_TX, EVENT_TO_VTEP, NODE_UNDERLAY_OUTPUT, NODE_VXLAN_ENCAP, PORT_UNDERLAY, VNI_NONE } from "../shared/abi";
+import { DROP_ENGINE_FULL, DROP_NO_UNDERLAY, DROP_VNI_UNKNOWN, DROP_VTEP_UNKNOWN, DROP_VXLAN_NESTED } from "../shared/counters";
+import { ETHERTYPE_IPV4, IP_PROTOCOL_UDP } from "../shared/protocol";
+import * as arena from "../core/arena";
+import * as capture from "../core/capture";
+import { completeChecksum } from "../core/checksum";
+import { drop } from "../core/counters";
+import { FROM_UNDERLAY, NEEDS_CHECKSUM, ORIGINATED, Packet, SHARED } from "../core/packet";
+import * as trace from "../core/trace";
+import { clear, packetAt, send, waiting } from "../core/vector";
+import * as domains from "../tables/bridge-domain";
+import { isTunnelEnd4, isTunnelEnd6 } from "../tables/nested";
+import * as ports from "../tables/port";
+import * as vteps from "../tables/vtep";
+import * as ipv6 from "../wire/ipv6";
+import * as udp from "../wire/udp";
+import * as vxlan from "../wire/vxlan";
+
+/** Whether the frame is a datagram of a tunnel of ours (tables/nested has the rule). */
+function nested(packet: Packet, udpPort: u32): bool {
+  if (packet.protocol != IP_PROTOCOL_UDP || packet.l4 == 0) return false;
+  if (udp.destinationPort(<usize>packet.offset + packet.l4) != udpPort) return false;
+  const ip = <usize>packet.offset + packet.l3;
+  return packet.ethertype == ETHERTYPE_IPV4
+    ? isTunnelEnd4(ip + 16, udpPort, 0)
+    : isTunnelEnd6(ipv6.destination(ip), udpPort, 0);
+}
+
+/** Gives the packet bytes of its own with headroom before them. False: no scratch left. */
+function own(packet: Packet): bool {
+  const copy = arena.scratch(packet.length);
+  if (copy == 0) return false;
+  memory.copy(copy, packet.offset, packet.length);
+  packet.offset = <u32>copy;
+  packet.flags &= ~(SHARED | FROM_UNDERLAY | ORIGINATED);
+  return true;
+}
+
+export function vxlanEncap(): void {
+  const n = waiting(NODE_VXLAN_ENCAP);
+  const capturing = capture.armed();
+  for (let i: u32 = 0; i < n; i++) {
+    const packet = packetAt(NODE_VXLAN_ENCAP, i);
+    if (!vteps.isSet(packet.toVtep)) {
+      drop(packet, DROP_VTEP_UNKNOWN);
+      continue;
+    }
+    const vtep = vteps.at(packet.toVtep);
+    const port: u32 = vtep.port;
+    if (!ports.isSet(port) || ports.at(port).kind != PORT_UNDERLAY) {
+      drop(packet, DROP_NO_UNDERLAY);
+      continue;
+    }
+    const vni = domains.at(packet.domain).vni;
+    if (vni == <u32>VNI_NONE) {
+      drop(packet, DROP_VNI_UNKNOWN);
+      continue;
+    }
+    if (nested(packet, vtep.udpPort)) {
+      drop(packet, DROP_VXLAN_NESTED);
+      continue;
+    }
+    if (capturing && (capture.all() || ports.captured(port, packet.domain))) capture.copy(packet, port, DIRECTION_TX);
+    trace.mark(packet, EVENT_TO_VTEP, packet.toVtep, vni, 0);
+    if (packet.gso == 0) {
+      if (packet.flags & (SHARED | FROM_UNDERLAY | ORIGINATED) && !own(packet)) {
+        drop(packet, DROP_ENGINE_FULL);
+        continue;
+      }
+      if (packet.flags & NEEDS_CHECKSUM) {
+        completeChecksum(packet);
+        packet.flags &= ~NEEDS_CHECKSUM;
+      }
+      packet.offset -= vxlan.LENGTH;
+      packet.length += vxlan.LENGTH;
+      vxlan.write(packet.offset, vxlan.header(vni));
+    }
+    send(NODE_UNDERLAY_OUTPUT, packet);
+  }
+  clear(NODE_VXLAN_ENCAP);
+}
