@@ -1,0 +1,117 @@
+// Between the controller's records and the API's messages. The wire has no null: what is absent is the empty string.
+import type {
+  AttachRequest,
+  EndpointRecord,
+  IpamConfig,
+  NetworkRecord,
+  NetworkView,
+  PeerRecord,
+  SandboxRecord,
+  SandboxView,
+} from "../controller/types.ts";
+import type { Attachment__Output } from "./generated/weft/v1/Attachment.ts";
+import type { Endpoint } from "./generated/weft/v1/Endpoint.ts";
+import type { IpamConfig as IpamConfigMessage } from "./generated/weft/v1/IpamConfig.ts";
+import type { Network } from "./generated/weft/v1/Network.ts";
+import type { NetworkEndpoint } from "./generated/weft/v1/NetworkEndpoint.ts";
+import type { Sandbox } from "./generated/weft/v1/Sandbox.ts";
+import type { StaticPeer } from "./generated/weft/v1/StaticPeer.ts";
+
+/** For objects with optional fields: the fields whose text is empty are left out. */
+export function present<T extends Record<string, unknown>>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== "" && value !== undefined)) as never;
+}
+
+function ipamMessage(config: IpamConfig): IpamConfigMessage {
+  return {
+    subnet: config.subnet,
+    ipRange: config.ipRange ?? "",
+    gateway: config.gateway ?? "",
+    auxAddresses: { ...config.auxAddresses },
+  };
+}
+
+export function networkMessage(record: NetworkRecord): Network {
+  return {
+    id: record.id,
+    name: record.name,
+    createdAt: record.createdAt,
+    driver: record.driver,
+    scope: record.scope,
+    enableIpv4: record.enableIpv4,
+    enableIpv6: record.enableIpv6,
+    internal: record.internal,
+    attachable: record.attachable,
+    ipamDriver: record.ipamDriver,
+    ipamOptions: { ...record.ipamOptions },
+    ipam: record.ipam.map(ipamMessage),
+    options: { ...record.options },
+    labels: { ...record.labels },
+  };
+}
+
+export function networkEndpointMessage({ endpoint, sandbox }: NetworkView["endpoints"][number]): NetworkEndpoint {
+  return {
+    endpointId: endpoint.id,
+    endpointName: endpoint.name,
+    sandboxId: endpoint.sandboxId ?? "",
+    sandboxName: sandbox?.name ?? "",
+    mac: endpoint.mac,
+    ipv4: endpoint.ipv4 ?? "",
+    ipv6: endpoint.ipv6 ?? "",
+    interfaceName: endpoint.interfaceName ?? "",
+    aliases: [...endpoint.aliases],
+  };
+}
+
+export function endpointMessage(record: EndpointRecord): Endpoint {
+  return {
+    id: record.id,
+    networkId: record.networkId,
+    sandboxId: record.sandboxId ?? "",
+    name: record.name,
+    mac: record.mac,
+    ipv4: record.ipv4 ?? "",
+    ipv6: record.ipv6 ?? "",
+    aliases: [...record.aliases],
+    interfaceName: record.interfaceName ?? "",
+  };
+}
+
+export function sandboxMessage(record: SandboxRecord, endpoints: SandboxView["endpoints"] = []): Sandbox {
+  return {
+    id: record.id,
+    name: record.name,
+    createdAt: record.createdAt,
+    hostname: record.hostname,
+    namespacePath: record.namespacePath,
+    ownsNamespace: record.ownsNamespace,
+    labels: { ...record.labels },
+    removeOnExit: record.removeOnExit,
+    endpoints: endpoints.map((one) => ({
+      endpoint: endpointMessage(one.endpoint),
+      network: networkMessage(one.network),
+      gatewayIpv4: one.gatewayIpv4 ?? "",
+      gatewayIpv6: one.gatewayIpv6 ?? "",
+    })),
+  };
+}
+
+/** `networks` gives the peer's network its name. */
+export function staticPeerMessage(record: PeerRecord, networks: readonly NetworkRecord[]): StaticPeer {
+  return {
+    address: record.address,
+    port: record.port,
+    networkId: record.networkId ?? "",
+    networkName: networks.find((one) => one.id === record.networkId)?.name ?? "",
+    createdAt: record.createdAt,
+  };
+}
+
+export function attachRequest(message: Attachment__Output): AttachRequest {
+  return {
+    network: message.network,
+    ...present({ ipv4: message.ipv4, ipv6: message.ipv6, mac: message.mac }),
+    ...(message.aliases.length > 0 ? { aliases: message.aliases } : {}),
+  };
+}

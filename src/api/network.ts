@@ -1,0 +1,75 @@
+// NetworkService over the controller.
+import type { Controller, CreateNetworkRequest, NetworkRecord } from "../controller/types.ts";
+import { invalidArgument } from "../errors.ts";
+import { networkEndpointMessage, networkMessage, present } from "./convert.ts";
+import { filtered, hasLabel, type Matchers, yesOrNo } from "./filters.ts";
+import type { CreateNetworkRequest__Output } from "./generated/weft/v1/CreateNetworkRequest.ts";
+import type { IpamConfig__Output } from "./generated/weft/v1/IpamConfig.ts";
+import type { AllHandlers } from "./server.ts";
+
+/** Networks that Docker makes by itself; `--filter type=builtin`. */
+const BUILTIN = ["bridge", "host", "none"];
+
+function ipamRequest(message: IpamConfig__Output): NonNullable<CreateNetworkRequest["ipam"]>[number] {
+  return {
+    ...present({ subnet: message.subnet, ipRange: message.ipRange, gateway: message.gateway }),
+    ...(Object.keys(message.auxAddresses).length > 0 ? { auxAddresses: message.auxAddresses } : {}),
+  };
+}
+
+function createRequest(message: CreateNetworkRequest__Output): CreateNetworkRequest {
+  return {
+    name: message.name,
+    ...present({ driver: message.driver, ipamDriver: message.ipamDriver, scope: message.scope }),
+    ...present({ enableIpv4: message.enableIpv4, enableIpv6: message.enableIpv6 }),
+    ...(message.ipam.length > 0 ? { ipam: message.ipam.map(ipamRequest) } : {}),
+    ipamOptions: message.ipamOptions,
+    internal: message.internal,
+    attachable: message.attachable,
+    options: message.options,
+    labels: message.labels,
+  };
+}
+
+function matchers(controller: Controller): Matchers<NetworkRecord> {
+  const type = (network: NetworkRecord, value: string): boolean => {
+    if (value !== "builtin" && value !== "custom") throw invalidArgument(`invalid filter "type=${value}": give builtin or custom`);
+    return BUILTIN.includes(network.name) === (value === "builtin");
+  };
+  return {
+    name: (network, value) => network.name.includes(value),
+    id: (network, value) => network.id.includes(value),
+    driver: (network, value) => network.driver === value,
+    scope: (network, value) => network.scope === value,
+    label: (network, value) => hasLabel(network.labels, value),
+    type,
+    dangling: (network, value) => {
+      const unused = controller.inspectNetwork(network.id).endpoints.length === 0 && !BUILTIN.includes(network.name);
+      return unused === yesOrNo("dangling", value);
+    },
+  };
+}
+
+export function networkHandlers(controller: Controller): AllHandlers["network"] {
+  return {
+    async Create(request) {
+      return { network: networkMessage(await controller.createNetwork(createRequest(request))) };
+    },
+    async List(request) {
+      const networks = filtered(controller.listNetworks(), request.filters, matchers(controller));
+      return { networks: networks.sort((a, b) => a.name.localeCompare(b.name)).map(networkMessage) };
+    },
+    async Inspect(request) {
+      const view = controller.inspectNetwork(request.network);
+      return {
+        network: networkMessage(view.network),
+        endpoints: view.endpoints.map(networkEndpointMessage),
+        peers: view.peers.map(({ address, port }) => ({ address, port })),
+        subnets: view.subnets,
+      };
+    },
+    async Remove(request) {
+      return { network: networkMessage(await controller.removeNetwork(request.network)) };
+    },
+  };
+}

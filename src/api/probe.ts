@@ -1,0 +1,102 @@
+// `weft trace SANDBOX DST`: which of the sandbox's ports, and which echo request. The destination is an address or a sandbox;
+// the network is the one whose subnet has the address, else the one with a default gateway, as the sandbox's own kernel would
+// choose. What the kernel would learn by ARP comes from what is known: endpoints, the neighbour table, the MAC that overlays
+// make of an IPv4 address (02:42 and its four bytes).
+import ipaddr from "ipaddr.js";
+import type { Controller, SandboxView } from "../controller/types.ts";
+import type { DatapathService, EchoProbe } from "../datapath/datapath-api.ts";
+import { invalidArgument, notFound } from "../errors.ts";
+import { isDomainOf } from "./port-names.ts";
+
+type SandboxEndpoint = SandboxView["endpoints"][number];
+
+export interface ProbeRequest {
+  readonly sandbox: string;
+  readonly destination: string;
+  /** Empty: found out. */
+  readonly destinationMac: string;
+  /** Empty: chosen. */
+  readonly network: string;
+}
+
+export interface Probe {
+  /** The port that the request seems to come from. */
+  readonly port: string;
+  readonly probe: EchoProbe;
+}
+
+const hostOf = (cidr: string): string => cidr.split("/")[0]!;
+const isIpv6 = (address: string): boolean => address.includes(":");
+const ownAddress = (one: SandboxEndpoint, ipv6: boolean): string | null => (ipv6 ? one.endpoint.ipv6 : one.endpoint.ipv4);
+
+function contains(cidr: string | null, address: string): boolean {
+  if (cidr === null || isIpv6(cidr) !== isIpv6(address)) return false;
+  const parsed = ipaddr.parse(address);
+  return parsed.match(ipaddr.parseCIDR(cidr) as never);
+}
+
+/** The sandbox's endpoints, or the one on `network`. */
+function candidates(view: SandboxView, controller: Controller, network: string): readonly SandboxEndpoint[] {
+  if (network === "") return view.endpoints;
+  const { id, name } = controller.inspectNetwork(network).network;
+  const found = view.endpoints.filter((one) => one.network.id === id);
+  if (found.length === 0) throw notFound(`sandbox ${view.sandbox.name} is not on network ${name}`);
+  return found;
+}
+
+/** An address that `destination` means: itself, or that of a sandbox on one of the same networks. */
+function resolveAddress(destination: string, from: readonly SandboxEndpoint[], controller: Controller): string {
+  if (ipaddr.isValid(destination)) return ipaddr.parse(destination).toString();
+  const target = controller.inspectSandbox(destination);
+  for (const one of target.endpoints) {
+    if (!from.some(({ network }) => network.id === one.network.id)) continue;
+    const address = one.endpoint.ipv4 ?? one.endpoint.ipv6;
+    if (address !== null) return hostOf(address);
+  }
+  throw notFound(`sandbox ${target.sandbox.name} is on none of the same networks: give an address instead`);
+}
+
+function route(view: SandboxView, from: readonly SandboxEndpoint[], address: string): { one: SandboxEndpoint; nextHop: string } {
+  const ipv6 = isIpv6(address);
+  const direct = from.find((one) => contains(ownAddress(one, ipv6), address));
+  if (direct !== undefined) return { one: direct, nextHop: address };
+  for (const one of from) {
+    const gateway = ipv6 ? one.gatewayIpv6 : one.gatewayIpv4;
+    if (gateway !== null && ownAddress(one, ipv6) !== null) return { one, nextHop: hostOf(gateway) };
+  }
+  throw notFound(`sandbox ${view.sandbox.name} has no route to ${address}: none of its subnets has it and it has no gateway`);
+}
+
+async function macOf(address: string, one: SandboxEndpoint, controller: Controller, datapath: DatapathService): Promise<string> {
+  const { id, driver, name } = one.network;
+  const endpoint = controller
+    .inspectNetwork(id)
+    .endpoints.find((other) => [other.endpoint.ipv4, other.endpoint.ipv6].some((own) => own !== null && hostOf(own) === address));
+  if (endpoint !== undefined) return endpoint.endpoint.mac;
+  const neighbor = (await datapath.dumpNeighbors()).find((entry) => isDomainOf(id, entry.domain) && entry.address === address);
+  if (neighbor !== undefined) return neighbor.mac;
+  if (driver === "overlay" && !isIpv6(address)) {
+    const bytes = [0x02, 0x42, ...ipaddr.IPv4.parse(address).toByteArray()];
+    return bytes.map((byte) => byte.toString(16).padStart(2, "0")).join(":");
+  }
+  throw notFound(`the MAC of ${address} on network ${name} is not known here: give --mac`);
+}
+
+export async function planProbe(request: ProbeRequest, controller: Controller, datapath: DatapathService): Promise<Probe> {
+  const view = controller.inspectSandbox(request.sandbox);
+  const from = candidates(view, controller, request.network);
+  if (from.length === 0) throw invalidArgument(`sandbox ${view.sandbox.name} is on no network: there is nothing to trace`);
+  const destination = resolveAddress(request.destination, from, controller);
+  const { one, nextHop } = route(view, from, destination);
+  const destinationMac = request.destinationMac !== "" ? request.destinationMac : await macOf(nextHop, one, controller, datapath);
+  return {
+    port: one.endpoint.id,
+    probe: {
+      kind: "echo",
+      sourceMac: one.endpoint.mac,
+      destinationMac: destinationMac.toLowerCase(),
+      source: hostOf(ownAddress(one, isIpv6(destination))!),
+      destination,
+    },
+  };
+}

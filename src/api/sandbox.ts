@@ -1,0 +1,38 @@
+// SandboxService over the controller.
+import type { Controller, SandboxView } from "../controller/types.ts";
+import { attachRequest, present, sandboxMessage } from "./convert.ts";
+import { filtered, hasLabel, type Matchers } from "./filters.ts";
+import type { AllHandlers } from "./server.ts";
+
+const MATCHERS: Matchers<SandboxView> = {
+  name: ({ sandbox }, value) => sandbox.name.includes(value),
+  id: ({ sandbox }, value) => sandbox.id.includes(value),
+  network: ({ endpoints }, value) => endpoints.some(({ network }) => network.name === value || network.id === value),
+  label: ({ sandbox }, value) => hasLabel(sandbox.labels, value),
+};
+
+const message = (view: SandboxView) => sandboxMessage(view.sandbox, view.endpoints);
+
+export function sandboxHandlers(controller: Controller): AllHandlers["sandbox"] {
+  return {
+    async Create(request) {
+      const view = await controller.createSandbox({
+        ...present({ name: request.name, namespacePath: request.namespacePath, hostname: request.hostname }),
+        networks: request.attachments.map(attachRequest),
+        labels: request.labels,
+        removeOnExit: request.removeOnExit,
+      });
+      return { sandbox: message(view) };
+    },
+    async List(request) {
+      const views = filtered(controller.listSandboxes(), request.filters, MATCHERS);
+      return { sandboxes: views.sort((a, b) => a.sandbox.name.localeCompare(b.sandbox.name)).map(message) };
+    },
+    async Inspect(request) {
+      return { sandbox: message(controller.inspectSandbox(request.sandbox)) };
+    },
+    async Remove(request) {
+      return { sandbox: sandboxMessage(await controller.removeSandbox(request.sandbox, request.force)) };
+    },
+  };
+}
