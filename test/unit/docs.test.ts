@@ -1,0 +1,43 @@
+// Documents that list what the code lists must list all of it: drop reasons, counters, nodes, and links that lead somewhere.
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { ROOT } from "../../src/paths.ts";
+import { COUNTER_NAMES, DROP_NAMES, DROP_TEXTS } from "../../wasm/shared/counters.ts";
+
+const read = (path: string): string => readFileSync(join(ROOT, path), "utf8");
+
+/** First cell, in code marks, and second cell of each row. */
+function rows(text: string): Map<string, string> {
+  return new Map([...text.matchAll(/^\| `([^`]+)` \| (.+) \|$/gm)].map((match) => [match[1] ?? "", match[2] ?? ""]));
+}
+
+describe("docs/datapath.md", () => {
+  const listed = rows(read("docs/datapath.md"));
+
+  it("has every drop reason with its sentence", () => {
+    expect(DROP_NAMES.map((name) => [name, listed.get(name)])).toEqual(DROP_NAMES.map((name, i) => [name, DROP_TEXTS[i]]));
+  });
+
+  it("has every counter", () => {
+    expect(COUNTER_NAMES.filter((name) => !listed.has(name))).toEqual([]);
+  });
+
+  it("has every node", () => {
+    const nodes = readdirSync(join(ROOT, "wasm/nodes")).map((name) => name.replace(/\.ts$/, ""));
+    expect(nodes.filter((name) => !listed.has(name))).toEqual([]);
+  });
+});
+
+describe("links in documents", () => {
+  const documents = ["", "docs"].flatMap((folder) =>
+    readdirSync(join(ROOT, folder))
+      .filter((name) => name.endsWith(".md"))
+      .map((name) => join(folder, name)),
+  );
+
+  it.each(documents)("of %s lead to files", (document) => {
+    const links = [...read(document).matchAll(/\]\((?!https?:)([^)#]+)/g)].map((match) => match[1] ?? "");
+    expect(links.filter((link) => !existsSync(join(ROOT, dirname(document), link)))).toEqual([]);
+  });
+});
