@@ -17,7 +17,10 @@
 //
 // Runs and GRO aggregates are closed at the end of each run or resume: nothing points into the arenas when they are reset.
 //
-import { NODE_COUNT, NODE_ETHERNET_INPUT, NODE_GRO, NODE_L2_FLOOD, NODE_L2_FORWARD, NODE_L2_LEARN, NODE_NEIGHBOR_PROXY, NODE_POLICY, NODE_PORT_OUTPUT, NODE_TAP_INPUT, NODE_UNDERLAY_INPUT, NODE_UNDERLAY_OUTPUT, NODE_VXLAN_DECAP, NODE_VXLAN_ENCAP, PORT_UNDERLAY, RX_PORT } from "./shared/abi";
+import {
+  NODE_COUNT, NODE_ETHERNET_INPUT, NODE_GRO, NODE_L2_FLOOD, NODE_L2_FORWARD, NODE_L2_LEARN, NODE_NEIGHBOR_PROXY, NODE_POLICY,
+  NODE_PORT_OUTPUT, NODE_TAP_INPUT, NODE_UNDERLAY_INPUT, NODE_UNDERLAY_OUTPUT, NODE_VXLAN_DECAP, NODE_VXLAN_ENCAP, PORT_UNDERLAY, RX_PORT,
+} from "./shared/abi";
 import { COUNTER_BATCHES } from "./shared/counters";
 import { HEADERS_LENGTH, HEADER_SLOT_LENGTH, SCRATCH_LENGTH } from "./shared/layout";
 import { TX_RING_MAX } from "./shared/limits";
@@ -33,7 +36,7 @@ import { clear, waiting } from "./core/vector";
 import * as ports from "./tables/port";
 import { ethernetInput } from "./nodes/ethernet-input";
 import { gro } from "./nodes/gro";
-import { l2Flood } from "./nodes/l2-flood";
+import { l2Flood, reset as resetFlood } from "./nodes/l2-flood";
 import { l2Forward } from "./nodes/l2-forward";
 import { l2Learn } from "./nodes/l2-learn";
 import { neighborProxy } from "./nodes/neighbor-proxy";
@@ -152,6 +155,7 @@ function finish(): void {
 
 export function reset(): void {
   suspended = false;
+  resetFlood();
   cursor.open(0);
   packets.reset();
   for (let node: u32 = 0; node < <u32>NODE_COUNT; node++) clear(node);

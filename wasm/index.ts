@@ -1,2 +1,237 @@
+// The engine's face to the host: functions over numbers, nothing else (src/datapath/engine.ts describes each; shared/abi.ts
+// the layouts in memory). What a call may touch is checked here, so that tables and nodes can rely on it.
+//
+// Tables refer to each other (a port to its domain, an entry to its port): setters refuse references to what is not set, and
+// deleters take along what would be left without meaning.
+//
+import { ABI_VERSION, DOMAIN_FLAG_HAS_VNI, FDB_ENTRY_LENGTH, MEMBER_ENTRY_LENGTH, NEIGHBOR_ENTRY_LENGTH, PORT_MEMORY, PORT_TAP, PORT_UNDERLAY, RX_DESCRIPTOR_LENGTH, VNI_NONE } from "./shared/abi";
+import { ARGUMENTS, ARGUMENTS_LENGTH, RX_RING_LENGTH } from "./shared/layout";
+import { DOMAIN_MAX, MTU_MAX, MTU_MIN, PORT_MAX, VTEP_MAX } from "./shared/limits";
+import { VNI_MAX } from "./shared/protocol";
+import * as arena from "./core/arena";
+import * as capture from "./core/capture";
+import * as checksum from "./core/checksum";
+import * as clock from "./core/clock";
+import * as counters from "./core/counters";
+import * as trace from "./core/trace";
+import * as transmit from "./core/transmit";
+import * as domains from "./tables/bridge-domain";
+import * as fdb from "./tables/fdb";
+import * as members from "./tables/member";
+import * as neighbors from "./tables/neighbor";
+import * as ports from "./tables/port";
+import * as vteps from "./tables/vtep";
 import * as graph from "./graph";
-export function run(count: u32): u32 { return graph.run(count); }
+
+// As src/datapath/engine.ts has them.
+const DONE: u32 = 0;
+const REFUSED_RANGE: u32 = 1;
+const REFUSED_FULL: u32 = 2;
+const REFUSED_UNKNOWN: u32 = 3;
+const REFUSED_TAKEN: u32 = 4;
+
+/** Ages are kept modulo 2^16 seconds, and the sweep needs some of them. */
+const FDB_AGE_S_MAX: u32 = 65000;
+
+export function abiVersion(): u32 {
+  return ABI_VERSION;
+}
+
+export function reset(fdbSlots: u32): void {
+  clock.reset();
+  counters.reset();
+  trace.reset();
+  capture.reset();
+  arena.reset();
+  transmit.rewind();
+  checksum.initialise();
+  ports.reset();
+  domains.reset();
+  vteps.reset();
+  members.reset();
+  neighbors.reset();
+  fdb.reset(fdbSlots);
+  graph.reset();
+}
+
+// ── the batch ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export function run(count: u32): u32 {
+  return graph.run(min<u32>(count, RX_RING_LENGTH / RX_DESCRIPTOR_LENGTH));
+}
+
+export function pending(): u32 {
+  return graph.pending();
+}
+
+export function resume(): u32 {
+  return graph.resume();
+}
+
+export function settle(count: u32): void {
+  counters.settle(min(count, transmit.filled()));
+}
+
+export function tick(nowMs: u32): void {
+  const elapsedS = clock.advance(nowMs);
+  if (elapsedS != 0) fdb.sweep(elapsedS);
+}
+
+// ── tables ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export function portSet(port: u32, kind: u32, domain: u32, flags: u32, mtuBytes: u32): u32 {
+  if (port >= <u32>PORT_MAX || flags > 0xff || mtuBytes > 0xffff) return REFUSED_RANGE;
+  if (kind != PORT_TAP && kind != PORT_UNDERLAY && kind != PORT_MEMORY) return REFUSED_RANGE;
+  if (kind != PORT_UNDERLAY && !domains.isSet(domain)) return REFUSED_UNKNOWN;
+  const entry = ports.at(port);
+  if (ports.isSet(port) && (<u32>entry.domain != domain || (entry.kind == PORT_UNDERLAY) != (kind == PORT_UNDERLAY))) fdb.forgetPort(port);
+  ports.set(port, kind, domain, flags, mtuBytes);
+  return DONE;
+}
+
+export function portDelete(port: u32): void {
+  if (!ports.isSet(port)) return;
+  fdb.forgetPort(port);
+  ports.remove(port);
+}
+
+export function underlaySet(port: u32, udpPort: u32, socketCount: u32): u32 {
+  if (udpPort == 0 || udpPort > 0xffff || socketCount == 0 || socketCount > 0xffff) return REFUSED_RANGE;
+  if (!ports.isSet(port) || ports.at(port).kind != PORT_UNDERLAY) return REFUSED_UNKNOWN;
+  ports.at(port).udpPort = <u16>udpPort;
+  ports.at(port).sockets = <u16>socketCount;
+  return DONE;
+}
+
+export function domainSet(domain: u32, vni: u32, flags: u32, mtuBytes: u32, fdbLimit: u32, fdbAgeS: u32): u32 {
+  if (domain >= <u32>DOMAIN_MAX || (vni > <u32>VNI_MAX && vni != <u32>VNI_NONE)) return REFUSED_RANGE;
+  if (mtuBytes < <u32>MTU_MIN || mtuBytes > <u32>MTU_MAX || fdbAgeS > FDB_AGE_S_MAX) return REFUSED_RANGE;
+  if (vni != <u32>VNI_NONE) {
+    const other = domains.byVni(vni);
+    if (other >= 0 && <u32>other != domain) return REFUSED_TAKEN;
+    flags |= DOMAIN_FLAG_HAS_VNI;
+  } else {
+    flags &= ~DOMAIN_FLAG_HAS_VNI;
+  }
+  domains.set(domain, vni, flags, mtuBytes, fdbLimit, fdbAgeS);
+  return DONE;
+}
+
+/** Its ports, members, entries and neighbours go with it. */
+export function domainDelete(domain: u32): void {
+  if (!domains.isSet(domain)) return;
+  fdb.forgetDomain(domain);
+  neighbors.forgetDomain(domain);
+  members.removeDomain(domain);
+  while (domains.at(domain).firstPort != 0) ports.remove(<u32>domains.at(domain).firstPort - 1);
+  domains.remove(domain);
+}
+
+export function vtepSet(vtep: u32, udpPort: u32, underlayPort: u32): u32 {
+  if (vtep == 0 || vtep >= <u32>VTEP_MAX || udpPort == 0 || udpPort > 0xffff || underlayPort >= <u32>PORT_MAX) return REFUSED_RANGE;
+  const other = vteps.find(ARGUMENTS);
+  if (other != 0 && other != vtep) return REFUSED_TAKEN;
+  vteps.set(vtep, ARGUMENTS, udpPort, underlayPort);
+  return DONE;
+}
+
+/** Its memberships and learned entries go with it. */
+export function vtepDelete(vtep: u32): void {
+  if (!vteps.isSet(vtep)) return;
+  fdb.forgetVtep(vtep);
+  members.removeVtep(vtep);
+  vteps.remove(vtep);
+}
+
+export function memberSet(domain: u32, vtep: u32): u32 {
+  if (!domains.isSet(domain) || !vteps.isSet(vtep)) return REFUSED_UNKNOWN;
+  return members.add(domain, vtep) ? DONE : REFUSED_FULL;
+}
+
+export function memberDelete(domain: u32, vtep: u32): void {
+  if (domains.isSet(domain) && vteps.isSet(vtep)) members.remove(domain, vtep);
+}
+
+// @ts-ignore: decorator
+@inline function macOf(high: u32, low: u32): u64 {
+  return (<u64>(high & 0xffff) << 32) | <u64>low;
+}
+
+/** A MAC that an endpoint can have: not zero, no group. */
+// @ts-ignore: decorator
+@inline function isHostMac(mac: u64): bool {
+  return mac != 0 && ((mac >> 40) & 1) == 0;
+}
+
+export function fdbSet(domain: u32, macHigh: u32, macLow: u32, port: u32, vtep: u32): u32 {
+  const mac = macOf(macHigh, macLow);
+  if (!isHostMac(mac)) return REFUSED_RANGE;
+  if (!domains.isSet(domain)) return REFUSED_UNKNOWN;
+  if (vtep != 0 ? !vteps.isSet(vtep) : !ports.isSet(port)) return REFUSED_UNKNOWN;
+  return fdb.pin(fdb.keyOf(domain, mac), port, vtep) ? DONE : REFUSED_FULL;
+}
+
+export function fdbDelete(domain: u32, macHigh: u32, macLow: u32): void {
+  const mac = macOf(macHigh, macLow);
+  if (mac != 0 && domains.isSet(domain)) fdb.remove(fdb.keyOf(domain, mac));
+}
+
+export function neighborSet(domain: u32, macHigh: u32, macLow: u32): u32 {
+  const mac = macOf(macHigh, macLow);
+  if (!isHostMac(mac)) return REFUSED_RANGE;
+  if (!domains.isSet(domain)) return REFUSED_UNKNOWN;
+  return neighbors.set(domain, ARGUMENTS, mac) ? DONE : REFUSED_FULL;
+}
+
+export function neighborDelete(domain: u32): void {
+  if (domains.isSet(domain)) neighbors.remove(domain, ARGUMENTS);
+}
+
+// ── reading back ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+let cursor: u32 = 0;
+
+export function fdbDump(from: u32): u32 {
+  cursor = fdb.dump(from, ARGUMENTS, ARGUMENTS_LENGTH / FDB_ENTRY_LENGTH);
+  return fdb.copied();
+}
+
+export function neighborDump(from: u32): u32 {
+  cursor = neighbors.dump(from, ARGUMENTS, ARGUMENTS_LENGTH / NEIGHBOR_ENTRY_LENGTH);
+  return neighbors.copied();
+}
+
+export function memberDump(from: u32): u32 {
+  cursor = members.dump(from, ARGUMENTS, ARGUMENTS_LENGTH / MEMBER_ENTRY_LENGTH);
+  return members.copied();
+}
+
+export function nextCursor(): u32 {
+  return cursor;
+}
+
+// ── trace and capture ────────────────────────────────────────────────────────────────────────────────────────────────
+
+export function traceSet(port: u32, hasAddress: u32, budget: u32): void {
+  trace.set(port, hasAddress != 0, budget);
+}
+
+export function traceCount(): u32 {
+  return trace.count();
+}
+
+export function captureSet(all: u32, snapLength: u32): void {
+  capture.set(all != 0, snapLength);
+}
+
+export function captureLength(): u32 {
+  return capture.length();
+}
+
+export function captureClear(): void {
+  capture.clear();
+}
+
+export function trap(): void {
+  unreachable();
+}

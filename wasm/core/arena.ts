@@ -39,6 +39,12 @@ export function scratch(length: u32): usize {
   return <u32>(SCRATCH_END - nextScratch);
 }
 
+/** Whether nothing was taken since `reset`. */
+// @ts-ignore: decorator
+@inline export function untouched(): bool {
+  return nextHeader == <usize>HEADERS && nextScratch == <usize>SCRATCH;
+}
+
 export function reset(): void {
   nextHeader = HEADERS;
   nextScratch = SCRATCH;

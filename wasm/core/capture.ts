@@ -13,6 +13,7 @@ import {
 } from "../shared/abi";
 import { COUNTER_CAPTURED, COUNTER_CAPTURE_LOST } from "../shared/counters";
 import { CAPTURE_RING, CAPTURE_RING_LENGTH } from "../shared/layout";
+import { complementNonZero, sum } from "./checksum";
 import * as clock from "./clock";
 import { add } from "./counters";
 import { NEEDS_CHECKSUM, Packet } from "./packet";
@@ -72,18 +73,8 @@ function complete(packet: Packet, frame: usize, kept: u32): void {
   const start: u32 = packet.checksumStart;
   const field = start + <u32>packet.checksumOffset;
   if (field + 2 > kept) return;
-  let sum: u64 = 0;
-  let p = <usize>packet.offset + start;
-  const end = <usize>packet.offset + packet.length;
-  for (; p + 4 <= end; p += 4) sum += load<u32>(p);
-  if (p + 2 <= end) {
-    sum += load<u16>(p);
-    p += 2;
-  }
-  if (p < end) sum += load<u8>(p);
-  while (sum >> 16) sum = (sum & 0xffff) + (sum >> 16);
-  const value = ~<u32>sum & 0xffff;
-  store<u16>(frame + field, <u16>(value == 0 ? 0xffff : value));
+  const total = sum(<usize>packet.offset + start, packet.length - start);
+  store<u16>(frame + field, <u16>complementNonZero(total));
 }
 
 export function reset(): void {

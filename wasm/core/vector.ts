@@ -46,4 +46,12 @@ const STRIDE = 4 + 4 * MAX_VECTOR;
   store<u32>(at(node), 0);
 }
 
+/** Takes the first `count` packets out: the others move up and wait on. */
+export function shift(node: u32, count: u32): void {
+  const vector = at(node);
+  const left = load<u32>(vector) - count;
+  memory.copy(vector + 4, vector + 4 + <usize>(4 * count), <usize>(4 * left));
+  store<u32>(vector, left);
+}
+
 if (NODE_COUNT * STRIDE > VECTORS_LENGTH) ERROR("VECTORS outgrows its region");

@@ -1,10 +1,14 @@
 // Bridge domains: one broadcast domain each. Written by the control plane; the counts by tables/port, tables/member and
 // tables/fdb; `learned` and the ICMP budget are the path's own.
 //
-//   0        4          8     12         16        20        24          26      28            32        36       40
-//   ┌────────┬──────────┬─────┬──────────┬─────────┬─────────┬───────────┬───────┬─────────────┬─────────┬────────┬──────────┐
-//   │ flags  │ mtuBytes │ vni │ fdbLimit │ fdbAgeS │ learned │ firstPort │ ports │ firstMember │ members │ second │ errors   │ 64
-//   └────────┴──────────┴─────┴──────────┴─────────┴─────────┴───────────┴───────┴─────────────┴─────────┴────────┴──────────┘
+//   0       4          8     12         16        20        24          26      28            32
+//   ┌───────┬──────────┬─────┬──────────┬─────────┬─────────┬───────────┬───────┬─────────────┬─────────┐
+//   │ flags │ mtuBytes │ vni │ fdbLimit │ fdbAgeS │ learned │ firstPort │ ports │ firstMember │ members │
+//   └───────┴──────────┴─────┴──────────┴─────────┴─────────┴───────────┴───────┴─────────────┴─────────┘
+//   36       40       44     48       52          56     64
+//   ┌────────┬────────┬──────┬────────┬───────────┬──────┐
+//   │ second │ errors │ used │ pinned │ neighbors │      │
+//   └────────┴────────┴──────┴────────┴───────────┴──────┘
 //
 // A frame from a tunnel finds its domain by VNI_INDEX: open addressing over 8-byte slots, made anew when a VNI goes, for
 // that is rare and an index without deletion has no tombstones.
@@ -26,16 +30,18 @@ import * as clock from "../core/clock";
   fdbLimit: u32; // entries it may learn
   fdbAgeS: u32; // 0: they stay
   learned: u32; // entries learned now
-  firstPort: u16; // port + 1, 0: none
+  firstPort: u16; // port + 1, 0: none; the list goes on in the ports' entries
   ports: u16;
   firstMember: u32; // slot + 1 in MEMBERS, 0: none
   members: u32;
   second: u32; // that `errors` counts in
   errors: u32; // ICMP errors originated in it
   used: u32;
+  pinned: u32; // static FDB entries
+  neighbors: u32;
 }
 
-if (offsetof<BridgeDomain>() != 48) ERROR("BridgeDomain's fields must end at 48 bytes");
+if (offsetof<BridgeDomain>() != 56) ERROR("BridgeDomain's fields must end at 56 bytes");
 
 const LENGTH: usize = 64;
 if (DOMAIN_MAX * 64 > DOMAINS_LENGTH) ERROR("DOMAINS outgrows its region");

@@ -9,6 +9,7 @@
 // One table is both hash (open addressing, linear probing, gaps closed at deletion) and lists threaded through it: closing a
 // gap moves an entry, so its neighbours in the list are told.
 //
+import { MEMBER_ENTRY_LENGTH } from "../shared/abi";
 import { MEMBERS, MEMBERS_LENGTH } from "../shared/layout";
 import { DOMAIN_MAX, MEMBER_MAX } from "../shared/limits";
 import * as domains from "./bridge-domain";
@@ -25,6 +26,7 @@ const SLOTS: u32 = MEMBERS_LENGTH / 12;
 if (MEMBER_MAX >= MEMBERS_LENGTH / 12) ERROR("MEMBERS must keep a free slot");
 
 let count: u32 = 0;
+let dumped: u32 = 0;
 
 // @ts-ignore: decorator
 @inline function at(slot: u32): Member {
@@ -146,13 +148,20 @@ export function removeVtep(vtep: u32): void {
   for (let domain: u32 = 0; domain < <u32>DOMAIN_MAX; domain++) if (domains.at(domain).members != 0) remove(domain, vtep);
 }
 
-/** The key of a slot for dumps, 0 for a free one; `slot` below `slots()`. */
-export function keyAt(slot: u32): u32 {
-  return at(slot).key;
+/** Copies keys from slot `from` on to `target`, at most `room`; the slot to go on at, 0 at the end. `copied()` says how many. */
+export function dump(from: u32, target: usize, room: u32): u32 {
+  let n: u32 = 0;
+  let slot = from;
+  for (; slot < SLOTS && n < room; slot++) {
+    const key = at(slot).key;
+    if (key != 0) store<u32>(target + <usize>(n++ * MEMBER_ENTRY_LENGTH), key);
+  }
+  dumped = n;
+  return slot < SLOTS ? slot : 0;
 }
 
-export function slots(): u32 {
-  return SLOTS;
+export function copied(): u32 {
+  return dumped;
 }
 
 export function reset(): void {

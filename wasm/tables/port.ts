@@ -79,7 +79,7 @@ export function remove(port: u32): void {
   const entry = at(port);
   if (entry.kind == PORT_NONE) return;
   unlink(port);
-  entry.kind = PORT_NONE;
+  entry.kind = <u8>PORT_NONE;
 }
 
 function unlink(port: u32): void {

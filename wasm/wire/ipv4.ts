@@ -107,6 +107,24 @@ const OFFSET_MASK: u32 = 0x1fff;
   return load<u64>(p, SOURCE);
 }
 
+/** Whether `address` (as loaded) can be one host's: not 0.0.0.0/8, loopback, multicast, reserved or broadcast. */
+// @ts-ignore: decorator
+@inline export function isHost(address: u32): bool {
+  const first = address & 0xff;
+  return first != 0 && first != 127 && first < 224;
+}
+
+/** Writes all but addresses and checksum: no options, no fragment, identification 0 (RFC 6864 section 4.1 allows it with DF). */
+// @ts-ignore: decorator
+@inline export function write(p: usize, totalLength: u32, protocol: u32, ttl: u32): void {
+  store<u32>(p, 0x45);
+  setTotalLength(p, totalLength);
+  store<u32>(p, 0x40 << 16, IDENTIFICATION);
+  setTtl(p, ttl);
+  setProtocol(p, protocol);
+  setChecksumRaw(p, 0);
+}
+
 // @ts-ignore: decorator
 @inline export function setTotalLength(p: usize, length: u32): void {
   store<u16>(p, bswap<u16>(<u16>length), TOTAL_LENGTH);

@@ -68,6 +68,23 @@ export const EXTENSION_LENGTH_MIN: u32 = 8;
   return p + DESTINATION;
 }
 
+/** Whether the 16 bytes at `address` can be one host's: not unspecified, loopback (::/127) or multicast. */
+// @ts-ignore: decorator
+@inline export function isHost(address: usize): bool {
+  return load<u8>(address) != 0xff && !(load<u64>(address) == 0 && (load<u64>(address, 8) & 0xfeffffffffffffff) == 0);
+}
+
+/** Whether the 16 bytes at `address` are ::. */
+// @ts-ignore: decorator
+@inline export function isUnspecified(address: usize): bool {
+  return (load<u64>(address) | load<u64>(address, 8)) == 0;
+}
+
+// @ts-ignore: decorator
+@inline export function isMulticast(address: usize): bool {
+  return load<u8>(address) == 0xff;
+}
+
 /** Whether `next` is an extension header that this file can step over. */
 // @ts-ignore: decorator
 @inline export function isExtension(next: u32): bool {
