@@ -3,7 +3,6 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { setTimeout as wait } from "node:timers/promises";
 
-/** Processes that were asked to end may take this long. */
 const GRACE_MS = 3000;
 
 /** @param {string} path */
@@ -52,11 +51,12 @@ export function hostState() {
  *
  * @param {ReadonlySet<string>} before
  * @param {string} runId
+ * @param {number} [graceMs] for processes that were asked to end
  */
-export async function leftovers(before, runId) {
+export async function leftovers(before, runId, graceMs = GRACE_MS) {
   const alive = new Set(names("/proc"));
   const foreign = (/** @type {string} */ line) => alive.has(/weft-t(\d+)/.exec(line)?.[1] ?? "none");
-  for (const deadline = Date.now() + GRACE_MS; ; await wait(100)) {
+  for (const deadline = Date.now() + graceMs; ; await wait(100)) {
     const left = [...standing().filter((line) => !before.has(line) && !foreign(line)), ...processesOf(runId)];
     if (left.length === 0 || Date.now() > deadline) return left;
   }
