@@ -109,6 +109,10 @@ export const NODE_PORT_OUTPUT = 10;
 export const NODE_VXLAN_ENCAP = 11;
 export const NODE_UNDERLAY_OUTPUT = 12;
 export const NODE_COUNT = 13;
+export const NODE_NAMES = [
+  "tap-input", "underlay-input", "vxlan-decap", "ethernet-input", "policy", "l2-learn", "neighbor-proxy", "l2-forward", "l2-flood",
+  "gro", "port-output", "vxlan-encap", "underlay-output",
+];
 
 /** Packets that one node can hold. A chunk of RX_CHUNK frames fits; floods stop and go on when a vector is full. */
 export const MAX_VECTOR = 1024;

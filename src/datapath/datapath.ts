@@ -1,0 +1,451 @@
+// The data plane as the rest of the daemon sees it (datapath-api.ts): takes declarations, makes interfaces and tables agree
+// with them, and answers questions about both.
+//
+// A change takes these steps, one change at a time:
+//
+//   merge owners ─> open and configure TAPs ─> one message to the worker: rows, descriptors ─> delete TAPs no longer wanted
+//     refused: an owner is     failed: its owner is            refused: rows taken back             failed: logged, the
+//     left as it was           left as it was                  by the reverse difference            network stands
+//
+// so whatever fails, what was there before is still there, and what is deleted is deleted last.
+//
+// Not here: addresses and routes of interfaces, and anything that has a subnet: the datapath knows Ethernet and VTEPs.
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { ABI_VERSION } from "../../wasm/shared/abi.ts";
+import { MEMORY_LENGTH } from "../../wasm/shared/layout.ts";
+import { FDB_SLOTS_DEFAULT, FDB_SLOTS_MAX } from "../../wasm/shared/limits.ts";
+import { VXLAN_PORT } from "../../wasm/shared/protocol.ts";
+import { forbidden, invalidArgument, notFound, unavailable, WeftError } from "../errors.ts";
+import { ENGINE_RELEASE_PATH } from "../paths.ts";
+import { closeFds, requireAddon } from "../ports/port.ts";
+import { openUnderlay, type UnderlaySockets } from "../ports/underlay.ts";
+import { CaptureHub } from "./capture.ts";
+import { Client } from "./client.ts";
+import type {
+  AuditReport,
+  CaptureOptions,
+  DatapathInfo,
+  DatapathLog,
+  DatapathOptions,
+  DatapathService,
+  DatapathStats,
+  FdbEntry,
+  NeighborEntry,
+  PortStats,
+  StopOptions,
+  TraceOptions,
+  TraceResult,
+  VtepEntry,
+} from "./datapath-api.ts";
+import type { Declaration } from "./declarations.ts";
+import { type Desired, merge } from "./desired.ts";
+import { dumpFdb, dumpNeighbors } from "./dumps.ts";
+import type { Attachment, Notice } from "./messages.ts";
+import { compileEngine } from "./module.ts";
+import { PORT_COUNTERS } from "./shard.ts";
+import { counterStats, dropStats, lawDifference } from "./stats.ts";
+import { Sync } from "./sync.ts";
+import { Tables } from "./tables.ts";
+import { dropTaps, type OpenTap, type TapPlan, TapSet } from "./taps.ts";
+import type { Names } from "./trace.ts";
+import { runTrace } from "./tracer.ts";
+import { addressBytes, isIpv6 } from "./words.ts";
+
+/**
+ * A sleep in epoll costs some 30 us of round trip: two to three times the kernel's own. The poller spins only within a few
+ * milliseconds of traffic, so an idle daemon does not pay for this.
+ */
+const SPIN_US_DEFAULT = 50;
+const AUDIT_INTERVAL_S_DEFAULT = 60;
+
+/** Changes by owner; null withdraws. */
+type Changes = ReadonlyMap<string, Declaration | null>;
+
+interface Running {
+  readonly client: Client;
+  readonly sync: Sync;
+  readonly underlays: readonly UnderlaySockets[];
+  readonly options: DatapathOptions;
+  readonly vxlanPort: number;
+  readonly fdbSlots: number;
+  readonly spinUs: number;
+  readonly startedAt: string;
+  readonly auditTimer: NodeJS.Timeout | null;
+}
+
+const NOTHING: Desired = { domains: new Map(), ports: new Map(), fdb: new Map(), neighbors: new Map(), vteps: new Map() };
+
+export class WeftDatapath implements DatapathService {
+  readonly #tables = new Tables();
+  readonly #taps = new TapSet();
+  readonly #names: Names = {
+    port: (index) => this.#tables.ports.nameOf(index),
+    domain: (index) => this.#tables.domains.nameOf(index),
+    vtep: (index) => this.#tables.vteps.nameOf(index),
+  };
+  readonly #captures = new CaptureHub(
+    {
+      ...this.#names,
+      interfaceName: (port) => this.#desired.ports.get(port)?.interfaceName ?? "",
+      isUnderlay: (port) => this.#tables.underlays.some(({ name }) => name === port),
+    },
+    () => this.#captureChanged(),
+  );
+  #owners: ReadonlyMap<string, Declaration> = new Map();
+  #desired: Desired = NOTHING;
+  #running: Running | null = null;
+  #queue: Promise<unknown> = Promise.resolve();
+  #traces: Promise<unknown> = Promise.resolve();
+  #log: DatapathLog = () => {};
+  #rebuilds = 0;
+  #audits = 0;
+  #mended = 0;
+
+  // ── life ──
+
+  async start(options: DatapathOptions): Promise<void> {
+    if (this.#running !== null) throw forbidden("the datapath has been started already");
+    this.#log = options.log ?? (() => {});
+    const vxlanPort = options.vxlanPort ?? VXLAN_PORT;
+    const fdbSlots = options.fdbSlots ?? FDB_SLOTS_DEFAULT;
+    const spinUs = availableParallelism() > 1 ? (options.spinUs ?? SPIN_US_DEFAULT) : 0;
+    const addresses = options.underlayAddresses ?? [];
+    checkOptions(addresses, vxlanPort, fdbSlots, spinUs);
+    requireAddon();
+    const module = await compileEngine(ENGINE_RELEASE_PATH);
+    const underlays: UnderlaySockets[] = [];
+    let client: Client | null = null;
+    try {
+      for (const address of addresses) {
+        underlays.push(await openUnderlay(options.underlayNamespacePath ?? null, address, vxlanPort, process.pid));
+      }
+      client = await Client.start({
+        module,
+        fdbSlots,
+        spinUs,
+        trapsFolder: join(options.stateDir, "traps"),
+        onNotice: (notice) => this.#notice(notice),
+        onDeath: (error) => this.#log("error", error.message),
+      });
+      const sync = new Sync(client, this.#tables);
+      const auditTimer = this.#auditTimer(options.auditIntervalS ?? AUDIT_INTERVAL_S_DEFAULT);
+      const startedAt = new Date().toISOString();
+      this.#running = { client, sync, underlays, options, vxlanPort, fdbSlots, spinUs, startedAt, auditTimer };
+      this.#tables.setUnderlays(
+        underlays.map(({ address, port, fds }) => ({ name: `underlay/${address}`, address, udpPort: port, socketCount: fds.length })),
+      );
+      const attach = underlays.map(({ address, fds }): Attachment => {
+        return { port: this.#tables.ports.ensure(`underlay/${address}`), kind: "udp", fds: [...fds] };
+      });
+      await sync.apply(this.#tables.imageOf(NOTHING, this.#captures.marks), { release: [], attach });
+    } catch (error) {
+      if (this.#running?.auditTimer) clearInterval(this.#running.auditTimer);
+      this.#running = null;
+      await client?.stop();
+      await closeFds(underlays.flatMap(({ fds }) => fds));
+      throw error;
+    }
+  }
+
+  #auditTimer(intervalS: number): NodeJS.Timeout | null {
+    if (intervalS <= 0) return null;
+    const timer = setInterval(() => {
+      this.audit().catch((error: Error) => this.#log("warn", `the audit of the tables failed: ${error.message}`));
+    }, intervalS * 1000);
+    return timer.unref();
+  }
+
+  stop({ keepInterfaces }: StopOptions): Promise<void> {
+    return this.#serially(async () => {
+      const running = this.#running;
+      if (running === null) return;
+      this.#running = null;
+      if (running.auditTimer !== null) clearInterval(running.auditTimer);
+      this.#captures.endAll();
+      await running.client.stop();
+      await closeFds(running.underlays.flatMap(({ fds }) => fds));
+      await dropTaps(this.#taps.clear(), keepInterfaces, this.#log);
+      this.#owners = new Map();
+      this.#desired = NOTHING;
+      this.#tables.clear();
+    });
+  }
+
+  #serially<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#queue.then(work);
+    this.#queue = result.catch(() => undefined);
+    return result;
+  }
+
+  #require(): Running {
+    if (this.#running === null) throw unavailable("the datapath is not running");
+    return this.#running;
+  }
+
+  #notice(notice: Notice): void {
+    switch (notice.notice) {
+      case "rebuilt":
+        this.#rebuilds++;
+        this.#log("error", "the engine trapped and was rebuilt", { reason: notice.reason, batch: notice.file });
+        this.#running?.sync
+          .rebuilt(notice.generation)
+          .catch((error: Error) => this.#log("error", `cannot write the tables again: ${error.message}`));
+        break;
+      case "port-failed":
+        this.#log("warn", "a port failed and is no longer polled", {
+          port: this.#names.port(notice.port) ?? notice.port,
+          error: notice.error,
+        });
+        break;
+      case "captured":
+        if (notice.lost > 0) this.#log("warn", "captured frames were lost: the reader is too slow", { bytes: notice.lost });
+        this.#captures.take(notice.records);
+        this.#running?.client.captured(notice.records.length);
+        break;
+    }
+  }
+
+  // ── declarations ──
+
+  async declare(owner: string, declaration: Declaration): Promise<void> {
+    await this.#changeOne(owner, declaration);
+  }
+
+  async withdraw(owner: string): Promise<void> {
+    await this.#changeOne(owner, null);
+  }
+
+  async #changeOne(owner: string, declaration: Declaration | null): Promise<void> {
+    const failures = await this.#serially(() => this.#change(new Map([[owner, declaration]]), false));
+    const failure = failures.get(owner);
+    if (failure !== undefined) throw failure;
+  }
+
+  declareAll(declarations: ReadonlyMap<string, Declaration>): Promise<ReadonlyMap<string, Error>> {
+    return this.#serially(() => this.#change(declarations, true));
+  }
+
+  /**
+   * Makes the changes true, those that can't be left out; answers why. `adopting`: at start-up a TAP may be an earlier
+   * daemon's, with a sandbox's live connections on it, so a failure leaves it where it is.
+   */
+  async #change(changes: Changes, adopting: boolean): Promise<Map<string, WeftError>> {
+    const { sync } = this.#require();
+    const failures = new Map<string, WeftError>();
+    const fresh = new Map<string, OpenTap>();
+    let plan: TapPlan | null = null;
+    try {
+      for (;;) {
+        const { owners, desired } = this.#mergeChanges(changes, failures);
+        plan = this.#taps.plan(desired);
+        const failed = await this.#taps.prepare(plan, fresh);
+        if (failed.size > 0) {
+          await this.#taps.revert(plan);
+          blame(failed, owners, changes, failures);
+          continue;
+        }
+        const want = this.#tables.imageOf(desired, this.#captures.marks);
+        await sync.apply(want, this.#taps.descriptors(plan, fresh, this.#tables.ports));
+        this.#owners = owners;
+        this.#desired = desired;
+        this.#tables.retain(desired);
+        this.#taps.commit(plan, fresh);
+        await dropTaps(plan.close, false, this.#log);
+        return failures;
+      }
+    } catch (error) {
+      if (plan !== null) await this.#taps.revert(plan);
+      this.#tables.retain(this.#desired);
+      const failure = asWeftError(error);
+      if (changes.size > 1 && failure.code !== "UNAVAILABLE") return await this.#oneByOne(changes, adopting);
+      for (const owner of changes.keys()) failures.set(owner, failure);
+      return failures;
+    } finally {
+      await dropTaps([...fresh.values()], adopting, this.#log);
+    }
+  }
+
+  /** When a step refuses all changes together, it may take most of them singly. */
+  async #oneByOne(changes: Changes, adopting: boolean): Promise<Map<string, WeftError>> {
+    const failures = new Map<string, WeftError>();
+    for (const [owner, declaration] of changes) {
+      for (const [name, failure] of await this.#change(new Map([[owner, declaration]]), adopting)) failures.set(name, failure);
+    }
+    return failures;
+  }
+
+  /** The owners with the changes that can stand; adds to `failures` those that can't. */
+  #mergeChanges(changes: Changes, failures: Map<string, WeftError>): { owners: ReadonlyMap<string, Declaration>; desired: Desired } {
+    const underlay = { addresses: this.#tables.underlays.map(({ address }) => address) };
+    for (;;) {
+      const owners = new Map(this.#owners);
+      for (const [owner, declaration] of changes) {
+        if (failures.has(owner)) continue;
+        owners.delete(owner); // what changes comes last: it is the one to give way
+        if (declaration !== null) owners.set(owner, declaration);
+      }
+      const merged = merge(owners, underlay);
+      if (merged.failures.size === 0) return { owners, desired: merged.desired };
+      for (const [owner, failure] of merged.failures) {
+        if (changes.has(owner)) {
+          failures.set(owner, failure);
+          continue;
+        }
+        const victim = forbidden(`${owner} stands on what would change: ${failure.message}`);
+        for (const changed of changes.keys()) if (!failures.has(changed)) failures.set(changed, victim);
+      }
+    }
+  }
+
+  // ── captures ──
+
+  capture(options: CaptureOptions): AsyncIterableIterator<Uint8Array> {
+    this.#require();
+    for (const port of options.ports ?? []) this.#portIndex(port);
+    for (const domain of options.domains ?? []) this.#checkDomain(domain);
+    return this.#captures.subscribe(options);
+  }
+
+  #captureChanged(): void {
+    const running = this.#running;
+    if (running === null) return;
+    const { all, snapLength } = this.#captures.wanted;
+    this.#serially(async () => {
+      await running.sync.apply(this.#tables.imageOf(this.#desired, this.#captures.marks));
+      await running.client.request({ kind: "capture", all, snapLength });
+    }).catch((error: Error) => this.#log("warn", `cannot change what is captured: ${error.message}`));
+  }
+
+  // ── questions ──
+
+  info(): DatapathInfo {
+    const { underlays, vxlanPort, fdbSlots, spinUs, startedAt } = this.#require();
+    return {
+      abiVersion: ABI_VERSION,
+      underlay: underlays.map(({ address, port, sourcePorts }) => ({ address, port, sourcePorts })),
+      vxlanPort,
+      fdbSlots,
+      spinUs,
+      domains: this.#desired.domains.size,
+      ports: this.#desired.ports.size,
+      vteps: this.#tables.vteps.size,
+      startedAt,
+      engineBytes: MEMORY_LENGTH,
+    };
+  }
+
+  async stats(): Promise<DatapathStats> {
+    const { client } = this.#require();
+    const ports = this.#portNames();
+    const reply = await client.request({ kind: "stats", ports: ports.map(({ index }) => index) });
+    return {
+      counters: counterStats(reply.counters),
+      drops: dropStats(reply.counters),
+      ports: ports.map(({ port, kind, domain, interfaceName }, i): PortStats => {
+        const at = (field: number): bigint => reply.ports[i * PORT_COUNTERS + field] ?? 0n;
+        return { port, kind, domain, interfaceName, rxPackets: at(0), rxBytes: at(1), txPackets: at(2), txBytes: at(3), drops: at(4) };
+      }),
+      poller: reply.poller,
+      lawDifference: lawDifference(reply.counters),
+      rebuilds: reply.rebuilds,
+      audits: this.#audits,
+      mended: this.#mended,
+    };
+  }
+
+  #portNames(): { port: string; kind: PortStats["kind"]; domain: string; interfaceName: string; index: number }[] {
+    const named = [];
+    for (const { name } of this.#tables.underlays) {
+      named.push({ port: name, kind: "underlay" as const, domain: "", interfaceName: "", index: this.#portIndex(name) });
+    }
+    for (const { id, kind, domain, interfaceName } of this.#desired.ports.values()) {
+      named.push({ port: id, kind, domain, interfaceName, index: this.#portIndex(id) });
+    }
+    return named;
+  }
+
+  #portIndex(port: string): number {
+    const index = this.#tables.ports.indexOf(port);
+    if (index === undefined) throw notFound(`no port ${port}`);
+    return index;
+  }
+
+  #checkDomain(domain: string): void {
+    if (!this.#desired.domains.has(domain)) throw notFound(`no bridge domain ${domain}`);
+  }
+
+  async dumpFdb(domain?: string): Promise<readonly FdbEntry[]> {
+    const { client } = this.#require();
+    if (domain !== undefined) this.#checkDomain(domain);
+    return await dumpFdb(client, this.#names, domain);
+  }
+
+  async dumpNeighbors(domain?: string): Promise<readonly NeighborEntry[]> {
+    const { client } = this.#require();
+    if (domain !== undefined) this.#checkDomain(domain);
+    return await dumpNeighbors(client, this.#names, domain);
+  }
+
+  async dumpVteps(domain?: string): Promise<readonly VtepEntry[]> {
+    this.#require();
+    if (domain !== undefined) this.#checkDomain(domain);
+    return [...this.#desired.vteps.values()]
+      .filter((vtep) => domain === undefined || vtep.domain === domain)
+      .map((vtep) => ({ ...vtep, vni: this.#desired.domains.get(vtep.domain)?.vni ?? null }));
+  }
+
+  /** One trace at a time: the engine has one filter. */
+  trace(options: TraceOptions): Promise<TraceResult> {
+    const result = this.#traces.then(() => {
+      const { client } = this.#require();
+      return runTrace(client, this.#names, options, options.port === undefined ? null : this.#portIndex(options.port));
+    });
+    this.#traces = result.catch(() => undefined);
+    return result;
+  }
+
+  async audit(): Promise<AuditReport> {
+    const { sync } = this.#require();
+    const report = await sync.audit();
+    this.#audits++;
+    this.#mended += report.mended;
+    if (report.mended > 0) this.#log("warn", "the audit mended engine tables", { ...report });
+    return report;
+  }
+}
+
+/** Adds to `failures` the owners of ports that failed. A port that nobody of the changes declares is everybody's fault. */
+function blame(
+  failed: ReadonlyMap<string, unknown>,
+  owners: ReadonlyMap<string, Declaration>,
+  changes: Changes,
+  failures: Map<string, WeftError>,
+): void {
+  for (const [port, reason] of failed) {
+    const owning = [...changes.keys()].filter((owner) => owners.get(owner)?.ports?.some(({ id }) => id === port));
+    for (const owner of owning.length > 0 ? owning : changes.keys()) {
+      if (!failures.has(owner)) failures.set(owner, asWeftError(reason));
+    }
+  }
+}
+
+function asWeftError(error: unknown): WeftError {
+  if (error instanceof WeftError) return error;
+  return new WeftError("INTERNAL", error instanceof Error ? error.message : String(error), { cause: error });
+}
+
+function checkOptions(addresses: readonly string[], vxlanPort: number, fdbSlots: number, spinUs: number): void {
+  for (const ipv6 of [false, true]) {
+    const family = addresses.filter((address) => isIpv6(address) === ipv6);
+    if (family.length > 1)
+      throw invalidArgument(`underlay addresses ${family.join(" and ")}: at most one IPv4 and one IPv6 address can be used`);
+  }
+  for (const address of addresses) addressBytes(address);
+  if (!Number.isInteger(vxlanPort) || vxlanPort < 1 || vxlanPort > 65535)
+    throw invalidArgument(`VXLAN port ${vxlanPort} is not from 1 to 65535`);
+  if (!Number.isInteger(Math.log2(fdbSlots)) || fdbSlots < 1024 || fdbSlots > FDB_SLOTS_MAX) {
+    throw invalidArgument(`${fdbSlots} FDB slots: a power of two from 1024 to ${FDB_SLOTS_MAX} is needed`);
+  }
+  if (!Number.isInteger(spinUs) || spinUs < 0 || spinUs > 10_000) throw invalidArgument(`a spin of ${spinUs} us is not from 0 to 10000`);
+}

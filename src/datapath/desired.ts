@@ -1,0 +1,247 @@
+// From what each owner declared to what shall be true on the host: one set of domains, ports, entries, neighbours and VTEPs.
+//
+// Pure, and of the whole each time: the result depends on the declarations alone, not on the order in which they came to be,
+// so that a restart computes the same tables. An owner whose declaration can't stand beside the others' is left out with the
+// reason; the others stand. Who came first (the map's order) keeps what two of them want.
+//
+// Two owners may declare the same thing in the same words (two endpoints, one domain): it is there once.
+import { FDB_SLOTS_MAX, MTU_MAX, MTU_MIN } from "../../wasm/shared/limits.ts";
+import { VNI_MAX } from "../../wasm/shared/protocol.ts";
+import { addressInUse, invalidArgument, notFound, WeftError } from "../errors.ts";
+import type {
+  Declaration,
+  DomainDeclaration,
+  FdbDeclaration,
+  NeighborDeclaration,
+  PortDeclaration,
+  VtepDeclaration,
+} from "./declarations.ts";
+import { addressBytes, isIpv6, macWords } from "./words.ts";
+
+const INTERFACE_NAME_BYTES_MAX = 15;
+
+export interface Desired {
+  readonly domains: ReadonlyMap<string, DomainDeclaration>;
+  readonly ports: ReadonlyMap<string, PortDeclaration>;
+  /** By domain and MAC. */
+  readonly fdb: ReadonlyMap<string, FdbDeclaration>;
+  /** By domain and address. */
+  readonly neighbors: ReadonlyMap<string, NeighborDeclaration>;
+  /** By domain and address. */
+  readonly vteps: ReadonlyMap<string, VtepDeclaration>;
+}
+
+/** What of the host decides whether a declaration can stand. */
+export interface Underlay {
+  readonly addresses: readonly string[];
+}
+
+export interface Merged {
+  readonly desired: Desired;
+  /** Why an owner is left out. */
+  readonly failures: ReadonlyMap<string, WeftError>;
+}
+
+type Owners = ReadonlyMap<string, Declaration>;
+
+/** Merges the declarations of all owners that can stand together. */
+export function merge(owners: Owners, underlay: Underlay): Merged {
+  const failures = new Map<string, WeftError>();
+  for (;;) {
+    const round = new Round(underlay, failures);
+    const standing = [...owners].filter(([owner]) => !failures.has(owner));
+    for (const [owner, declaration] of standing) round.attempt(owner, () => round.addDomains(declaration));
+    for (const [owner, declaration] of standing) round.attempt(owner, () => round.addPorts(declaration));
+    for (const [owner, declaration] of standing) round.attempt(owner, () => round.addVteps(declaration));
+    for (const [owner, declaration] of standing) round.attempt(owner, () => round.addEntries(declaration));
+    // An owner that falls takes along what others may stand on: look again without it.
+    if (!round.failed) return { desired: round, failures };
+  }
+}
+
+class Round implements Desired {
+  readonly domains = new Map<string, DomainDeclaration>();
+  readonly ports = new Map<string, PortDeclaration>();
+  readonly fdb = new Map<string, FdbDeclaration>();
+  readonly neighbors = new Map<string, NeighborDeclaration>();
+  readonly vteps = new Map<string, VtepDeclaration>();
+  failed = false;
+  readonly #underlay: Underlay;
+  readonly #failures: Map<string, WeftError>;
+  readonly #domainOfVni = new Map<number, string>();
+  readonly #portOfInterface = new Map<string, string>();
+  readonly #udpPortOfVtep = new Map<string, VtepDeclaration>();
+
+  constructor(underlay: Underlay, failures: Map<string, WeftError>) {
+    this.#underlay = underlay;
+    this.#failures = failures;
+  }
+
+  attempt(owner: string, add: () => void): void {
+    if (this.#failures.has(owner)) return;
+    try {
+      add();
+    } catch (error) {
+      if (!(error instanceof WeftError)) throw error;
+      this.#failures.set(owner, error);
+      this.failed = true;
+    }
+  }
+
+  addDomains(declaration: Declaration): void {
+    for (const domain of declaration.domains ?? []) {
+      checkDomain(domain);
+      if (!isNew(this.domains, domain.id, domain, `bridge domain ${domain.id}`)) continue;
+      if (domain.vni !== null) {
+        const other = this.#domainOfVni.get(domain.vni);
+        if (other !== undefined) {
+          throw addressInUse(`VNI ${domain.vni} is taken by bridge domain ${other}; choose another for ${domain.id}`);
+        }
+        this.#domainOfVni.set(domain.vni, domain.id);
+      }
+      this.domains.set(domain.id, domain);
+    }
+  }
+
+  addPorts(declaration: Declaration): void {
+    for (const port of declaration.ports ?? []) {
+      checkPort(port);
+      this.#domain(port.domain, `port ${port.id}`);
+      if (!isNew(this.ports, port.id, port, `port ${port.id}`)) continue;
+      const place = interfaceKey(port);
+      const other = this.#portOfInterface.get(place);
+      if (other !== undefined) {
+        throw addressInUse(
+          `interface ${port.interfaceName} in ${port.namespacePath ?? "the host's namespace"} is port ${other}'s; give ${port.id} another name`,
+        );
+      }
+      this.#portOfInterface.set(place, port.id);
+      this.ports.set(port.id, port);
+    }
+  }
+
+  addVteps(declaration: Declaration): void {
+    for (const vtep of declaration.vteps ?? []) {
+      checkVtep(vtep, this.#underlay);
+      const domain = this.#domain(vtep.domain, `VTEP ${vtep.address}`);
+      if (domain.vni === null) throw invalidArgument(`bridge domain ${domain.id} has no VNI, so it can't have VTEP ${vtep.address}`);
+      const other = this.#udpPortOfVtep.get(vtep.address);
+      if (other !== undefined && other.port !== vtep.port) {
+        throw invalidArgument(
+          `VTEP ${vtep.address} has UDP port ${other.port} in bridge domain ${other.domain}, it can't have ${vtep.port} in ${vtep.domain}: a host has one`,
+        );
+      }
+      this.#udpPortOfVtep.set(vtep.address, vtep);
+      this.vteps.set(`${vtep.domain} ${vtep.address}`, vtep);
+    }
+  }
+
+  addEntries(declaration: Declaration): void {
+    for (const entry of declaration.fdb ?? []) {
+      const what = `FDB entry ${entry.mac}`;
+      checkUnicast(entry.mac);
+      this.#domain(entry.domain, what);
+      if ("port" in entry.to) {
+        const port = this.ports.get(entry.to.port);
+        if (port === undefined) throw notFound(`${what} points to port ${entry.to.port}, which nobody has declared`);
+        if (port.domain !== entry.domain)
+          throw invalidArgument(`${what} of bridge domain ${entry.domain} points to port ${port.id} of ${port.domain}`);
+      } else if (!this.vteps.has(`${entry.domain} ${entry.to.vtep}`)) {
+        throw notFound(`${what} points to VTEP ${entry.to.vtep}, which nobody has declared for bridge domain ${entry.domain}`);
+      }
+      const key = `${entry.domain} ${entry.mac}`;
+      if (isNew(this.fdb, key, entry, `MAC ${entry.mac} of bridge domain ${entry.domain}`)) this.fdb.set(key, entry);
+    }
+    for (const neighbor of declaration.neighbors ?? []) {
+      checkUnicast(neighbor.mac);
+      addressBytes(neighbor.address);
+      this.#domain(neighbor.domain, `neighbor ${neighbor.address}`);
+      const key = `${neighbor.domain} ${neighbor.address}`;
+      if (isNew(this.neighbors, key, neighbor, `address ${neighbor.address} of bridge domain ${neighbor.domain}`))
+        this.neighbors.set(key, neighbor);
+    }
+  }
+
+  #domain(id: string, what: string): DomainDeclaration {
+    const domain = this.domains.get(id);
+    if (domain === undefined) throw notFound(`${what} is in bridge domain ${id}, which nobody has declared`);
+    return domain;
+  }
+}
+
+/** False if it is there in the same words; throws if it is there in others. */
+function isNew<T extends object>(map: ReadonlyMap<string, T>, key: string, value: T, what: string): boolean {
+  const known = map.get(key);
+  if (known === undefined) return true;
+  if (same(known, value)) return false;
+  throw addressInUse(`${what} is declared already, and differently: ${JSON.stringify(known)}`);
+}
+
+/** Whether two declarations say the same; they are plain data, one level deep but for `to`. */
+export function same(a: object, b: object): boolean {
+  if (a === b) return true;
+  const keys = Object.keys(a) as (keyof typeof a)[];
+  if (keys.length !== Object.keys(b).length) return false;
+  return keys.every((key) => {
+    const x: unknown = a[key];
+    const y: unknown = b[key];
+    if (typeof x === "object" && x !== null && typeof y === "object" && y !== null) return same(x, y);
+    return x === y;
+  });
+}
+
+/** What two ports can't have in common: an interface is one TAP. */
+export function interfaceKey(port: PortDeclaration): string {
+  return `${port.interfaceName} ${port.namespacePath ?? ""}`;
+}
+
+// ── values ──
+
+function checkRange(value: number, min: number, max: number, what: string): void {
+  if (!Number.isInteger(value) || value < min || value > max)
+    throw invalidArgument(`${what} ${value} is not a whole number from ${min} to ${max}`);
+}
+
+function checkId(id: string, what: string): void {
+  if (id === "" || id.includes(" ")) throw invalidArgument(`"${id}" can't name a ${what}: names are not empty and have no spaces`);
+}
+
+function checkDomain(domain: DomainDeclaration): void {
+  checkId(domain.id, "bridge domain");
+  if (domain.vni !== null) checkRange(domain.vni, 0, VNI_MAX, "VNI");
+  checkRange(domain.mtuBytes, MTU_MIN, MTU_MAX, "MTU");
+  checkRange(domain.fdbLimit, 0, FDB_SLOTS_MAX, "FDB limit");
+  checkRange(domain.fdbAgeS, 0, 65535, "FDB age in seconds");
+}
+
+function checkPort(port: PortDeclaration): void {
+  checkId(port.id, "port");
+  const { interfaceName } = port;
+  const bytes = Buffer.byteLength(interfaceName);
+  if (bytes > INTERFACE_NAME_BYTES_MAX) {
+    throw invalidArgument(`interface name "${interfaceName}" has ${bytes} bytes; the kernel takes at most ${INTERFACE_NAME_BYTES_MAX}`);
+  }
+  if (bytes === 0 || interfaceName === "." || interfaceName === ".." || /[\s/:%\0]/.test(interfaceName)) {
+    throw invalidArgument(`"${interfaceName}" can't name an interface: no spaces, "/", ":" or "%", and not "." or ".."`);
+  }
+  checkUnicast(port.mac);
+  checkRange(port.mtuBytes, MTU_MIN, MTU_MAX, "MTU");
+}
+
+function checkUnicast(mac: string): void {
+  const [high, low] = macWords(mac);
+  if ((high & 0x0100) !== 0 || (high === 0 && low === 0)) throw invalidArgument(`MAC ${mac} is no unicast address`);
+}
+
+function checkVtep(vtep: VtepDeclaration, underlay: Underlay): void {
+  addressBytes(vtep.address);
+  checkRange(vtep.port, 1, 65535, "UDP port");
+  if (underlay.addresses.includes(vtep.address)) throw invalidArgument(`VTEP ${vtep.address} is this host's own underlay address`);
+  const ipv6 = isIpv6(vtep.address);
+  if (!underlay.addresses.some((address) => isIpv6(address) === ipv6)) {
+    const family = ipv6 ? "IPv6" : "IPv4";
+    throw invalidArgument(
+      `VTEP ${vtep.address} is ${family}, but the daemon has no ${family} underlay address; --underlay-address gives it one`,
+    );
+  }
+}

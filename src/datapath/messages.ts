@@ -1,0 +1,120 @@
+// What the main thread and the worker say to each other. Requests have an id and get one reply; notices go one way. Plain
+// data and transferable buffers only.
+import type { PollerStats } from "../ports/native.ts";
+
+/** File descriptors that the poller shall own as `port`. */
+export interface Attachment {
+  readonly port: number;
+  readonly kind: "tap" | "udp";
+  readonly fds: number[];
+}
+
+/** One change of tables and descriptors: all of it between two batches, or none of it that can be undone by rows. */
+export interface ApplyRequest {
+  readonly kind: "apply";
+  /** Of the engine that the rows were computed for; another one answers `stale` and does nothing. */
+  readonly generation: number;
+  readonly rows: Uint32Array<ArrayBuffer>;
+  /** Ports whose descriptors come back, after the rows. */
+  readonly release: readonly number[];
+  /** After `release`. */
+  readonly attach: readonly Attachment[];
+}
+
+export interface ApplyReply {
+  readonly generation: number;
+  /** The engine is another one than the rows were for: nothing was done. */
+  readonly stale: boolean;
+  /** Rows that took effect. */
+  readonly done: number;
+  /** REFUSED_* of row `done`, or 0. */
+  readonly refused: number;
+  /** Why the poller did not take a descriptor; then none was attached, and what was released is to be attached again. */
+  readonly error: string | null;
+  readonly released: readonly { readonly port: number; readonly fds: number[] }[];
+}
+
+export interface StatsReply {
+  readonly generation: number;
+  readonly rebuilds: number;
+  /** Counters and drops, as in the engine's memory. */
+  readonly counters: BigUint64Array<ArrayBuffer>;
+  /** For each port asked for: rx packets, rx bytes, tx packets, tx bytes, drops. */
+  readonly ports: BigUint64Array<ArrayBuffer>;
+  readonly poller: PollerStats;
+}
+
+export type DumpTable = "fdb" | "neighbors" | "members";
+
+export interface DumpReply {
+  readonly generation: number;
+  readonly count: number;
+  readonly entries: Uint8Array<ArrayBuffer>;
+  /** For the next request; 0: that was all. */
+  readonly cursor: number;
+}
+
+/** Entries of the tables that have no dump call: as they stand in memory. */
+export interface EntriesReply {
+  readonly generation: number;
+  readonly domains: Uint8Array<ArrayBuffer>;
+  readonly ports: Uint8Array<ArrayBuffer>;
+  readonly vteps: Uint8Array<ArrayBuffer>;
+}
+
+export interface TraceReply {
+  /** Lines written since the engine's start. */
+  readonly count: number;
+  /** The ring. */
+  readonly ring: Uint8Array<ArrayBuffer>;
+}
+
+export interface TraceRequest {
+  readonly kind: "trace";
+  /** 0xffff: any. */
+  readonly port: number;
+  readonly address: Uint8Array | null;
+  /** 0: off. */
+  readonly budget: number;
+  readonly probe: { readonly port: number; readonly frame: Uint8Array } | null;
+}
+
+/** Request by kind: what it carries and what it is answered with. */
+export interface Protocol {
+  apply: { request: ApplyRequest; reply: ApplyReply };
+  stats: { request: { kind: "stats"; ports: readonly number[] }; reply: StatsReply };
+  dump: { request: { kind: "dump"; table: DumpTable; cursor: number; staticOnly: boolean }; reply: DumpReply };
+  entries: { request: { kind: "entries"; domains: number; ports: number; vteps: number }; reply: EntriesReply };
+  /** Sets the filter; with a frame, injects it as received on `probe.port` before any other. `count`: lines written before. */
+  trace: { request: TraceRequest; reply: { count: number } };
+  traceRead: { request: { kind: "traceRead" }; reply: TraceReply };
+  capture: { request: { kind: "capture"; all: boolean; snapLength: number }; reply: null };
+  /** Executes `unreachable` in the engine: for tests of what follows a bug. */
+  trap: { request: { kind: "trap" }; reply: null };
+  /** Ends the loop; all descriptors come back. */
+  stop: { request: { kind: "stop" }; reply: { released: readonly { readonly port: number; readonly fds: number[] }[] } };
+}
+
+export type Kind = keyof Protocol;
+export type Request = { [K in Kind]: Protocol[K]["request"] }[Kind];
+
+export type ToWorker = { readonly id: number; readonly request: Request } | { readonly captured: number };
+
+export type Notice =
+  | { readonly notice: "ready"; readonly wakeFd: number; readonly abiVersion: number }
+  /** The engine trapped; it is empty until its tables are sent again. */
+  | { readonly notice: "rebuilt"; readonly generation: number; readonly reason: string; readonly file: string | null }
+  | { readonly notice: "port-failed"; readonly port: number; readonly error: string }
+  /** Records of the capture ring; to be acknowledged by `captured`. */
+  | { readonly notice: "captured"; readonly records: Uint8Array<ArrayBuffer>; readonly lost: number };
+
+export type FromWorker = { readonly id: number; readonly reply: unknown } | { readonly id: number; readonly failure: string } | Notice;
+
+export interface WorkerStart {
+  readonly module: WebAssembly.Module;
+  readonly fdbSlots: number;
+  readonly spinUs: number;
+  readonly trapsFolder: string;
+  /** One 32-bit word, incremented and notified with each message: for waits outside of the poller. */
+  readonly bell: SharedArrayBuffer;
+}

@@ -1,0 +1,143 @@
+// The engine's tables as it has them, read back from its memory into an image that can be compared with what should be. What
+// the path writes by itself (learned entries, counts, counters) is left out.
+import {
+  FDB_AGE_S,
+  FDB_ENTRY_LENGTH,
+  FDB_FLAG_STATIC,
+  FDB_FLAGS,
+  FDB_KEY,
+  FDB_PORT,
+  FDB_VTEP,
+  MEMBER_DOMAIN,
+  MEMBER_ENTRY_LENGTH,
+  MEMBER_VTEP,
+  NEIGHBOR_ADDRESS,
+  NEIGHBOR_ENTRY_LENGTH,
+  NEIGHBOR_KEY,
+  PORT_LENGTH,
+  PORT_NONE,
+  PORT_UNDERLAY,
+} from "../../wasm/shared/abi.ts";
+import { type Image, put } from "./diff.ts";
+import type { EntriesReply } from "./messages.ts";
+import { addressRow, DOMAIN_SET, FDB_SET, MEMBER_SET, NEIGHBOR_SET, PORT_SET, UNDERLAY_SET, VTEP_SET } from "./ops.ts";
+import type { AddressWords } from "./words.ts";
+
+/** Fields of the entries as wasm/tables/{port,bridge-domain,vtep}.ts picture them. */
+const PORT_KIND = 0;
+const PORT_FLAGS = 1;
+const PORT_DOMAIN = 2;
+const PORT_MTU = 4;
+const PORT_UDP_PORT = 12;
+const PORT_SOCKETS = 14;
+const DOMAIN_LENGTH = 64;
+const DOMAIN_FLAGS = 0;
+const DOMAIN_MTU = 4;
+const DOMAIN_VNI = 8;
+const DOMAIN_FDB_LIMIT = 12;
+const DOMAIN_FDB_AGE = 16;
+const DOMAIN_USED = 44;
+const VTEP_LENGTH = 64;
+const VTEP_UDP_PORT = 16;
+const VTEP_PORT = 18;
+const VTEP_USED = 20;
+
+const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+
+/** 16 bytes in network order. */
+export function readAddress(view: DataView, at: number): AddressWords {
+  return [view.getUint32(at), view.getUint32(at + 4), view.getUint32(at + 8), view.getUint32(at + 12)];
+}
+
+/** domain << 48 | MAC. */
+export function readKey(view: DataView, at: number): { domain: number; high: number; low: number } {
+  return { low: view.getUint32(at, true), high: view.getUint16(at + 4, true), domain: view.getUint16(at + 6, true) };
+}
+
+/** Domains, ports and VTEPs. */
+export function readEntries(image: Image, entries: EntriesReply): void {
+  const domains = viewOf(entries.domains);
+  for (let at = 0, domain = 0; at < domains.byteLength; at += DOMAIN_LENGTH, domain++) {
+    if (domains.getUint32(at + DOMAIN_USED, true) === 0) continue;
+    const word = (field: number): number => domains.getUint32(at + field, true);
+    put(image, [DOMAIN_SET, domain, word(DOMAIN_VNI), word(DOMAIN_FLAGS), word(DOMAIN_MTU), word(DOMAIN_FDB_LIMIT), word(DOMAIN_FDB_AGE)]);
+  }
+  const ports = viewOf(entries.ports);
+  for (let at = 0, port = 0; at < ports.byteLength; at += PORT_LENGTH, port++) {
+    const kind = ports.getUint8(at + PORT_KIND);
+    if (kind === PORT_NONE) continue;
+    const domain = ports.getUint16(at + PORT_DOMAIN, true);
+    put(image, [PORT_SET, port, kind, domain, ports.getUint8(at + PORT_FLAGS), ports.getUint32(at + PORT_MTU, true)]);
+    if (kind === PORT_UNDERLAY) {
+      put(image, [UNDERLAY_SET, port, ports.getUint16(at + PORT_UDP_PORT, true), ports.getUint16(at + PORT_SOCKETS, true)]);
+    }
+  }
+  const vteps = viewOf(entries.vteps);
+  for (let at = 0, vtep = 0; at < vteps.byteLength; at += VTEP_LENGTH, vtep++) {
+    if (vteps.getUint32(at + VTEP_USED, true) === 0) continue;
+    const scalars = [vtep, vteps.getUint16(at + VTEP_UDP_PORT, true), vteps.getUint16(at + VTEP_PORT, true)];
+    put(image, addressRow(VTEP_SET, scalars, readAddress(vteps, at)));
+  }
+}
+
+export interface FdbRecord {
+  readonly domain: number;
+  readonly high: number;
+  readonly low: number;
+  readonly port: number;
+  readonly vtep: number;
+  readonly static: boolean;
+  readonly ageS: number;
+}
+
+export function* fdbRecords(entries: Uint8Array): Generator<FdbRecord> {
+  const view = viewOf(entries);
+  for (let at = 0; at < view.byteLength; at += FDB_ENTRY_LENGTH) {
+    const isStatic = (view.getUint16(at + FDB_FLAGS, true) & FDB_FLAG_STATIC) !== 0;
+    yield {
+      ...readKey(view, at + FDB_KEY),
+      port: view.getUint16(at + FDB_PORT, true),
+      vtep: view.getUint16(at + FDB_VTEP, true),
+      static: isStatic,
+      ageS: isStatic ? 0 : view.getUint16(at + FDB_AGE_S, true),
+    };
+  }
+}
+
+export interface NeighborRecord {
+  readonly domain: number;
+  readonly high: number;
+  readonly low: number;
+  readonly address: AddressWords;
+}
+
+export function* neighborRecords(entries: Uint8Array): Generator<NeighborRecord> {
+  const view = viewOf(entries);
+  for (let at = 0; at < view.byteLength; at += NEIGHBOR_ENTRY_LENGTH) {
+    yield { ...readKey(view, at + NEIGHBOR_KEY), address: readAddress(view, at + NEIGHBOR_ADDRESS) };
+  }
+}
+
+export function* memberRecords(entries: Uint8Array): Generator<{ domain: number; vtep: number }> {
+  const view = viewOf(entries);
+  for (let at = 0; at < view.byteLength; at += MEMBER_ENTRY_LENGTH) {
+    yield { vtep: view.getUint16(at + MEMBER_VTEP, true), domain: view.getUint16(at + MEMBER_DOMAIN, true) };
+  }
+}
+
+/** Static FDB entries only: what was learned is nobody's declaration. */
+export function readFdb(image: Image, entries: Uint8Array): void {
+  for (const entry of fdbRecords(entries)) {
+    if (entry.static) put(image, [FDB_SET, entry.domain, entry.high, entry.low, entry.vtep === 0 ? entry.port : 0, entry.vtep]);
+  }
+}
+
+export function readNeighbors(image: Image, entries: Uint8Array): void {
+  for (const { domain, high, low, address } of neighborRecords(entries)) {
+    put(image, addressRow(NEIGHBOR_SET, [domain, high, low], address));
+  }
+}
+
+export function readMembers(image: Image, entries: Uint8Array): void {
+  for (const { domain, vtep } of memberRecords(entries)) put(image, [MEMBER_SET, domain, vtep]);
+}

@@ -1,0 +1,439 @@
+// A shard: one engine, its memory, its poller, and the set of bridge domains that live in it. All that a worker thread has is
+// one object of this class; nothing of it is shared with another worker. There is one today.
+//
+//   turn(timeout):  poll ─> run ─> flush ─> [settle] ─> resume ... until the batch is used up ─> tick once a second
+//   execute():      what the main thread asks for, between two batches
+//
+// A trap of the engine is a bug of ours, and the frames that hit it may come again. So: the batch is saved for whoever mends
+// it, its packets are counted under engine-trap, a new instance takes over the memory, and the main thread, told by the
+// generation's number, sends all tables again. Counters go on: they are read before the reset and written back after it.
+import {
+  FDB_ENTRY_LENGTH,
+  FDB_FLAG_STATIC,
+  FDB_FLAGS,
+  MEMBER_ENTRY_LENGTH,
+  NEIGHBOR_ENTRY_LENGTH,
+  PORT_LENGTH,
+  PORT_RX_PACKETS,
+  RX_FLAG_INJECTED,
+  RX_FLAGS,
+  RX_LENGTH,
+  RX_OFFSET,
+  RX_PORT,
+  RX_SEGMENT,
+  VNET_HEADER_LENGTH,
+} from "../../wasm/shared/abi.ts";
+import {
+  COUNTER_CLONED,
+  COUNTER_ORIGINATED,
+  COUNTER_RX,
+  COUNTER_TX,
+  DROP_BASE,
+  DROP_COUNT,
+  DROP_ENGINE_TRAP,
+} from "../../wasm/shared/counters.ts";
+import { ARGUMENTS, CAPTURE_RING, DOMAINS, PORTS, RX_ARENA, TRACE_RING, TRACE_RING_LENGTH, VTEPS } from "../../wasm/shared/layout.ts";
+import { FRAME_LENGTH_MAX, HEADROOM, PORT_MAX } from "../../wasm/shared/limits.ts";
+import type { Poller } from "../ports/native.ts";
+import { stampCapture } from "./capture-records.ts";
+import type { EngineExports } from "./engine.ts";
+import { COUNTER_WORDS, POLLER_LAYOUT, rxDescriptor, type Views, viewsOf } from "./memory.ts";
+import type {
+  ApplyReply,
+  ApplyRequest,
+  Attachment,
+  DumpReply,
+  DumpTable,
+  EntriesReply,
+  Notice,
+  Protocol,
+  Request,
+  StatsReply,
+} from "./messages.ts";
+import { instantiateEngine } from "./module.ts";
+import { applyRows, PORT_DELETE, ROW_WORDS } from "./ops.ts";
+import { type PortFraming, saveTrap } from "./trap-file.ts";
+
+const TICK_MS = 1000;
+/** Counters per port in the table: rx packets, rx bytes, tx packets, tx bytes, drops. */
+export const PORT_COUNTERS = 5;
+const DOMAIN_ENTRY_LENGTH = 64;
+const VTEP_ENTRY_LENGTH = 64;
+/** Captured bytes on their way to the main thread; beyond that a slow reader loses records, never packets. */
+const CAPTURE_IN_FLIGHT_MAX = 32 * 1024 * 1024;
+
+export interface ShardOptions {
+  readonly module: WebAssembly.Module;
+  readonly memory: WebAssembly.Memory;
+  readonly poller: Poller;
+  readonly fdbSlots: number;
+  readonly trapsFolder: string;
+  readonly notify: (notice: Notice, transfer?: readonly ArrayBuffer[]) => void;
+  /** Makes the engine: `instantiateEngine` unless a test has its own. */
+  readonly instantiate?: (module: WebAssembly.Module, memory: WebAssembly.Memory) => EngineExports;
+  /** Monotonic milliseconds. */
+  readonly nowMs: () => number;
+  /** Nanoseconds since 1970. */
+  readonly wallNs: () => bigint;
+}
+
+export class Shard {
+  readonly #options: ShardOptions;
+  readonly #poller: Poller;
+  readonly #views: Views;
+  readonly #framings = new Map<number, PortFraming>();
+  /** Counters of ports from before the last rebuild: the table starts again at zero. */
+  readonly #carried = new Map<number, BigUint64Array>();
+  #engine: EngineExports;
+  #generation = 1;
+  #rebuilds = 0;
+  #nextTickMs = 0;
+  #captureAll = false;
+  /** Bytes kept of each captured frame; 0: capture is off. */
+  #snapLength = 0;
+  #captureInFlight = 0;
+  #captureLost = 0;
+  /** Receive descriptors of the batch that runs. */
+  #batch = 0;
+  #rxBefore = 0;
+  #txBefore = 0;
+
+  constructor(options: ShardOptions) {
+    this.#options = options;
+    this.#poller = options.poller;
+    this.#views = viewsOf(options.memory);
+    this.#engine = this.#instantiate();
+    this.#engine.reset(options.fdbSlots);
+    this.#poller.attach(this.#views.bytes, POLLER_LAYOUT);
+  }
+
+  get generation(): number {
+    return this.#generation;
+  }
+
+  get abiVersion(): number {
+    return this.#engine.abiVersion();
+  }
+
+  #instantiate(): EngineExports {
+    return (this.#options.instantiate ?? instantiateEngine)(this.#options.module, this.#options.memory);
+  }
+
+  /** One round: what arrives within `timeoutMs`, through the graph and out again. Answers how many descriptors arrived. */
+  turn(timeoutMs: number): number {
+    const count = this.#poller.poll(timeoutMs);
+    const now = this.#options.nowMs();
+    if (now >= this.#nextTickMs) this.#tick(now);
+    if (count > 0) this.#run(count);
+    return count;
+  }
+
+  #tick(now: number): void {
+    this.#nextTickMs = now + TICK_MS;
+    this.#guarded(() => this.#engine.tick(now >>> 0));
+    for (const { port, error } of this.#poller.failed()) this.#options.notify({ notice: "port-failed", port, error });
+  }
+
+  #run(count: number): void {
+    const halves = this.#views.counterHalves;
+    this.#batch = count;
+    this.#rxBefore = halves[2 * COUNTER_RX]!;
+    try {
+      this.#txBefore = halves[2 * COUNTER_TX]!;
+      let filled = this.#engine.run(count);
+      for (;;) {
+        if (filled > 0 && this.#poller.flush(filled) > 0) this.#engine.settle(filled);
+        if (this.#engine.pending() === 0) break;
+        this.#txBefore = halves[2 * COUNTER_TX]!;
+        filled = this.#engine.resume();
+      }
+      if (this.#snapLength > 0 && this.#engine.captureLength() > 0) this.#drainCapture();
+    } catch (error) {
+      if (!(error instanceof WebAssembly.RuntimeError)) throw error;
+      this.#rebuild(error);
+    }
+    this.#batch = 0;
+  }
+
+  /** Runs a call of the engine outside of a batch; false if it trapped. */
+  #guarded(call: () => void): boolean {
+    try {
+      call();
+      return true;
+    } catch (error) {
+      if (!(error instanceof WebAssembly.RuntimeError)) throw error;
+      this.#txBefore = this.#views.counterHalves[2 * COUNTER_TX]!;
+      this.#rebuild(error);
+      return false;
+    }
+  }
+
+  // ── after a trap ──
+
+  #rebuild(trap: WebAssembly.RuntimeError): void {
+    const reason = trap.message;
+    let file: string | null = null;
+    try {
+      if (this.#batch > 0) {
+        const timeNs = this.#options.wallNs();
+        file = saveTrap(this.#options.trapsFolder, { views: this.#views, count: this.#batch, framings: this.#framings, reason, timeNs });
+      }
+    } catch {
+      // A full disk must not stop the network; the notice then names no file.
+    }
+    const counters = this.#countTrap();
+    this.#carryPortCounters();
+    this.#engine = this.#instantiate();
+    this.#engine.reset(this.#options.fdbSlots);
+    this.#views.counters.set(counters);
+    this.#poller.attach(this.#views.bytes, POLLER_LAYOUT);
+    this.#setCapture();
+    this.#batch = 0;
+    this.#generation++;
+    this.#rebuilds++;
+    this.#nextTickMs = 0;
+    this.#options.notify({ notice: "rebuilt", generation: this.#generation, reason, file });
+  }
+
+  /**
+   * The counters as they shall stand after the batch: packets that it had counted as sent but not flushed, and those that it
+   * had not come to yet, were lost by the trap; what it had in hand shows as the law's difference.
+   */
+  #countTrap(): BigUint64Array {
+    const halves = this.#views.counterHalves;
+    const counters = this.#views.counters.slice();
+    const unsent = this.#batch === 0 ? 0 : (halves[2 * COUNTER_TX]! - this.#txBefore) >>> 0;
+    counters[COUNTER_TX]! -= BigInt(unsent);
+    const taken = (halves[2 * COUNTER_RX]! - this.#rxBefore) >>> 0;
+    const untaken = this.#batch === 0 ? 0 : Math.max(0, this.#packetsInBatch() - taken);
+    counters[COUNTER_RX]! += BigInt(untaken);
+    let dropped = 0n;
+    for (let i = 0; i < DROP_COUNT; i++) dropped += counters[DROP_BASE + i]!;
+    const held = counters[COUNTER_RX]! + counters[COUNTER_CLONED]! + counters[COUNTER_ORIGINATED]! - counters[COUNTER_TX]! - dropped;
+    if (BigInt.asIntN(64, held) > 0n) counters[DROP_BASE + DROP_ENGINE_TRAP]! += held;
+    return counters;
+  }
+
+  #packetsInBatch(): number {
+    const { data } = this.#views;
+    let packets = 0;
+    for (let i = 0; i < this.#batch; i++) {
+      const at = rxDescriptor(i);
+      const segment = data.getUint16(at + RX_SEGMENT, true);
+      packets += segment === 0 ? 1 : Math.ceil(data.getUint32(at + RX_LENGTH, true) / segment);
+    }
+    return packets;
+  }
+
+  #carryPortCounters(): void {
+    for (let port = 0; port < PORT_MAX; port++) {
+      const now = this.#portCounters(port);
+      if (now.some((value) => value !== 0n)) this.#carried.set(port, now);
+    }
+  }
+
+  #portCounters(port: number): BigUint64Array {
+    const at = PORTS + port * PORT_LENGTH + PORT_RX_PACKETS;
+    const values = new BigUint64Array(PORT_COUNTERS);
+    const carried = this.#carried.get(port);
+    for (let i = 0; i < PORT_COUNTERS; i++) values[i] = this.#views.data.getBigUint64(at + 8 * i, true) + (carried?.[i] ?? 0n);
+    return values;
+  }
+
+  // ── requests ──
+
+  /** Answers a request of the main thread; buffers to transfer are collected in `transfer`. */
+  execute(request: Request, transfer: ArrayBuffer[]): Protocol[Request["kind"]]["reply"] {
+    try {
+      return this.#execute(request, transfer);
+    } catch (error) {
+      if (!(error instanceof WebAssembly.RuntimeError)) throw error;
+      this.#txBefore = this.#views.counterHalves[2 * COUNTER_TX]!;
+      this.#rebuild(error);
+      throw new Error(`the engine trapped: ${error.message}`);
+    }
+  }
+
+  #execute(request: Request, transfer: ArrayBuffer[]): Protocol[Request["kind"]]["reply"] {
+    switch (request.kind) {
+      case "apply":
+        return this.#apply(request);
+      case "stats":
+        return this.#stats(request.ports, transfer);
+      case "dump":
+        return this.#dump(request.table, request.cursor, request.staticOnly, transfer);
+      case "entries":
+        return this.#entries(request, transfer);
+      case "trace": {
+        if (request.address !== null) this.#views.argumentBytes.set(request.address);
+        const count = this.#engine.traceCount() >>> 0;
+        this.#engine.traceSet(request.port, request.address === null ? 0 : 1, request.budget);
+        if (request.probe !== null) this.#inject(request.probe.port, request.probe.frame);
+        return { count };
+      }
+      case "traceRead": {
+        const ring = this.#copy(TRACE_RING, TRACE_RING_LENGTH, transfer);
+        return { count: this.#engine.traceCount() >>> 0, ring };
+      }
+      case "capture":
+        this.#captureAll = request.all;
+        this.#snapLength = request.snapLength;
+        this.#setCapture();
+        return null;
+      case "trap":
+        this.#guarded(() => this.#engine.trap());
+        return null;
+      case "stop":
+        return { released: [...this.#framings.keys()].map((port) => ({ port, fds: this.#release(port) })) };
+    }
+  }
+
+  #apply(request: ApplyRequest): ApplyReply {
+    const nothing = { generation: this.#generation, stale: false, done: 0, refused: 0, error: null, released: [] };
+    if (request.generation !== this.#generation) return { ...nothing, stale: true };
+    let outcome = { done: 0, refused: 0 };
+    if (!this.#guarded(() => (outcome = applyRows(this.#engine, this.#views.argumentData, request.rows)))) {
+      return { ...nothing, generation: this.#generation, stale: true };
+    }
+    if (this.#carried.size > 0) this.#forgetCarried(request.rows, outcome.done);
+    if (outcome.refused !== 0) return { ...nothing, ...outcome };
+    const released = request.release.map((port) => ({ port, fds: this.#release(port) }));
+    const error = this.#attach(request.attach);
+    return { ...nothing, ...outcome, error, released };
+  }
+
+  #forgetCarried(rows: Uint32Array, count: number): void {
+    for (let i = 0; i < count; i++) if (rows[i * ROW_WORDS] === PORT_DELETE) this.#carried.delete(rows[i * ROW_WORDS + 1]!);
+  }
+
+  /** Gives descriptors to the poller, all or none; the reason if none. */
+  #attach(attachments: readonly Attachment[]): string | null {
+    const taken: number[] = [];
+    try {
+      for (const { port, kind, fds } of attachments) {
+        if (kind === "tap") this.#poller.addTap(port, fds[0]!);
+        else this.#poller.addUdp(port, [...fds]);
+        this.#framings.set(port, kind === "tap" ? { kind } : { kind, udpPort: this.#udpPort(port) });
+        taken.push(port);
+      }
+      return null;
+    } catch (error) {
+      for (const port of taken) this.#release(port);
+      return error instanceof Error ? error.message : String(error);
+    }
+  }
+
+  /** UDP port of an underlay port, from its entry (tables/port.ts). */
+  #udpPort(port: number): number {
+    return this.#views.data.getUint16(PORTS + port * PORT_LENGTH + 12, true);
+  }
+
+  #release(port: number): number[] {
+    return this.#framings.delete(port) ? this.#poller.release(port) : [];
+  }
+
+  #stats(ports: readonly number[], transfer: ArrayBuffer[]): StatsReply {
+    const counters = new BigUint64Array(COUNTER_WORDS);
+    counters.set(this.#views.counters);
+    const portCounters = new BigUint64Array(ports.length * PORT_COUNTERS);
+    ports.forEach((port, i) => {
+      portCounters.set(this.#portCounters(port), i * PORT_COUNTERS);
+    });
+    transfer.push(counters.buffer, portCounters.buffer);
+    return { generation: this.#generation, rebuilds: this.#rebuilds, counters, ports: portCounters, poller: this.#poller.stats() };
+  }
+
+  #dump(table: DumpTable, cursor: number, staticOnly: boolean, transfer: ArrayBuffer[]): DumpReply {
+    const engine = this.#engine;
+    let count: number;
+    let entryLength: number;
+    switch (table) {
+      case "fdb":
+        count = engine.fdbDump(cursor);
+        entryLength = FDB_ENTRY_LENGTH;
+        break;
+      case "neighbors":
+        count = engine.neighborDump(cursor);
+        entryLength = NEIGHBOR_ENTRY_LENGTH;
+        break;
+      case "members":
+        count = engine.memberDump(cursor);
+        entryLength = MEMBER_ENTRY_LENGTH;
+        break;
+    }
+    const next = engine.nextCursor() >>> 0;
+    if (table === "fdb" && staticOnly) count = this.#keepStatic(count);
+    return { generation: this.#generation, count, entries: this.#copy(ARGUMENTS, count * entryLength, transfer), cursor: next };
+  }
+
+  /** Moves the static ones of `count` FDB entries to the front of ARGUMENTS; how many they are. */
+  #keepStatic(count: number): number {
+    const { argumentBytes, argumentData } = this.#views;
+    let kept = 0;
+    for (let i = 0; i < count; i++) {
+      const at = i * FDB_ENTRY_LENGTH;
+      if ((argumentData.getUint16(at + FDB_FLAGS, true) & FDB_FLAG_STATIC) === 0) continue;
+      argumentBytes.copyWithin(kept * FDB_ENTRY_LENGTH, at, at + FDB_ENTRY_LENGTH);
+      kept++;
+    }
+    return kept;
+  }
+
+  #entries(limits: { domains: number; ports: number; vteps: number }, transfer: ArrayBuffer[]): EntriesReply {
+    return {
+      generation: this.#generation,
+      domains: this.#copy(DOMAINS, limits.domains * DOMAIN_ENTRY_LENGTH, transfer),
+      ports: this.#copy(PORTS, limits.ports * PORT_LENGTH, transfer),
+      vteps: this.#copy(VTEPS, limits.vteps * VTEP_ENTRY_LENGTH, transfer),
+    };
+  }
+
+  #copy(from: number, length: number, transfer: ArrayBuffer[]): Uint8Array<ArrayBuffer> {
+    const copy = this.#views.bytes.slice(from, from + length);
+    transfer.push(copy.buffer);
+    return copy;
+  }
+
+  /** A frame composed by the host, as if received on `port`: the arena is free between two polls. */
+  #inject(port: number, frame: Uint8Array): void {
+    if (frame.length > FRAME_LENGTH_MAX) throw new RangeError(`a frame of ${frame.length} bytes is longer than ${FRAME_LENGTH_MAX}`);
+    const { bytes, data } = this.#views;
+    const offset = RX_ARENA + HEADROOM;
+    bytes.fill(0, offset, offset + VNET_HEADER_LENGTH);
+    bytes.set(frame, offset + VNET_HEADER_LENGTH);
+    const at = rxDescriptor(0);
+    data.setUint32(at + RX_OFFSET, offset, true);
+    data.setUint32(at + RX_LENGTH, VNET_HEADER_LENGTH + frame.length, true);
+    data.setUint16(at + RX_PORT, port, true);
+    data.setUint16(at + RX_SEGMENT, 0, true);
+    data.setUint32(at + RX_FLAGS, RX_FLAG_INJECTED, true);
+    this.#run(1);
+  }
+
+  // ── capture ──
+
+  #setCapture(): void {
+    this.#engine.captureSet(this.#captureAll ? 1 : 0, this.#snapLength);
+    if (this.#snapLength === 0) this.#engine.captureClear();
+  }
+
+  /** The main thread has taken `length` bytes of captured records. */
+  captureTaken(length: number): void {
+    this.#captureInFlight -= length;
+  }
+
+  #drainCapture(): void {
+    const length = this.#engine.captureLength() >>> 0;
+    if (this.#captureInFlight + length > CAPTURE_IN_FLIGHT_MAX) {
+      this.#captureLost += length;
+    } else {
+      const records = this.#views.bytes.slice(CAPTURE_RING, CAPTURE_RING + length);
+      stampCapture(records, this.#options.wallNs());
+      this.#captureInFlight += length;
+      const lost = this.#captureLost;
+      this.#captureLost = 0;
+      this.#options.notify({ notice: "captured", records, lost }, [records.buffer]);
+    }
+    this.#engine.captureClear();
+  }
+}

@@ -1,0 +1,153 @@
+// Keeps the engine's tables equal to an image: sends differences, starts anew after a trap, audits. One at a time, in the
+// order of the calls.
+//
+// Two images matter. `want` is what was last asked for and got; `tables.image` is what the engine is known to have. They
+// differ only while a change is on its way, after a trap (the engine is then empty) and when memory was corrupted, which is
+// what the audit is for. Each engine has a generation: a worker refuses rows that were computed for another one, so a change
+// that crosses a trap on its way is computed again instead of being half lost.
+import { exhausted, unavailable, WeftError } from "../errors.ts";
+import type { Client } from "./client.ts";
+import type { AuditReport } from "./datapath-api.ts";
+import { applyToImage, difference, emptyImage, type Image } from "./diff.ts";
+import { REFUSED_FULL } from "./engine.ts";
+import type { Attachment, DumpTable } from "./messages.ts";
+import { packRows, type Row, rowName } from "./ops.ts";
+import { readEntries, readFdb, readMembers, readNeighbors } from "./read-back.ts";
+import type { Tables } from "./tables.ts";
+
+/** A table call that traps the engine each time must not keep the control plane busy for ever. */
+const ATTEMPTS = 4;
+
+export interface Descriptors {
+  /** Indexes of ports whose descriptors the poller gives back. */
+  readonly release: readonly number[];
+  readonly attach: readonly Attachment[];
+}
+
+const NO_DESCRIPTORS: Descriptors = { release: [], attach: [] };
+
+export class Sync {
+  readonly #client: Client;
+  readonly #tables: Tables;
+  #want: Image = emptyImage();
+  #generation = 1;
+  #queue: Promise<unknown> = Promise.resolve();
+
+  constructor(client: Client, tables: Tables) {
+    this.#client = client;
+    this.#tables = tables;
+  }
+
+  #serially<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#queue.then(work);
+    this.#queue = result.catch(() => undefined);
+    return result;
+  }
+
+  /** Makes the engine's tables equal to `want`; or, if it refuses, as they were before, and rejects. */
+  apply(want: Image, descriptors: Descriptors = NO_DESCRIPTORS): Promise<void> {
+    return this.#serially(async () => {
+      try {
+        await this.#send(want, descriptors);
+        this.#want = want;
+      } catch (error) {
+        await this.#send(this.#want, NO_DESCRIPTORS);
+        throw error;
+      }
+    });
+  }
+
+  /** The engine of before is gone: all tables again. Answers how many rows that took. */
+  rebuilt(generation: number): Promise<number> {
+    return this.#serially(() => {
+      // A change that crossed the trap on its way has found out by itself.
+      if (generation > this.#generation) this.#forget(generation);
+      return this.#send(this.#want, NO_DESCRIPTORS);
+    });
+  }
+
+  #forget(generation: number): void {
+    this.#generation = generation;
+    this.#tables.image = emptyImage();
+  }
+
+  async #send(want: Image, { release, attach }: Descriptors): Promise<number> {
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      const rows = difference(this.#tables.image, want);
+      if (rows.length + release.length + attach.length === 0) return 0;
+      const packed = packRows(rows);
+      const reply = await this.#client.request({ kind: "apply", generation: this.#generation, rows: packed, release, attach }, [
+        packed.buffer,
+      ]);
+      if (reply.stale) {
+        this.#forget(reply.generation);
+        continue;
+      }
+      for (const row of rows.slice(0, reply.done)) applyToImage(this.#tables.image, row);
+      if (reply.refused !== 0) throw refusal(rows[reply.done]!, reply.refused);
+      if (reply.error !== null) {
+        await this.#takeBack(reply.released);
+        throw unavailable(`the poller did not take a port: ${reply.error}`);
+      }
+      return rows.length;
+    }
+    throw new WeftError("INTERNAL", `the engine trapped ${ATTEMPTS} times while its tables were written; the datapath keeps what it had`);
+  }
+
+  /** Gives released descriptors back to the poller, under the ports that they had. */
+  async #takeBack(released: readonly { readonly port: number; readonly fds: number[] }[]): Promise<void> {
+    const attach: Attachment[] = released.map(({ port, fds }) => ({ port, kind: "tap", fds }));
+    await this.#client.request({ kind: "apply", generation: this.#generation, rows: packRows([]), release: [], attach });
+  }
+
+  /** Reads the engine's tables back and mends what is not as it was asked for. */
+  audit(): Promise<AuditReport> {
+    return this.#serially(async () => {
+      const have = await this.#readBack();
+      if (have === null) return { checked: 0, mended: await this.#send(this.#want, NO_DESCRIPTORS) };
+      const checked = Object.values(have).reduce((sum, table) => sum + table.size, 0);
+      this.#tables.image = have;
+      return { checked, mended: await this.#send(this.#want, NO_DESCRIPTORS) };
+    });
+  }
+
+  /** Null if the engine was rebuilt meanwhile. */
+  async #readBack(): Promise<Image | null> {
+    const image = emptyImage();
+    const { domains, ports, vteps } = this.#tables;
+    const entries = await this.#client.request({ kind: "entries", domains: domains.limit, ports: ports.limit, vteps: vteps.limit });
+    readEntries(image, entries);
+    const readers: readonly [DumpTable, (image: Image, bytes: Uint8Array) => void][] = [
+      ["members", readMembers],
+      ["fdb", readFdb],
+      ["neighbors", readNeighbors],
+    ];
+    for (const [table, read] of readers) {
+      for await (const chunk of dump(this.#client, table, true)) {
+        if (chunk.generation !== this.#generation) return null;
+        read(image, chunk.entries);
+      }
+    }
+    return entries.generation === this.#generation ? image : null;
+  }
+}
+
+/** A whole table, a chunk at a time: frames are forwarded between two chunks. */
+export async function* dump(
+  client: Client,
+  table: DumpTable,
+  staticOnly: boolean,
+): AsyncGenerator<{ generation: number; entries: Uint8Array }> {
+  let cursor = 0;
+  do {
+    const reply = await client.request({ kind: "dump", table, cursor, staticOnly });
+    yield reply;
+    cursor = reply.cursor;
+  } while (cursor !== 0);
+}
+
+function refusal(row: Row, code: number): WeftError {
+  const what = `the engine could not ${rowName(row)} ${row.slice(1).join(" ")}`;
+  if (code === REFUSED_FULL) return exhausted(`${what}: the table is full; remove networks, or start with more FDB slots`);
+  return new WeftError("INTERNAL", `${what}: refused with code ${code}`);
+}

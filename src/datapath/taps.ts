@@ -1,0 +1,125 @@
+// The TAPs that this daemon holds open, by place (namespace and interface name): what has to be opened, configured, handed to
+// another port or closed so that they are those of the declared ports, and the doing of it.
+import { closeFds, settleAll } from "../ports/port.ts";
+import { configureTapPort, deleteTapPort, openTapPort } from "../ports/tap.ts";
+import type { DatapathLog } from "./datapath-api.ts";
+import type { PortDeclaration } from "./declarations.ts";
+import { type Desired, interfaceKey } from "./desired.ts";
+import type { Indexes } from "./indexes.ts";
+import type { Attachment } from "./messages.ts";
+import type { Descriptors } from "./sync.ts";
+
+/** TAPs opened or deleted at a time: each is a thread of the addon's in another namespace. */
+const IN_PARALLEL = 24;
+
+export interface OpenTap {
+  readonly port: PortDeclaration;
+  readonly fd: number;
+}
+
+export interface TapPlan {
+  /** Not open yet. */
+  readonly open: readonly PortDeclaration[];
+  /** Open, but with another MAC or MTU. */
+  readonly configure: readonly { readonly from: PortDeclaration; readonly to: PortDeclaration }[];
+  /** Open as another port's. */
+  readonly hand: readonly { readonly from: OpenTap; readonly to: PortDeclaration }[];
+  /** Open, and nobody's any more. */
+  readonly close: readonly OpenTap[];
+}
+
+export class TapSet {
+  readonly #open = new Map<string, OpenTap>();
+
+  get all(): OpenTap[] {
+    return [...this.#open.values()];
+  }
+
+  plan(desired: Desired): TapPlan {
+    const open: PortDeclaration[] = [];
+    const configure: { from: PortDeclaration; to: PortDeclaration }[] = [];
+    const hand: { from: OpenTap; to: PortDeclaration }[] = [];
+    const wanted = new Set<string>();
+    for (const port of desired.ports.values()) {
+      const key = interfaceKey(port);
+      wanted.add(key);
+      const tap = this.#open.get(key);
+      if (tap === undefined) {
+        open.push(port);
+        continue;
+      }
+      if (tap.port.mac !== port.mac || tap.port.mtuBytes !== port.mtuBytes) configure.push({ from: tap.port, to: port });
+      if (tap.port.id !== port.id) hand.push({ from: tap, to: port });
+    }
+    const close = [...this.#open].filter(([key]) => !wanted.has(key)).map(([, tap]) => tap);
+    return { open, configure, hand, close };
+  }
+
+  /** Opens what is to be opened, into `fresh` (which may have some already), and configures. Answers what failed, by port. */
+  async prepare(plan: TapPlan, fresh: Map<string, OpenTap>): Promise<Map<string, unknown>> {
+    const failures = new Map<string, unknown>();
+    const open = plan.open.filter((port) => !fresh.has(interfaceKey(port)));
+    const opened = await settleAll(open, IN_PARALLEL, async (port) => {
+      fresh.set(interfaceKey(port), { port, fd: await openTapPort(port) });
+    });
+    const configured = await settleAll(plan.configure, IN_PARALLEL, ({ to }) => configureTapPort(to));
+    opened.forEach((result, i) => {
+      if (result.status === "rejected") failures.set(open[i]!.id, result.reason);
+    });
+    configured.forEach((result, i) => {
+      if (result.status === "rejected") failures.set(plan.configure[i]!.to.id, result.reason);
+    });
+    return failures;
+  }
+
+  /** What the poller has to give back and to take, once the ports have indexes. */
+  descriptors(plan: TapPlan, fresh: ReadonlyMap<string, OpenTap>, indexes: Indexes): Descriptors {
+    const index = (port: PortDeclaration): number => indexes.ensure(port.id);
+    const attachment = (port: PortDeclaration, fd: number): Attachment => ({ port: index(port), kind: "tap", fds: [fd] });
+    return {
+      release: [...plan.close.map((tap) => index(tap.port)), ...plan.hand.map(({ from }) => index(from.port))],
+      attach: [
+        ...plan.hand.map(({ from, to }) => attachment(to, from.fd)),
+        ...plan.open.map((port) => attachment(port, fresh.get(interfaceKey(port))!.fd)),
+      ],
+    };
+  }
+
+  /** The plan has come true: `fresh` loses what is ours now. */
+  commit(plan: TapPlan, fresh: Map<string, OpenTap>): void {
+    for (const { port } of plan.close) this.#open.delete(interfaceKey(port));
+    for (const { to } of plan.configure) this.#rename(to);
+    for (const { to } of plan.hand) this.#rename(to);
+    for (const port of plan.open) {
+      const key = interfaceKey(port);
+      this.#open.set(key, { port, fd: fresh.get(key)!.fd });
+      fresh.delete(key);
+    }
+  }
+
+  #rename(port: PortDeclaration): void {
+    const key = interfaceKey(port);
+    this.#open.set(key, { port, fd: this.#open.get(key)!.fd });
+  }
+
+  /** The plan has not come true: MACs and MTUs as they were. */
+  async revert(plan: TapPlan): Promise<void> {
+    await settleAll(plan.configure, IN_PARALLEL, ({ from }) => configureTapPort(from));
+  }
+
+  /** Forgets all; the descriptors are the caller's. */
+  clear(): OpenTap[] {
+    const taps = this.all;
+    this.#open.clear();
+    return taps;
+  }
+}
+
+/** Closes our ends; deletes the interfaces unless they are to be kept. What can't be deleted is logged: nothing hangs on it. */
+export async function dropTaps(taps: readonly OpenTap[], keepInterfaces: boolean, log: DatapathLog): Promise<void> {
+  const results = await settleAll(taps, IN_PARALLEL, async ({ port, fd }) => {
+    if (keepInterfaces) await closeFds([fd]);
+    else await deleteTapPort(port.namespacePath, port.interfaceName, [fd]);
+  });
+  for (const result of results) if (result.status === "rejected") log("warn", (result.reason as Error).message);
+}

@@ -1,0 +1,128 @@
+// The batch that trapped the engine, as a pcapng file that tshark opens and a test can replay: what was received, frame by
+// frame, in order, with what the file format has no place for (the virtio-net header, the sender) in comments.
+//
+// Datagrams of the underlay have lost their IP and UDP headers in the kernel; these are made up again from what the
+// descriptor says, or nobody could tell VXLAN from noise.
+import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import {
+  RX_FLAGS,
+  RX_LENGTH,
+  RX_LOCAL_ADDRESS,
+  RX_OFFSET,
+  RX_PORT,
+  RX_SEGMENT,
+  RX_SENDER_ADDRESS,
+  RX_SENDER_PORT,
+  VNET_HEADER_LENGTH,
+} from "../../wasm/shared/abi.ts";
+import { MEMORY_LENGTH } from "../../wasm/shared/layout.ts";
+import { rxDescriptor, type Views } from "./memory.ts";
+import { concat, enhancedPacket, INBOUND, interfaceDescription, LINKTYPE_ETHERNET, LINKTYPE_RAW, sectionHeader } from "./pcapng.ts";
+
+/** A bug that a stranger's frames can hit must not fill the disk. */
+const FILES_MAX = 32;
+
+/** What is known of a port here: a TAP frame has a virtio-net header, a datagram came to this UDP port. */
+export type PortFraming = { readonly kind: "tap" } | { readonly kind: "udp"; readonly udpPort: number };
+
+export interface TrapBatch {
+  readonly views: Views;
+  /** Receive descriptors in the batch. */
+  readonly count: number;
+  readonly framings: ReadonlyMap<number, PortFraming>;
+  readonly reason: string;
+  readonly timeNs: bigint;
+}
+
+/** UDP and IP headers in front of a datagram of the underlay, checksums left zero. */
+export function wrapDatagram(
+  sender: Uint8Array,
+  senderPort: number,
+  local: Uint8Array,
+  localPort: number,
+  payload: Uint8Array,
+): Uint8Array<ArrayBuffer> {
+  const isV4 = sender.subarray(0, 10).every((byte) => byte === 0) && sender[10] === 0xff && sender[11] === 0xff;
+  const ipLength = isV4 ? 20 : 40;
+  const packet = new Uint8Array(ipLength + 8 + payload.length);
+  const view = new DataView(packet.buffer);
+  if (isV4) {
+    packet[0] = 0x45;
+    view.setUint16(2, packet.length);
+    packet[8] = 64; // TTL
+    packet[9] = 17; // UDP
+    packet.set(sender.subarray(12, 16), 12);
+    packet.set(local.subarray(12, 16), 16);
+    let sum = 0;
+    for (let i = 0; i < 20; i += 2) sum += view.getUint16(i);
+    while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
+    view.setUint16(10, ~sum & 0xffff);
+  } else {
+    packet[0] = 0x60;
+    view.setUint16(4, 8 + payload.length);
+    packet[6] = 17;
+    packet[7] = 64; // hop limit
+    packet.set(sender, 8);
+    packet.set(local, 24);
+  }
+  view.setUint16(ipLength, senderPort);
+  view.setUint16(ipLength + 2, localPort);
+  view.setUint16(ipLength + 4, Math.min(8 + payload.length, 0xffff));
+  packet.set(payload, ipLength + 8);
+  return packet;
+}
+
+const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
+
+/** The batch as pcapng. Descriptors that point outside of the memory (they may be what was wrong) are named and left out. */
+export function trapCapture(batch: TrapBatch): Uint8Array<ArrayBuffer> {
+  const { bytes, data } = batch.views;
+  const chunks: Uint8Array[] = [sectionHeader("weft", `received in the batch that trapped the engine: ${batch.reason}`)];
+  const interfaces = new Map<number, number>();
+  for (let i = 0; i < batch.count; i++) {
+    const at = rxDescriptor(i);
+    const offset = data.getUint32(at + RX_OFFSET, true);
+    const length = data.getUint32(at + RX_LENGTH, true);
+    const port = data.getUint16(at + RX_PORT, true);
+    const segment = data.getUint16(at + RX_SEGMENT, true);
+    const flags = data.getUint32(at + RX_FLAGS, true);
+    const framing = batch.framings.get(port) ?? { kind: "tap" };
+    let interfaceId = interfaces.get(port);
+    if (interfaceId === undefined) {
+      interfaceId = interfaces.size;
+      interfaces.set(port, interfaceId);
+      chunks.push(interfaceDescription(`port ${port}`, framing.kind === "tap" ? LINKTYPE_ETHERNET : LINKTYPE_RAW, 0));
+    }
+    if (offset < 64 || offset + length > MEMORY_LENGTH) continue;
+    const emit = (frame: Uint8Array, comment: string): void => {
+      chunks.push(
+        enhancedPacket({ interfaceId, timeNs: batch.timeNs, bytes: frame, originalLength: frame.length, direction: INBOUND, comment }),
+      );
+    };
+    const head = `descriptor ${i}, flags ${flags}`;
+    if (framing.kind === "tap") {
+      const header = bytes.subarray(offset, offset + Math.min(length, VNET_HEADER_LENGTH));
+      emit(bytes.subarray(offset + header.length, offset + length), `${head}, virtio-net header ${hex(header)}`);
+    } else {
+      const sender = bytes.subarray(offset + RX_SENDER_ADDRESS, offset + RX_SENDER_ADDRESS + 16);
+      const local = bytes.subarray(offset + RX_LOCAL_ADDRESS, offset + RX_LOCAL_ADDRESS + 16);
+      const senderPort = data.getUint16(offset + RX_SENDER_PORT, true);
+      const step = segment === 0 ? Math.max(length, 1) : segment;
+      for (let from = 0; from < Math.max(length, 1); from += step) {
+        const payload = bytes.subarray(offset + from, offset + Math.min(from + step, length));
+        emit(wrapDatagram(sender, senderPort, local, framing.udpPort, payload), `${head}, segment ${segment}`);
+      }
+    }
+  }
+  return concat(chunks);
+}
+
+/** Writes the batch into `folder`; the file's path, or null when there are enough of them. */
+export function saveTrap(folder: string, batch: TrapBatch): string | null {
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  if (readdirSync(folder).length >= FILES_MAX) return null;
+  const file = join(folder, `trap-${batch.timeNs}.pcapng`);
+  writeFileSync(file, trapCapture(batch), { mode: 0o600, flag: "wx" });
+  return file;
+}

@@ -1,0 +1,85 @@
+// Ports: where frames enter and leave. Each kind is one file here that opens what the kernel has to give (a TAP, sockets) and
+// hands out file descriptors; the worker's poller owns them from the moment they are added to it. Ports know neither
+// networks nor engine tables.
+//
+// What the addon reports by errno becomes a WeftError here, where it is still known what was tried.
+import { type ErrorCode, WeftError } from "../errors.ts";
+import { native, type Poller } from "./native.ts";
+
+/** Loads the addon, so that a checkout without a build is told in words. */
+export function requireAddon(): void {
+  try {
+    native();
+  } catch (error) {
+    const reason = error instanceof Error ? error.message.split("\n")[0] : String(error);
+    throw new WeftError("UNAVAILABLE", `cannot load the native addon (${reason}); \`npm run build\` makes it`, { cause: error });
+  }
+}
+
+/** A poller for the calling thread. */
+export function createPoller(): Poller {
+  const { Poller } = native();
+  return new Poller();
+}
+
+/** Ends the sleep of the poller with this eventfd; from any thread. */
+export function wakePoller(wakeFd: number): void {
+  native().wake(wakeFd);
+}
+
+export function closeFds(fds: readonly number[]): Promise<unknown> {
+  return Promise.all(fds.map((fd) => native().closeFd(fd)));
+}
+
+const CODE_OF_ERRNO: Readonly<Record<string, ErrorCode>> = {
+  EACCES: "PERMISSION_DENIED",
+  EADDRINUSE: "ADDRESS_IN_USE",
+  EADDRNOTAVAIL: "INVALID_ARGUMENT",
+  EBUSY: "ADDRESS_IN_USE",
+  EEXIST: "ADDRESS_IN_USE",
+  EINVAL: "INVALID_ARGUMENT",
+  EMFILE: "RESOURCE_EXHAUSTED",
+  ENFILE: "RESOURCE_EXHAUSTED",
+  ENOBUFS: "RESOURCE_EXHAUSTED",
+  ENOMEM: "RESOURCE_EXHAUSTED",
+  ENOENT: "INVALID_ARGUMENT",
+  EPERM: "PERMISSION_DENIED",
+};
+
+/** Name of the errno of an addon's error ("EBUSY"), or "" if it is none. */
+export function errnoOf(error: unknown): string {
+  const code = (error as { code?: unknown } | null)?.code;
+  return typeof code === "string" ? code : "";
+}
+
+/** `what` could not be done: the addon's words behind it, and a remedy for the errno if one is known. */
+export function portError(what: string, error: unknown, remedies: Readonly<Record<string, string>> = {}): WeftError {
+  if (error instanceof WeftError) return error;
+  const errno = errnoOf(error);
+  const reason = error instanceof Error ? error.message : String(error);
+  const remedy = remedies[errno];
+  return new WeftError(CODE_OF_ERRNO[errno] ?? "UNAVAILABLE", `${what}: ${reason}${remedy === undefined ? "" : `; ${remedy}`}`, {
+    cause: error,
+  });
+}
+
+/** Runs `work` for each item, at most `limit` at a time; the results in the items' order. Never rejects on account of one item. */
+export async function settleAll<T, R>(
+  items: readonly T[],
+  limit: number,
+  work: (item: T) => Promise<R>,
+): Promise<PromiseSettledResult<R>[]> {
+  const results: PromiseSettledResult<R>[] = new Array(items.length);
+  let next = 0;
+  async function lane(): Promise<void> {
+    for (let i = next++; i < items.length; i = next++) {
+      try {
+        results[i] = { status: "fulfilled", value: await work(items[i]!) };
+      } catch (reason) {
+        results[i] = { status: "rejected", reason };
+      }
+    }
+  }
+  await Promise.all(Array.from({ length: Math.min(limit, items.length) }, lane));
+  return results;
+}
