@@ -8,11 +8,13 @@ import { ABI_VERSION, DOMAIN_FLAG_HAS_VNI, FDB_ENTRY_LENGTH, MEMBER_ENTRY_LENGTH
 import { ARGUMENTS, ARGUMENTS_LENGTH, RX_RING_LENGTH } from "./shared/layout";
 import { DOMAIN_MAX, MTU_MAX, MTU_MIN, PORT_MAX, VTEP_MAX } from "./shared/limits";
 import { VNI_MAX } from "./shared/protocol";
+import * as aggregates from "./core/aggregates";
 import * as arena from "./core/arena";
 import * as capture from "./core/capture";
 import * as checksum from "./core/checksum";
 import * as clock from "./core/clock";
 import * as counters from "./core/counters";
+import * as runs from "./core/runs";
 import * as trace from "./core/trace";
 import * as transmit from "./core/transmit";
 import * as domains from "./tables/bridge-domain";
@@ -44,6 +46,8 @@ export function reset(fdbSlots: u32): void {
   capture.reset();
   arena.reset();
   transmit.rewind();
+  runs.reset();
+  aggregates.reset();
   checksum.initialise();
   ports.reset();
   domains.reset();

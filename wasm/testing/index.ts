@@ -1,0 +1,57 @@
+// The second entry: internals that tests look at from outside, compiled into a module of their own so that the engine's has
+// no export that the product does not call.
+//
+import * as checksum from "../core/checksum";
+import { classify } from "../core/classify";
+import * as packets from "../core/packet";
+import * as fdb from "../tables/fdb";
+
+export function checksumInitialise(): void {
+  checksum.initialise();
+}
+
+/** The folded sum of `length` bytes at `p`, in memory order. */
+export function checksumFold(p: u32, length: u32): u32 {
+  return checksum.fold(checksum.sum(p, length));
+}
+
+export function checksumComplement(p: u32, length: u32): u32 {
+  return checksum.complement(checksum.sum(p, length));
+}
+
+export function checksumComplementNonZero(p: u32, length: u32): u32 {
+  return checksum.complementNonZero(checksum.sum(p, length));
+}
+
+/** For bench/micro: sums the same bytes `times` over. */
+export function checksumRepeat(p: u32, length: u32, times: u32): u32 {
+  let total: u64 = 0;
+  for (let i: u32 = 0; i < times; i++) total += checksum.sum(p, length);
+  return checksum.fold(total);
+}
+
+/** Classifies `length` bytes at `p` and answers where the packet's descriptor stands; 0 if an IP header contradicts them. */
+export function classifyFrame(p: u32, length: u32): u32 {
+  packets.reset();
+  const packet = packets.take();
+  packet.offset = p;
+  packet.length = length;
+  return classify(packet) ? <u32>changetype<usize>(packet) : 0;
+}
+
+export function fdbReset(slots: u32): void {
+  fdb.reset(slots);
+}
+
+/** For bench/micro: looks up and learns `count` MACs of domain 0, spread over the table, `times` over. Entries found. */
+export function fdbRepeat(count: u32, times: u32): u32 {
+  let found: u32 = 0;
+  for (let t: u32 = 0; t < times; t++) {
+    for (let i: u32 = 0; i < count; i++) {
+      const mac = <u64>(i * 0x9e3779b1) | 0x020000000000;
+      if (fdb.find(fdb.keyOf(0, mac)) !== null) found++;
+      fdb.learn(fdb.keyOf(0, mac), 1, 0, true);
+    }
+  }
+  return found;
+}
