@@ -33,8 +33,9 @@ class Subscriber implements AsyncIterableIterator<Uint8Array> {
   readonly #ports: ReadonlySet<string>;
   readonly #domains: ReadonlySet<string>;
   readonly #interfaces = new Map<string, number>();
-  #queue: Uint8Array[] = [sectionHeader("weft")];
+  #queue: Uint8Array[] = [];
   #queuedBytes = 0;
+  #begun = false;
   #ended = false;
   #wanting: ((result: IteratorResult<Uint8Array>) => void) | null = null;
 
@@ -48,7 +49,16 @@ class Subscriber implements AsyncIterableIterator<Uint8Array> {
     this.#leave = leave;
   }
 
+  /** The engine copies now what is wanted here: the file's first bytes say so to a reader that waits for them. */
+  begin(): void {
+    if (this.#begun) return;
+    this.#begun = true;
+    this.#push(sectionHeader("weft"));
+    this.flush();
+  }
+
   offer(record: CaptureRecord): void {
+    if (!this.#begun) return;
     const port = this.#names.port(record.port) ?? `#${record.port}`;
     if (!this.everything && !this.#wants(port, record.domain)) return;
     if (this.#queuedBytes > QUEUE_BYTES_MAX) {
@@ -121,11 +131,11 @@ class Subscriber implements AsyncIterableIterator<Uint8Array> {
 
 export class CaptureHub {
   readonly #names: CaptureNames;
-  /** Called when what is to be captured has changed. */
-  readonly #changed: () => void;
+  /** Called when what is to be captured has changed; resolves when the engine does so. */
+  readonly #changed: () => Promise<void>;
   readonly #subscribers = new Set<Subscriber>();
 
-  constructor(names: CaptureNames, changed: () => void) {
+  constructor(names: CaptureNames, changed: () => Promise<void>) {
     this.#names = names;
     this.#changed = changed;
   }
@@ -138,14 +148,17 @@ export class CaptureHub {
     }
     this.#subscribers.add(subscriber);
     options.signal?.addEventListener("abort", () => this.#leave(subscriber), { once: true });
-    this.#changed();
+    this.#changed().then(
+      () => subscriber.begin(),
+      () => this.#leave(subscriber),
+    );
     return subscriber;
   }
 
   #leave(subscriber: Subscriber): void {
     if (!this.#subscribers.delete(subscriber)) return;
     subscriber.end();
-    this.#changed();
+    this.#changed().catch(() => undefined); // logged where it is made true; at worst the engine copies for nobody
   }
 
   endAll(): void {

@@ -307,14 +307,19 @@ export class WeftDatapath implements DatapathService {
     return this.#captures.subscribe(options);
   }
 
-  #captureChanged(): void {
+  async #captureChanged(): Promise<void> {
     const running = this.#running;
     if (running === null) return;
-    const { all, snapLength } = this.#captures.wanted;
-    this.#serially(async () => {
-      await running.sync.apply(this.#tables.imageOf(this.#desired, this.#captures.marks));
-      await running.client.request({ kind: "capture", all, snapLength });
-    }).catch((error: Error) => this.#log("warn", `cannot change what is captured: ${error.message}`));
+    try {
+      await this.#serially(async () => {
+        const { all, snapLength } = this.#captures.wanted;
+        await running.sync.apply(this.#tables.imageOf(this.#desired, this.#captures.marks));
+        await running.client.request({ kind: "capture", all, snapLength });
+      });
+    } catch (error) {
+      this.#log("warn", `cannot change what is captured: ${asWeftError(error).message}`);
+      throw error;
+    }
   }
 
   // ── questions ──

@@ -19,6 +19,8 @@ import type {
 import { addressBytes, isIpv6, macWords } from "./words.ts";
 
 const INTERFACE_NAME_BYTES_MAX = 15;
+/** The engine keeps ages modulo 2^16 seconds, and its sweep needs some of them. */
+const FDB_AGE_S_MAX = 65000;
 
 export interface Desired {
   readonly domains: ReadonlyMap<string, DomainDeclaration>;
@@ -211,7 +213,7 @@ function checkDomain(domain: DomainDeclaration): void {
   if (domain.vni !== null) checkRange(domain.vni, 0, VNI_MAX, "VNI");
   checkRange(domain.mtuBytes, MTU_MIN, MTU_MAX, "MTU");
   checkRange(domain.fdbLimit, 0, FDB_SLOTS_MAX, "FDB limit");
-  checkRange(domain.fdbAgeS, 0, 65535, "FDB age in seconds");
+  checkRange(domain.fdbAgeS, 0, FDB_AGE_S_MAX, "FDB age in seconds");
 }
 
 function checkPort(port: PortDeclaration): void {
