@@ -174,6 +174,8 @@ export interface Native {
     options: { env?: Record<string, string>; cwd?: string },
     onSpawn: (pid: number) => void,
   ): Promise<ChildExit>;
+  /** The descriptor layouts it was built with, by their names in wasm/shared/abi.ts; a test compares them. */
+  layoutConstants(): { name: string; value: number }[];
   /** flock(LOCK_EX|LOCK_NB) on a file made if missing; the fd, or null when another process holds it. */
   lockFile(path: string): number | null;
 }
