@@ -190,7 +190,7 @@ export interface CaptureOptions {
   readonly ports?: readonly string[];
   /** Ids of bridge domains. */
   readonly domains?: readonly string[];
-  /** The underlay's own ports: VXLAN as it is on the wire. */
+  /** The underlay's own ports: frames that cross it, without the VXLAN headers that they cross it in. */
   readonly underlay?: boolean;
   /** Bytes kept of each frame; 262144 (all of it) unless given. */
   readonly snapLengthBytes?: number;

@@ -410,6 +410,11 @@ export class WeftDatapath implements DatapathService {
     return result;
   }
 
+  /** What a bug of ours in the engine would do. For tests of what follows: a rebuild, and traffic that goes on. */
+  async trapEngine(): Promise<void> {
+    await this.#require().client.request({ kind: "trap" });
+  }
+
   async audit(): Promise<AuditReport> {
     const { sync } = this.#require();
     const report = await sync.audit();
