@@ -2,9 +2,11 @@
 // thread then waits for that child alone; Node's own children are none of its business.
 
 use std::collections::HashMap;
+use std::io::{stderr, stdin, stdout};
+use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::mpsc::channel;
 
 use napi::Env;
@@ -43,7 +45,7 @@ pub fn run_in_namespace<'env>(
             .split_first()
             .ok_or_else(|| SystemError::new("execve", place.object("an empty argv"), Errno::EINVAL))?;
         let mut command = Command::new(program);
-        command.args(arguments);
+        command.args(arguments).stdin(shared(stdin())).stdout(shared(stdout())).stderr(shared(stderr()));
         if let Some(variables) = &options.env {
             command.env_clear().envs(variables);
         }
@@ -65,4 +67,9 @@ pub fn run_in_namespace<'env>(
         let _ = report.recv();
         Ok(ChildExit { code: status.code(), signal: status.signal() })
     })
+}
+
+/// One of our standard streams for the child. Not plain inheritance: Node marks its own close-on-exec when it starts.
+fn shared(stream: impl AsFd) -> Stdio {
+    stream.as_fd().try_clone_to_owned().map_or_else(|_| Stdio::null(), Stdio::from)
 }

@@ -1,8 +1,10 @@
 // The addon's system calls, against the kernel: TAPs, interfaces, namespaces, locks. The poller has its own file.
+import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
+import { ADDON_PATH } from "../../src/paths.ts";
 import type { TapOptions } from "../../src/ports/native.ts";
 import { native } from "../../src/ports/native.ts";
 import * as abi from "../../wasm/shared/abi.ts";
@@ -293,6 +295,15 @@ describe("runInNamespace", () => {
     expect(await run("kill -TERM $$")).toEqual({ code: null, signal: 15 });
     const env = { PATH: process.env.PATH ?? "", WEFT_TEST: "yes" };
     expect(await run('test "$WEFT_TEST$HOME$(pwd)" = yes/', { env, cwd: "/" })).toEqual({ code: 0, signal: null });
+  });
+
+  it("shares the standard streams", () => {
+    const source = `
+      const native = require(${JSON.stringify(process.env.WEFT_NATIVE ?? ADDON_PATH)});
+      native.runInNamespace("/proc/self/ns/net", ["sh", "-c", "cat; echo bad >&2"], {}, () => {});
+    `;
+    const { stdout, stderr } = spawnSync(process.execPath, ["-e", source], { input: "good", encoding: "utf8" });
+    expect({ stdout, stderr }).toEqual({ stdout: "good", stderr: "bad\n" });
   });
 
   it("tells the pid before the end", async () => {
