@@ -1,0 +1,154 @@
+// Both stores against one suite, then what only a file can suffer.
+import { execFileSync } from "node:child_process";
+import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, statSync, truncateSync, writeFileSync, writeSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { open } from "lmdb";
+import { afterAll, describe, expect, it } from "vitest";
+import { openLmdbStore } from "../../src/store/lmdb.ts";
+import { MemoryStore } from "../../src/store/memory.ts";
+import { storeCompliance } from "../compliance/store.ts";
+
+const folder = mkdtempSync(join(tmpdir(), `weft-t${process.pid}-store-`));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+let files = 0;
+const newPath = (): string => join(folder, `${++files}.mdb`);
+
+storeCompliance("memory", async () => new MemoryStore());
+storeCompliance("lmdb", () => openLmdbStore(newPath()));
+
+/** A store with enough in it to fill many pages. */
+async function filled(): Promise<string> {
+  const path = newPath();
+  const store = await openLmdbStore(path);
+  for (let index = 0; index < 500; index++) void store.commit({ puts: [{ key: `endpoint/${index}`, value: "x".repeat(200) }] });
+  await store.close();
+  return path;
+}
+
+function overwrite(path: string, offset: number, bytes: Buffer): void {
+  const fd = openSync(path, "r+");
+  writeSync(fd, bytes, 0, bytes.length, offset);
+  closeSync(fd);
+}
+
+describe("lmdb store", () => {
+  it("keeps entries and revisions across a restart", async () => {
+    const path = newPath();
+    const first = await openLmdbStore(path);
+    await first.commit({ puts: [{ key: "a", value: 1 }] });
+    await first.commit({ puts: [{ key: "b", value: [2] }] });
+    await first.close();
+    const second = await openLmdbStore(path);
+    expect(await second.list("")).toEqual([
+      { key: "a", value: 1, revision: 1 },
+      { key: "b", value: [2], revision: 2 },
+    ]);
+    expect(await second.commit({ puts: [{ key: "c", value: 3 }] })).toEqual({ committed: true, revision: 3 });
+    await second.close();
+  });
+
+  it("writes what waits when it is closed", async () => {
+    const path = newPath();
+    const store = await openLmdbStore(path);
+    const commit = store.commit({ puts: [{ key: "a", value: 1 }] });
+    await store.close();
+    expect(await commit).toEqual({ committed: true, revision: 1 });
+  });
+
+  const DAMAGE: readonly [string, (path: string) => void][] = [
+    ["all zero", (path) => writeFileSync(path, Buffer.alloc(32768))],
+    ["of something else", (path) => writeFileSync(path, Buffer.alloc(32768, "not a database "))],
+    ["ten bytes long", (path) => writeFileSync(path, "0123456789")],
+    ["cut in half", (path) => truncateSync(path, Math.floor(statSync(path).size / 2))],
+    ["without its first page", (path) => overwrite(path, 0, Buffer.alloc(4096, 0xff))],
+    ["overwritten from the third page on", (path) => overwrite(path, 8192, Buffer.alloc(statSync(path).size - 12288, 0xff))],
+  ];
+  it.each(DAMAGE)("says DATA_LOSS of a file %s, names it and survives", async (_what, damage) => {
+    const path = await filled();
+    damage(path);
+    const failure = await openLmdbStore(path).then(
+      async (store) => {
+        // Damage that LMDB tolerates must at least show when the records are read.
+        try {
+          return await store.list("");
+        } finally {
+          await store.close();
+        }
+      },
+      (error) => error,
+    );
+    expect(failure).toMatchObject({ code: "DATA_LOSS" });
+    expect(failure.message).toContain(path);
+    expect(failure.message).toContain("restore it from a backup");
+  });
+
+  it("says DATA_LOSS of a record whose bytes changed, by its checksum", async () => {
+    const path = newPath();
+    const store = await openLmdbStore(path);
+    await store.commit({ puts: [{ key: "network/a", value: "10.0.0.0/24" }] });
+    await store.close();
+    const raw = open<string, string>({ path, noSubdir: true, encoding: "string" });
+    raw.putSync("network/a", raw.get("network/a")!.replace("10.0", "10.1"));
+    await raw.close();
+    const again = await openLmdbStore(path);
+    await expect(again.get("network/a")).rejects.toMatchObject({ code: "DATA_LOSS", message: expect.stringContaining("network/a") });
+    await again.close();
+  });
+
+  it("refuses a format it does not know", async () => {
+    const path = newPath();
+    await (await openLmdbStore(path)).close();
+    const { crc32 } = await import("node:zlib");
+    const body = '0 {"version":2}';
+    const raw = open<string, string>({ path, noSubdir: true, encoding: "string" });
+    raw.putSync(" header", `${crc32(body).toString(16).padStart(8, "0")} ${body}`);
+    await raw.close();
+    await expect(openLmdbStore(path)).rejects.toMatchObject({ code: "UNAVAILABLE", message: expect.stringContaining("format version 2") });
+  });
+
+  it("names a folder in the file's place", async () => {
+    const path = newPath();
+    mkdirSync(path);
+    await expect(openLmdbStore(path)).rejects.toMatchObject({ code: "UNAVAILABLE", message: expect.stringContaining("move it away") });
+  });
+
+  describe.skipIf(process.getuid?.() !== 0)("on a small file system", () => {
+    const mounted = async (test: (mount: string) => Promise<void>): Promise<void> => {
+      const mount = join(folder, `mount-${++files}`);
+      mkdirSync(mount);
+      execFileSync("mount", ["-t", "tmpfs", "-o", "size=1m", "weft-test", mount]);
+      try {
+        await test(mount);
+      } finally {
+        execFileSync("umount", [mount]);
+      }
+    };
+
+    it("says UNAVAILABLE when the disk is full, keeps what was there and goes on", () =>
+      mounted(async (mount) => {
+        const store = await openLmdbStore(join(mount, "store.mdb"));
+        let failure: unknown;
+        let stored = 0;
+        for (; stored < 1000 && failure === undefined; stored++) {
+          await store.commit({ puts: [{ key: `a/${stored}`, value: "x".repeat(2000) }] }).catch((error) => {
+            failure = error;
+          });
+        }
+        expect(failure).toMatchObject({ code: "UNAVAILABLE", message: expect.stringMatching(/no space left.*ENOSPC.*free some space/) });
+        expect(await store.list("a/")).toHaveLength(stored - 1);
+        execFileSync("mount", ["-o", "remount,size=4m", mount]);
+        expect(await store.commit({ deletes: ["a/0", "a/1", "a/2"] })).toEqual({ committed: true, revision: stored });
+        await store.close();
+      }));
+
+    it("says UNAVAILABLE on a read-only file system", () =>
+      mounted(async (mount) => {
+        execFileSync("mount", ["-o", "remount,ro", mount]);
+        await expect(openLmdbStore(join(mount, "store.mdb"))).rejects.toMatchObject({
+          code: "UNAVAILABLE",
+          message: expect.stringMatching(/EROFS.*read-only/),
+        });
+      }));
+  });
+});
