@@ -42,9 +42,11 @@ export function addressWords(text: string): AddressWords {
 export function addressBytes(text: string): Uint8Array {
   if (!ipaddr.isValid(text)) throw invalidArgument(`"${text}" is not an IP address`);
   const address = ipaddr.parse(text);
+  if (address.kind() === "ipv6" && (address as ipaddr.IPv6).isIPv4MappedAddress()) {
+    throw invalidArgument(`"${text}" is an IPv4 address; write ${(address as ipaddr.IPv6).toIPv4Address().toString()}`);
+  }
   if (address.toString() !== text) throw invalidArgument(`"${text}" is not written canonically; write ${address.toString()}`);
   if (address.kind() === "ipv6") {
-    if ((address as ipaddr.IPv6).isIPv4MappedAddress()) throw invalidArgument(`"${text}" is an IPv4 address; write it as one`);
     return Uint8Array.from(address.toByteArray());
   }
   return Uint8Array.from((address as ipaddr.IPv4).toIPv4MappedAddress().toByteArray());
