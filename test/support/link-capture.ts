@@ -1,0 +1,59 @@
+// Captures of a link by tcpdump and what Wireshark's dissectors say of them: the oracle for every byte that we put on a wire.
+import { rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Background, type Host, type Lab, must } from "./hosts.ts";
+
+/** As decoded by tshark: VXLAN on its port, and all checksums verified, which is not its default. */
+function options(port: number): string[] {
+  const checks = ["ip.check_checksum", "tcp.check_checksum", "udp.check_checksum"];
+  return ["-n", "-d", `udp.port==${port},vxlan`, ...checks.flatMap((check) => ["-o", `${check}:TRUE`])];
+}
+
+export class LinkCapture {
+  readonly file: string;
+  readonly #tcpdump: Background;
+
+  private constructor(file: string, tcpdump: Background) {
+    this.file = file;
+    this.#tcpdump = tcpdump;
+  }
+
+  /** Begins to capture; resolves when the socket is open, so that nothing sent afterwards is missed. */
+  static async start(lab: Lab, host: Host, interfaceName: string, filter = ""): Promise<LinkCapture> {
+    captures += 1;
+    const file = join(tmpdir(), `${lab.prefix}-${captures}.pcap`);
+    lab.defer(() => rmSync(file, { force: true }));
+    const argv = ["tcpdump", "-i", interfaceName, "-n", "-U", "-B", "16384", "-Z", "root", "-w", file];
+    const tcpdump = lab.background(host, filter === "" ? argv : [...argv, filter]);
+    await tcpdump.until(/listening on/);
+    return new LinkCapture(file, tcpdump);
+  }
+
+  /** Ends the capture; answers its file, all packets written. */
+  async stop(): Promise<string> {
+    await this.#tcpdump.end("SIGINT"); // flushes what the kernel has already handed over
+    return this.file;
+  }
+}
+let captures = 0;
+
+/** One row a packet that passes the display filter, with the fields asked for; several values of one field are joined by ",". */
+export async function fieldsOf(file: string, filter: string, fields: readonly string[], port = 4789): Promise<string[][]> {
+  const argv = ["tshark", ...options(port), "-r", file, "-Y", filter, "-T", "fields", ...fields.flatMap((field) => ["-e", field])];
+  const text = await must(argv);
+  return text
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => line.split("\t"));
+}
+
+/**
+ * What the dissectors object to, as "frame number: message". What TCP's own dynamics cause (a lost or late segment, a full
+ * window) is no fault of an encoding and is left out.
+ */
+export async function expertWarnings(file: string, port = 4789): Promise<string[]> {
+  const filter = "(_ws.expert.severity >= 0x600000 and not tcp.analysis.flags) or _ws.malformed";
+  const rows = await fieldsOf(file, filter, ["frame.number", "_ws.expert.message", "_ws.col.Info"], port);
+  return rows.map((row) => row.join(": "));
+}
