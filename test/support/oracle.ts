@@ -193,3 +193,50 @@ export function concat(...parts: Bytes[]): Bytes {
   }
   return whole;
 }
+
+/** The segment that `bytes` is the frame of: the inverse of `frame` for whatever that can build without IP options. */
+export function parse(bytes: Bytes): Segment {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const tagged = view.getUint16(12) === 0x8100;
+  const l3 = tagged ? 18 : 14;
+  const family = view.getUint16(l3 - 2) === 0x0800 ? 4 : 6;
+  const protocol = bytes[family === 4 ? l3 + 9 : l3 + 6] === 6 ? "tcp" : "udp";
+  const l4 = l3 + (family === 4 ? 20 : 40);
+  const headers = protocol === "tcp" ? ((bytes[l4 + 12] ?? 0) >> 4) * 4 : 8;
+  const byte = (at: number): number => bytes[at] ?? 0;
+  return {
+    family,
+    protocol,
+    ...(tagged ? { vlan: view.getUint16(14) } : {}),
+    destinationMac: byte(5),
+    sourceMac: byte(11),
+    source: byte(family === 4 ? l3 + 15 : l3 + 23),
+    destination: byte(family === 4 ? l3 + 19 : l3 + 39),
+    tos: family === 4 ? byte(l3 + 1) : (view.getUint32(l3) >>> 20) & 0xff,
+    ttl: byte(family === 4 ? l3 + 8 : l3 + 7),
+    ...(family === 4 ? { identification: view.getUint16(l3 + 4), dontFragment: (byte(l3 + 6) & 0x40) !== 0 } : {}),
+    sourcePort: view.getUint16(l4),
+    destinationPort: view.getUint16(l4 + 2),
+    ...(protocol === "tcp"
+      ? {
+          sequence: view.getUint32(l4 + 4),
+          acknowledgment: view.getUint32(l4 + 8),
+          flags: byte(l4 + 13),
+          window: view.getUint16(l4 + 14),
+          urgent: view.getUint16(l4 + 18),
+          options: bytes.slice(l4 + 20, l4 + headers),
+        }
+      : {}),
+    payload: bytes.slice(l4 + headers),
+  };
+}
+
+/** What a kernel that gets `write` from a TAP takes it for: the frames of the wire that it stands for. */
+export function expand(write: Bytes): Bytes[] {
+  const header = new DataView(write.buffer, write.byteOffset, 10);
+  const bytes = write.subarray(10);
+  if (header.getUint8(0) === 0) return [bytes];
+  const segment = parse(bytes);
+  const size = header.getUint8(1) === 0 ? Math.max(segment.payload.length, 1) : header.getUint16(4, true);
+  return segment.payload.length === 0 ? [frame(segment)] : cut(segment, size);
+}
