@@ -38,6 +38,7 @@ export const BENCH_PACKAGES = {
 export const TEST_PACKAGES = {
   ...DEMO_PACKAGES,
   ...BENCH_PACKAGES,
+  tcpdump: "tcpdump", // captures a link
   tshark: "tshark", // decodes captures: the oracle of the interop tests
   "python3-scapy": null, // builds frames that no code of ours built
 };
