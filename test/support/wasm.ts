@@ -157,8 +157,13 @@ export class Engine {
     this.view = new DataView(memory.buffer);
     if (exports.abiVersion() !== ABI_VERSION)
       throw new Error(`the built engine has ABI ${exports.abiVersion()}, the sources ${ABI_VERSION}`);
-    exports.reset(fdbSlots);
-    exports.tick(0);
+    this.reset(fdbSlots);
+  }
+
+  /** Back to an empty engine, at time 0: for tests that run many short lives. */
+  reset(fdbSlots = 1024): void {
+    this.exports.reset(fdbSlots);
+    this.exports.tick(0);
   }
 
   // ── tables ──
