@@ -5,7 +5,7 @@
 // The socket is bound beside its path and renamed over it: it appears with its mode, and it replaces what a dead daemon left
 // behind in one step. Whether a daemon lives behind a socket is found out by connecting to it.
 import { once } from "node:events";
-import { chmodSync, lstatSync, mkdirSync, renameSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, lstatSync, mkdirSync, renameSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { dirname, join, resolve } from "node:path";
 import {
@@ -153,8 +153,8 @@ export async function startApi(options: ApiOptions): Promise<ApiServer> {
     chmodSync(beside, SOCKET_MODE);
     renameSync(beside, path);
   } catch (error) {
-    rmSync(beside, { force: true });
     server.forceShutdown();
+    if (existsSync(beside)) rmSync(beside);
     if (error instanceof WeftError) throw error;
     const reason = error instanceof Error ? error.message : String(error);
     throw new WeftError("UNAVAILABLE", `cannot listen on ${path}: ${reason}`, { cause: error });

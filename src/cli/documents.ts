@@ -1,0 +1,135 @@
+// What `inspect` and `ls --format` show: objects with Docker's field names, so that scripts written for Docker work. Fields
+// that Weft doesn't have yet stand there empty where Docker always has them.
+import type { InspectNetworkResponse__Output } from "../api/generated/weft/v1/InspectNetworkResponse.ts";
+import type { Network__Output } from "../api/generated/weft/v1/Network.ts";
+import type { Sandbox__Output } from "../api/generated/weft/v1/Sandbox.ts";
+import type { SandboxEndpoint__Output } from "../api/generated/weft/v1/SandboxEndpoint.ts";
+import { openMap } from "./template.ts";
+import { figure, shortId } from "./values.ts";
+
+const [hostPart, lengthPart] = [(cidr: string) => cidr.split("/")[0] ?? "", (cidr: string) => Number(cidr.split("/")[1] ?? 0)];
+
+export function networkDocument(response: InspectNetworkResponse__Output) {
+  const network = response.network!;
+  const containers = response.endpoints.map((one) => [
+    one.sandboxId || `ep-${one.endpointId}`,
+    {
+      Name: one.sandboxName || one.endpointName,
+      EndpointID: one.endpointId,
+      MacAddress: one.mac,
+      IPv4Address: one.ipv4,
+      IPv6Address: one.ipv6,
+    },
+  ]);
+  const subnets = Object.entries(response.subnets).map(([cidr, usage]) => [
+    cidr,
+    { IPsInUse: figure(usage.ipsInUse), DynamicIPsAvailable: figure(usage.dynamicIpsAvailable) },
+  ]);
+  return {
+    Name: network.name,
+    Id: network.id,
+    Created: network.createdAt,
+    Scope: network.scope,
+    Driver: network.driver,
+    EnableIPv4: network.enableIpv4,
+    EnableIPv6: network.enableIpv6,
+    IPAM: {
+      Driver: network.ipamDriver,
+      Options: openMap({ ...network.ipamOptions }),
+      Config: network.ipam.map((one) => ({
+        Subnet: one.subnet,
+        IPRange: one.ipRange,
+        Gateway: one.gateway,
+        AuxiliaryAddresses: openMap({ ...one.auxAddresses }),
+      })),
+    },
+    Internal: network.internal,
+    Attachable: network.attachable,
+    Ingress: false,
+    ConfigFrom: { Network: "" },
+    ConfigOnly: false,
+    Containers: openMap(Object.fromEntries(containers)),
+    Options: openMap({ ...network.options }),
+    Labels: openMap({ ...network.labels }),
+    Peers: response.peers.map((peer) => ({ Name: peer.address, IP: peer.address, Port: peer.port })),
+    Status: { IPAM: { Subnets: openMap(Object.fromEntries(subnets)) } },
+  };
+}
+
+const labelText = (labels: Readonly<Record<string, string>>): string =>
+  Object.entries(labels)
+    .map(([key, value]) => `${key}=${value}`)
+    .join(",");
+
+/** A row of `network ls`. */
+export function networkRow(network: Network__Output) {
+  return {
+    ID: shortId(network.id),
+    Name: network.name,
+    Driver: network.driver,
+    Scope: network.scope,
+    Subnets: network.ipam.map(({ subnet }) => subnet).join(", "),
+    IPv4: network.enableIpv4,
+    IPv6: network.enableIpv6,
+    Internal: network.internal,
+    Labels: labelText(network.labels),
+    CreatedAt: network.createdAt,
+  };
+}
+
+/** Docker's EndpointSettings. */
+function endpointSettings(one: SandboxEndpoint__Output) {
+  const endpoint = one.endpoint!;
+  return {
+    IPAMConfig: null,
+    Links: null,
+    Aliases: endpoint.aliases,
+    DriverOpts: null,
+    GwPriority: 0,
+    NetworkID: endpoint.networkId,
+    EndpointID: endpoint.id,
+    Gateway: hostPart(one.gatewayIpv4),
+    IPAddress: hostPart(endpoint.ipv4),
+    MacAddress: endpoint.mac,
+    IPPrefixLen: lengthPart(endpoint.ipv4),
+    IPv6Gateway: hostPart(one.gatewayIpv6),
+    GlobalIPv6Address: hostPart(endpoint.ipv6),
+    GlobalIPv6PrefixLen: lengthPart(endpoint.ipv6),
+    DNSNames: [endpoint.name, ...endpoint.aliases],
+    InterfaceName: endpoint.interfaceName,
+  };
+}
+
+export function sandboxDocument(sandbox: Sandbox__Output) {
+  const networks = sandbox.endpoints.map((one) => [one.network!.name, endpointSettings(one)]);
+  return {
+    Id: sandbox.id,
+    Name: sandbox.name,
+    Created: sandbox.createdAt,
+    Hostname: sandbox.hostname,
+    AutoRemove: sandbox.removeOnExit,
+    Labels: openMap({ ...sandbox.labels }),
+    NetworkSettings: {
+      SandboxID: sandbox.id,
+      SandboxKey: sandbox.namespacePath,
+      OwnsNamespace: sandbox.ownsNamespace,
+      Networks: openMap(Object.fromEntries(networks)),
+    },
+  };
+}
+
+/** A row of `sandbox ls`. */
+export function sandboxRow(sandbox: Sandbox__Output) {
+  const addresses = sandbox.endpoints.flatMap(({ endpoint }) =>
+    [endpoint!.ipv4, endpoint!.ipv6].filter((cidr) => cidr !== "").map(hostPart),
+  );
+  return {
+    ID: shortId(sandbox.id),
+    Name: sandbox.name,
+    Networks: sandbox.endpoints.map(({ network }) => network!.name).join(", "),
+    Addresses: addresses.join(", "),
+    Namespace: sandbox.namespacePath,
+    Labels: labelText(sandbox.labels),
+    CreatedAt: sandbox.createdAt,
+  };
+}

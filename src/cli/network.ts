@@ -1,0 +1,154 @@
+// weft network ...
+import type { Command } from "commander";
+import { type Context, collect, group, leaf, type Session } from "./command.ts";
+import { networkDocument, networkRow } from "./documents.ts";
+import { type IpamFlags, ipamEntries } from "./ipam-flags.ts";
+import { pairs, strictPairs } from "./values.ts";
+
+interface CreateFlags extends IpamFlags {
+  readonly driver?: string;
+  readonly ipv4?: boolean | string;
+  readonly ipv6?: boolean | string;
+  readonly internal?: boolean;
+  readonly attachable?: boolean;
+  readonly scope?: string;
+  readonly opt?: readonly string[];
+  readonly label?: readonly string[];
+  readonly ipamDriver?: string;
+  readonly ipamOpt?: readonly string[];
+}
+
+/** `--ipv6`, `--ipv6=true`, `--ipv6=false`. */
+const flag = (value: boolean | string | undefined): boolean | undefined => (typeof value === "string" ? value !== "false" : value);
+
+async function create(context: Context, name: string, flags: CreateFlags): Promise<void> {
+  const ipv4 = flag(flags.ipv4);
+  const ipv6 = flag(flags.ipv6);
+  const { network } = await context.client.call("network", "Create", {
+    name,
+    driver: flags.driver ?? "",
+    ipam: ipamEntries(flags),
+    ipamDriver: flags.ipamDriver ?? "",
+    ipamOptions: strictPairs("--ipam-opt", flags.ipamOpt),
+    ...(ipv4 === undefined ? {} : { enableIpv4: ipv4 }),
+    ...(ipv6 === undefined ? {} : { enableIpv6: ipv6 }),
+    internal: flags.internal ?? false,
+    attachable: flags.attachable ?? false,
+    scope: flags.scope ?? "",
+    options: pairs(flags.opt),
+    labels: pairs(flags.label),
+  });
+  context.print(`${network!.id}\n`);
+}
+
+export function register(program: Command, host: Session): void {
+  const network = group(program, "network", "Make, look at and remove networks; attach sandboxes to them");
+
+  leaf<CreateFlags>(network, host, {
+    usage: "create <name>",
+    summary: "Make a network",
+    examples: [
+      "weft network create web                                        a bridge, addresses from the default pools",
+      "weft network create -d overlay --subnet 10.1.0.0/24 prod       a VXLAN overlay",
+      "weft network create -d overlay --subnet 10.2.0.0/24 \\",
+      "     -o com.docker.network.driver.overlay.vxlanid_list=5000 \\",
+      "     -o com.docker.network.driver.mtu=1400 fixed                with a VNI and an MTU of one's own",
+      "weft network create --ipv6 --subnet fd00:1::/64 --internal lab  both families, no way out",
+    ],
+    run: (context, [name], flags) => create(context, name!, flags),
+  })
+    .option("-d, --driver <driver>", "bridge or overlay (default: bridge)")
+    .option("--subnet <cidr>", "subnet, repeatable", collect)
+    .option("--ip-range <cidr>", "hand out addresses of this part of the subnet only, repeatable", collect)
+    .option("--gateway <address>", "gateway of the subnet, repeatable", collect)
+    .option("--aux-address <name=address>", "an address that belongs to something else, repeatable", collect)
+    .option("--ipv4 [yes]", "IPv4 addresses; --ipv4=false for none (default: true)")
+    .option("--ipv6 [yes]", "IPv6 addresses")
+    .option("--internal", "no way out of the network")
+    .option("--attachable", "accepted for Docker's sake: any sandbox may attach to any network")
+    .option("--scope <scope>", "local or global")
+    .option("-o, --opt <key=value>", "driver option, repeatable", collect)
+    .option("--label <key=value>", "label, repeatable", collect)
+    .option("--ipam-driver <driver>", "IPAM driver (default: default)")
+    .option("--ipam-opt <key=value>", "IPAM driver option, repeatable", collect);
+
+  leaf<{ filter?: string[] }>(network, host, {
+    usage: "ls",
+    summary: "List networks",
+    examples: [
+      "weft network ls",
+      "weft network ls --filter driver=overlay --filter label=team=a",
+      "weft network ls --format '{{.Name}}: {{.Subnets}}'",
+    ],
+    async run(context, _, flags) {
+      const { networks } = await context.client.call("network", "List", { filters: flags.filter ?? [] });
+      context.list(networks.map(networkRow), {
+        header: ["NETWORK ID", "NAME", "DRIVER", "SCOPE", "SUBNETS"],
+        cells: (row) => [row.ID, row.Name, row.Driver, row.Scope, row.Subnets],
+        id: (row) => row.ID,
+      });
+    },
+  })
+    .alias("list")
+    .option("-f, --filter <key=value>", "name, id, driver, scope, label, type or dangling; repeatable", collect);
+
+  leaf(network, host, {
+    usage: "inspect <network...>",
+    summary: "Show networks whole, in Docker's JSON",
+    examples: ["weft network inspect web", "weft network inspect -f '{{range .IPAM.Config}}{{.Subnet}}{{end}}' web"],
+    async run(context, references) {
+      const found: object[] = [];
+      try {
+        await context.each(references, async (reference) => {
+          found.push(networkDocument(await context.client.call("network", "Inspect", { network: reference })));
+        });
+      } finally {
+        if (found.length > 0 || references.length > 1) context.inspect(found);
+      }
+    },
+  }).option("-f <format>", "same as --format");
+
+  leaf(network, host, {
+    usage: "rm <network...>",
+    summary: "Remove networks that have no endpoints",
+    examples: ["weft network rm web", "weft network rm a b c      goes on after a failure, exit code 1"],
+    async run(context, references) {
+      await context.each(references, async (reference) => {
+        const { network: removed } = await context.client.call("network", "Remove", { network: reference });
+        context.print(`${removed!.name}\n`);
+      });
+    },
+  }).alias("remove");
+
+  leaf<{ ip?: string; ip6?: string; mac?: string; alias?: string[] }>(network, host, {
+    usage: "connect <network> <sandbox>",
+    summary: "Attach a sandbox to a network",
+    examples: ["weft network connect web a", "weft network connect --ip 10.1.0.9 --alias db web a"],
+    async run(context, [reference, sandbox], flags) {
+      const { endpoint } = await context.client.call("endpoint", "Connect", {
+        sandbox: sandbox!,
+        attachment: {
+          network: reference!,
+          ipv4: flags.ip ?? "",
+          ipv6: flags.ip6 ?? "",
+          mac: flags.mac ?? "",
+          aliases: flags.alias ?? [],
+        },
+      });
+      if (context.format !== "table") context.one(endpoint!, () => "");
+    },
+  })
+    .option("--ip <address>", "IPv4 address")
+    .option("--ip6 <address>", "IPv6 address")
+    .option("--mac <mac>", "MAC address")
+    .option("--alias <name>", "another name of the sandbox on this network, repeatable", collect);
+
+  leaf<{ force?: boolean }>(network, host, {
+    usage: "disconnect <network> <sandbox>",
+    summary: "Take a sandbox off a network",
+    examples: ["weft network disconnect web a"],
+    async run(context, [reference, sandbox], flags) {
+      await context.client.call("endpoint", "Disconnect", { sandbox: sandbox!, network: reference!, force: flags.force ?? false });
+    },
+  }).option("-f, --force", "also where its interface can't be taken down");
+}

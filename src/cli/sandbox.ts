@@ -1,0 +1,84 @@
+// weft sandbox ...
+import type { Command } from "commander";
+import { collect, group, leaf, type Session } from "./command.ts";
+import { sandboxDocument, sandboxRow } from "./documents.ts";
+import { createRequest, type SandboxFlags, sandboxOptions } from "./sandbox-flags.ts";
+
+export function register(program: Command, host: Session): void {
+  const sandbox = group(program, "sandbox", "Make, look at and remove sandboxes; run programs in them");
+
+  sandboxOptions(
+    leaf<SandboxFlags>(sandbox, host, {
+      usage: "create [name]",
+      summary: "Make a sandbox: a network namespace on networks",
+      examples: [
+        "weft sandbox create --network web a",
+        "weft sandbox create --network web,ip=10.1.0.9,alias=db --network back b",
+        "weft sandbox create --netns /run/netns/mine --network web c      of a namespace that exists",
+      ],
+      async run(context, [name], flags) {
+        const { sandbox: made } = await context.client.call("sandbox", "Create", createRequest(name, flags));
+        context.print(`${made!.id}\n`);
+      },
+    }),
+  );
+
+  leaf<{ filter?: string[] }>(sandbox, host, {
+    usage: "ls",
+    summary: "List sandboxes",
+    examples: ["weft sandbox ls", "weft sandbox ls --filter network=web -q"],
+    async run(context, _, flags) {
+      const { sandboxes } = await context.client.call("sandbox", "List", { filters: flags.filter ?? [] });
+      context.list(sandboxes.map(sandboxRow), {
+        header: ["SANDBOX ID", "NAME", "NETWORKS", "ADDRESSES", "NAMESPACE"],
+        cells: (row) => [row.ID, row.Name, row.Networks, row.Addresses, row.Namespace],
+        id: (row) => row.ID,
+      });
+    },
+  })
+    .alias("list")
+    .option("-f, --filter <key=value>", "name, id, network or label; repeatable", collect);
+
+  leaf(sandbox, host, {
+    usage: "inspect <sandbox...>",
+    summary: "Show sandboxes whole, as JSON",
+    examples: ["weft sandbox inspect a", "weft sandbox inspect -f '{{.NetworkSettings.Networks.web.IPAddress}}' a"],
+    async run(context, references) {
+      const found: object[] = [];
+      try {
+        await context.each(references, async (reference) => {
+          const { sandbox: one } = await context.client.call("sandbox", "Inspect", { sandbox: reference });
+          found.push(sandboxDocument(one!));
+        });
+      } finally {
+        if (found.length > 0 || references.length > 1) context.inspect(found);
+      }
+    },
+  }).option("-f <format>", "same as --format");
+
+  leaf<{ force?: boolean }>(sandbox, host, {
+    usage: "rm <sandbox...>",
+    summary: "Remove sandboxes, with their endpoints and the namespaces that Weft made for them",
+    examples: ["weft sandbox rm a", "weft sandbox rm -f a b"],
+    async run(context, references, flags) {
+      await context.each(references, async (reference) => {
+        const { sandbox: removed } = await context.client.call("sandbox", "Remove", { sandbox: reference, force: flags.force ?? false });
+        context.print(`${removed!.name}\n`);
+      });
+    },
+  })
+    .alias("remove")
+    .option("-f, --force", "also where something of it can't be taken down properly");
+
+  leaf(sandbox, host, {
+    usage: "exec <sandbox> <command...>",
+    summary: "Run a program in a sandbox's namespace; its exit code is passed on",
+    examples: ["weft sandbox exec a -- ping -c1 10.1.0.3", "weft sandbox exec a -- sh -c 'ip addr'"],
+    async run(context, [reference, ...argv]) {
+      const { runInSandbox } = await import("./process.ts");
+      const { sandbox: one } = await context.client.call("sandbox", "Inspect", { sandbox: reference! });
+      context.close();
+      context.host.exitCode = await runInSandbox(one!, argv);
+    },
+  });
+}

@@ -1,0 +1,51 @@
+// Tables for people: columns as wide as their widest cell, two blanks between. On a terminal that is too narrow the widest
+// column gives way, cell by cell with an ellipsis; into a pipe everything goes whole, for awk.
+
+const GAP = 2;
+/** A column is not cut to less than this. */
+const COLUMN_MIN = 8;
+
+function fitted(widths: readonly number[], columns: number): number[] {
+  const result = [...widths];
+  const total = (): number => result.reduce((sum, width) => sum + width, 0) + GAP * (result.length - 1);
+  for (let excess = total() - columns; excess > 0; excess = total() - columns) {
+    const widest = result.indexOf(Math.max(...result));
+    if (result[widest]! <= COLUMN_MIN) break;
+    const second = Math.max(...result.filter((_, at) => at !== widest), COLUMN_MIN);
+    const step = result[widest]! > second ? result[widest]! - second : 1;
+    result[widest] = Math.max(COLUMN_MIN, result[widest]! - Math.min(excess, step));
+  }
+  return result;
+}
+
+const cut = (text: string, width: number): string => (text.length > width ? `${text.slice(0, width - 1)}…` : text);
+
+/** `columns`: of the terminal; undefined: no limit. `right`: indexes of columns that hold figures. */
+export function table(
+  header: readonly string[],
+  rows: readonly (readonly string[])[],
+  columns?: number,
+  right: readonly number[] = [],
+): string {
+  const all = [header, ...rows];
+  const natural = header.map((_, at) => Math.max(...all.map((row) => (row[at] ?? "").length)));
+  const widths = columns === undefined ? natural : fitted(natural, columns);
+  const line = (row: readonly string[]): string =>
+    widths
+      .map((width, at) => {
+        const text = cut(row[at] ?? "", width);
+        return right.includes(at) ? text.padStart(width) : text.padEnd(width);
+      })
+      .join(" ".repeat(GAP))
+      .trimEnd();
+  return `${all.map(line).join("\n")}\n`;
+}
+
+/** `name  value` lines, for one object. */
+export function facts(lines: readonly (readonly [string, string])[]): string {
+  const width = Math.max(...lines.map(([name]) => name.length));
+  return lines
+    .map(([name, value]) => `${name.padEnd(width)}  ${value}`.trimEnd())
+    .join("\n")
+    .concat("\n");
+}

@@ -1,0 +1,103 @@
+// Values on the command line: key=value pairs, durations, attachments; and how sizes, times and ids are written for people.
+import { UsageError } from "./errors.ts";
+
+/** `-o mtu=1400 -o encrypted` -> { mtu: "1400", encrypted: "" }; the last of a key counts. */
+export function pairs(texts: readonly string[] | undefined): Record<string, string> {
+  const found = (texts ?? []).map((text): [string, string] => {
+    const at = text.indexOf("=");
+    return at < 0 ? [text, ""] : [text.slice(0, at), text.slice(at + 1)];
+  });
+  return Object.fromEntries(found);
+}
+
+/** Like pairs, for options where a key alone says nothing. */
+export function strictPairs(option: string, texts: readonly string[] | undefined): Record<string, string> {
+  for (const text of texts ?? []) if (text.indexOf("=") < 1) throw new UsageError(`invalid ${option} "${text}": write name=value`);
+  return pairs(texts);
+}
+
+const UNIT_MS: Readonly<Record<string, number>> = { "": 1000, ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+
+/** "10s", "500ms", "1m"; a bare number is seconds. */
+export function durationMs(text: string): number {
+  const [, digits, unit] = /^(\d+(?:\.\d+)?)(ms|s|m|h|)$/.exec(text) ?? [];
+  if (digits === undefined) throw new UsageError(`invalid duration "${text}": write 10s, 500ms or 1m`);
+  return Number(digits) * UNIT_MS[unit!]!;
+}
+
+export interface AttachmentFlags {
+  network: string;
+  ipv4?: string;
+  ipv6?: string;
+  mac?: string;
+  aliases: string[];
+}
+
+const ATTACHMENT_KEYS: Readonly<Record<string, "network" | "ipv4" | "ipv6" | "mac" | "alias">> = {
+  name: "network",
+  ip: "ipv4",
+  ip6: "ipv6",
+  mac: "mac",
+  "mac-address": "mac",
+  alias: "alias",
+};
+
+/** `--network NET[,ip=A][,ip6=A][,mac=M][,alias=X]...`, or Docker's long form with name=NET. */
+export function attachment(text: string): AttachmentFlags {
+  const found: AttachmentFlags = { network: "", aliases: [] };
+  for (const [at, part] of text.split(",").entries()) {
+    const cut = part.indexOf("=");
+    const key = cut < 0 ? (at === 0 ? "name" : part) : part.slice(0, cut).trim();
+    const value = cut < 0 ? (at === 0 ? part : "") : part.slice(cut + 1);
+    const field = ATTACHMENT_KEYS[key];
+    if (field === undefined)
+      throw new UsageError(`invalid --network "${text}": unknown key "${key}"; the keys are ${Object.keys(ATTACHMENT_KEYS).join(", ")}`);
+    if (value === "")
+      throw new UsageError(`invalid --network "${text}": ${cut < 0 && at === 0 ? "name a network" : `${key} needs a value`}`);
+    if (field === "alias") found.aliases.push(value);
+    else if (found[field]) throw new UsageError(`invalid --network "${text}": ${key} is given twice`);
+    else found[field] = value;
+  }
+  if (found.network === "") throw new UsageError(`invalid --network "${text}": name a network`);
+  return found;
+}
+
+export const shortId = (id: string): string => id.slice(0, 12);
+
+/** 64-bit figures of the API as numbers where they are exact. */
+export function figure(text: string | number): number | string {
+  const number = Number(text);
+  return Number.isSafeInteger(number) ? number : String(text);
+}
+
+/** 1234567 -> "1.2M" */
+export function amount(value: number | bigint, unit = ""): string {
+  let rest = Number(value);
+  for (const prefix of ["", "k", "M", "G", "T", "P"]) {
+    if (Math.abs(rest) < 1000 || prefix === "P") {
+      const digits = prefix === "" || Math.abs(rest) >= 100 ? Math.round(rest).toString() : rest.toFixed(1);
+      return `${digits}${unit === "" ? prefix : ` ${prefix}${unit}`}`;
+    }
+    rest /= 1000;
+  }
+  return "";
+}
+
+/** Seconds as "3d 4h", "5m 6s", "7s". */
+export function span(seconds: number): string {
+  const units: [string, number][] = [
+    ["d", 86400],
+    ["h", 3600],
+    ["m", 60],
+    ["s", 1],
+  ];
+  const at = units.findIndex(([, length]) => seconds >= length);
+  if (at < 0) return "0s";
+  let rest = Math.floor(seconds);
+  const parts = units.slice(at, at + 2).map(([name, length]) => {
+    const count = Math.floor(rest / length);
+    rest -= count * length;
+    return count === 0 ? "" : `${count}${name}`;
+  });
+  return parts.filter((part) => part !== "").join(" ");
+}

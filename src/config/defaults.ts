@@ -1,0 +1,17 @@
+// Where things are unless told otherwise. Apart from the schema, because the CLI needs these and must not wait for zod.
+
+import { join } from "node:path";
+
+export const DEFAULT_SOCKET = "/run/weft/weft.sock";
+export const DEFAULT_STATE_DIR = "/var/lib/weft";
+export const SOCKET_VARIABLE = "WEFT_SOCKET";
+
+/** The daemon's socket: as given, else $WEFT_SOCKET, else the default. "unix:///a" and "unix:/a" mean "/a". */
+export function socketPath(given: string | undefined, env: Readonly<Record<string, string | undefined>>): string {
+  return (given ?? (env[SOCKET_VARIABLE] || DEFAULT_SOCKET)).replace(/^unix:(\/\/)?/, "");
+}
+
+/** Where the output of `weft run -d` goes; removed with the sandbox. */
+export function sandboxLogPath(stateDir: string, sandboxId: string): string {
+  return join(stateDir, "logs", `${sandboxId}.log`);
+}

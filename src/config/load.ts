@@ -1,0 +1,146 @@
+// From a file and flags to one frozen configuration, or to a WeftError that names the key, its value and the rule.
+import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
+import type { z } from "zod";
+import { invalidArgument } from "../errors.ts";
+import { SOCKET_VARIABLE, socketPath } from "./defaults.ts";
+import { type Config, SETTINGS, schema } from "./schema.ts";
+
+export type { Config } from "./schema.ts";
+
+type Plain = Record<string, unknown>;
+
+/** Flags of `weft daemon` that are called otherwise than their settings. */
+const FLAG_PATHS: Readonly<Record<string, string>> = {
+  underlayAddress: "underlayAddresses",
+  logLevel: "log.level",
+  logFormat: "log.format",
+};
+
+/** Edit distance: insertions, deletions and substitutions. */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, at) => at);
+  for (const [at, letter] of [...a].entries()) {
+    const next = [at + 1];
+    for (const [column, other] of [...b].entries()) {
+      next.push(Math.min(row[column]! + (letter === other ? 0 : 1), row[column + 1]! + 1, next[column]! + 1));
+    }
+    row = next;
+  }
+  return row[b.length]!;
+}
+
+/** The setting that was probably meant. */
+export function nearest(path: string): string {
+  const lower = path.toLowerCase();
+  // The last name counts too: "spinUs" is meant for "datapath.spinUs".
+  const cost = (known: string): number =>
+    Math.min(distance(lower, known.toLowerCase()), distance(lower, known.split(".").at(-1)!.toLowerCase()) + 1);
+  return SETTINGS.map(({ path: known }) => known).reduce((best, known) => (cost(known) < cost(best) ? known : best));
+}
+
+function put(target: Plain, path: string, value: unknown): void {
+  const names = path.split(".");
+  let at = target;
+  for (const name of names.slice(0, -1)) {
+    const inner = at[name];
+    if (typeof inner !== "object" || inner === null) at[name] = {};
+    at = at[name] as Plain;
+  }
+  at[names.at(-1)!] = value;
+}
+
+function at(object: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce((value, key) => (value as Plain | undefined)?.[key as string], object);
+}
+
+function explain(issue: z.core.$ZodIssue, input: Plain, source: string): string {
+  const path = issue.path.join(".");
+  if (issue.code === "unrecognized_keys") {
+    const key = [...issue.path, issue.keys[0]].join(".");
+    return `${source}: there is no setting "${key}"; did you mean "${nearest(key)}"?`;
+  }
+  const value = at(input, issue.path);
+  return `${source}: setting "${path}" is ${JSON.stringify(value) ?? "missing"}: ${issue.message}`;
+}
+
+function parse(input: Plain, source: string): Config {
+  const result = schema.safeParse(input);
+  if (!result.success) throw invalidArgument(explain(result.error.issues[0]!, input, source));
+  return result.data;
+}
+
+function readFile(path: string): Plain {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    throw invalidArgument(`cannot read the configuration ${path}: ${(error as Error).message}`);
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw invalidArgument(`the configuration ${path} is no JSON: ${(error as Error).message}`);
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw invalidArgument(`the configuration ${path} must be a JSON object`);
+  return value as Plain;
+}
+
+/** A flag's text as the JSON value that it means: numbers, true, false, null and lists are themselves, all else is a string. */
+function meant(text: unknown): unknown {
+  if (typeof text !== "string") return text;
+  if (!/^(-?\d+(\.\d+)?|true|false|null|[[{].*)$/s.test(text)) return text;
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
+/** These are text whatever they look like: a node may be called "7". */
+const TEXTS = ["nodeName", "stateDir", "socket", "metrics"];
+
+function checkAddresses(config: Config, source: string): void {
+  const [first, second] = config.underlayAddresses;
+  if (first !== undefined && second !== undefined && first.includes(":") === second.includes(":")) {
+    throw invalidArgument(`${source}: setting "underlayAddresses" has ${first} and ${second}: at most one IPv4 and one IPv6 address`);
+  }
+}
+
+/** `flags`: as commander names them, `set` a list of key=value. */
+export function loadConfig(
+  file: string | undefined,
+  flags: Readonly<Plain>,
+  env: Readonly<Record<string, string | undefined>> = {},
+): Config {
+  const merged: Plain = {};
+  let source = "command line";
+  if (file !== undefined) {
+    source = file;
+    const content = readFile(file);
+    parse(content, file);
+    Object.assign(merged, structuredClone(content));
+  }
+  if (merged.socket === undefined && env[SOCKET_VARIABLE]) merged.socket = env[SOCKET_VARIABLE];
+  const { set, ...named } = flags;
+  for (const [flag, text] of Object.entries(named)) {
+    source = "command line";
+    const path = FLAG_PATHS[flag] ?? flag;
+    put(merged, path, TEXTS.includes(path) ? text : meant(text));
+  }
+  for (const pair of (set as string[] | undefined) ?? []) {
+    source = "command line";
+    const cut = pair.indexOf("=");
+    if (cut < 1) throw invalidArgument(`--set ${pair}: write key=value`);
+    const path = pair.slice(0, cut);
+    if (!SETTINGS.some((setting) => setting.path === path)) {
+      throw invalidArgument(`--set ${pair}: there is no setting "${path}"; did you mean "${nearest(path)}"?`);
+    }
+    put(merged, path, TEXTS.includes(path) ? pair.slice(cut + 1) : meant(pair.slice(cut + 1)));
+  }
+  const config = parse(merged, source);
+  checkAddresses(config, source);
+  return Object.freeze({ ...config, stateDir: resolve(config.stateDir), socket: resolve(socketPath(config.socket, {})) });
+}

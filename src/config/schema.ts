@@ -1,0 +1,102 @@
+// Every setting of the daemon: its type, its default and what it is for, in one table. The file (--config) has them as nested
+// JSON, flags and --set by their path ("datapath.spinUs"). A key that isn't here is refused, with the nearest that is.
+import { hostname } from "node:os";
+import { z } from "zod";
+import { FDB_SLOTS_DEFAULT, FDB_SLOTS_MAX } from "../../wasm/shared/limits.ts";
+import { VXLAN_PORT } from "../../wasm/shared/protocol.ts";
+import { DEFAULT_SOCKET, DEFAULT_STATE_DIR } from "./defaults.ts";
+
+const port = z.int().min(1).max(65535);
+const SPIN_MAX_US = 1000;
+const NODE_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$/;
+
+const address = z.union([z.ipv4(), z.ipv6()], { error: "must be an IP address" });
+const cidr = z.union([z.cidrv4(), z.cidrv6()], { error: 'must be a subnet: "10.0.0.0/8"' });
+const hostPort = z.string().regex(/^(\[[0-9a-f:]+\]|[^:\s]+):\d{1,5}$/i, { error: 'must be host:port: "127.0.0.1:9469"' });
+const powerOfTwo = (value: number): boolean => (value & (value - 1)) === 0;
+
+const pool = z.strictObject({
+  base: cidr.describe("subnets are taken from here"),
+  size: z.int().min(1).max(128).describe("prefix length of each"),
+});
+
+export const schema = z.strictObject({
+  stateDir: z.string().min(1).default(DEFAULT_STATE_DIR).describe("folder of what survives a restart"),
+  socket: z.string().min(1).default(DEFAULT_SOCKET).describe("Unix socket of the API"),
+  nodeName: z
+    .string()
+    .regex(NODE_NAME, { error: "must be letters, digits, _ . - and at most 63 of them" })
+    .default(() => hostname())
+    .describe("this node's name"),
+  underlayAddresses: z
+    .array(address)
+    .max(2)
+    .default([])
+    .describe("addresses of this host that VXLAN uses: at most one IPv4 and one IPv6; none: local networks only"),
+  vxlanPort: port.default(VXLAN_PORT).describe("UDP port of VXLAN"),
+  metrics: hostPort.nullable().default(null).describe("host:port of the Prometheus metrics; null: off"),
+  log: z
+    .strictObject({
+      level: z.enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"]).default("info").describe("least level that is logged"),
+      format: z.enum(["json", "text"]).nullable().default(null).describe("null: text on a terminal, else json"),
+    })
+    .prefault({}),
+  datapath: z
+    .strictObject({
+      fdbSlots: z
+        .int()
+        .min(1024)
+        .max(FDB_SLOTS_MAX)
+        .refine(powerOfTwo, { error: "must be a power of two" })
+        .default(FDB_SLOTS_DEFAULT)
+        .describe("size of the forwarding database, a power of two; 16 bytes each"),
+      spinUs: z
+        .int()
+        .min(0)
+        .max(SPIN_MAX_US)
+        .default(50)
+        .describe("microseconds of polling before a sleep while traffic is recent; 0: never"),
+      auditIntervalS: z.int().min(0).default(60).describe("seconds between audits of the engine's tables; 0: only by weft audit"),
+    })
+    .prefault({}),
+  addressPools: z
+    .strictObject({
+      local: z.array(pool).nullable().default(null).describe("where networks of one host get their subnets; null: Docker's default pools"),
+      global: z.array(pool).nullable().default(null).describe("where networks of many hosts get theirs; null: 10.0.0.0/8 in /24s"),
+    })
+    .prefault({}),
+});
+
+export type Config = z.output<typeof schema>;
+
+export interface Setting {
+  /** "datapath.spinUs" */
+  readonly path: string;
+  readonly doc: string;
+  readonly default: unknown;
+}
+
+type Shape = Readonly<Record<string, z.ZodType>>;
+
+/** The object behind defaults, or undefined for a leaf. */
+function shapeOf(type: z.ZodType): Shape | undefined {
+  if (type instanceof z.ZodObject) return type.shape as Shape;
+  return type instanceof z.ZodPrefault ? shapeOf(type.unwrap() as z.ZodType) : undefined;
+}
+
+function settingsOf(shape: Shape, prefix: string): Setting[] {
+  return Object.entries(shape).flatMap(([name, type]) => {
+    const inner = shapeOf(type);
+    if (inner !== undefined) return settingsOf(inner, `${prefix}${name}.`);
+    return [{ path: prefix + name, doc: type.description ?? "", default: type.parse(undefined) }];
+  });
+}
+
+export const SETTINGS: readonly Setting[] = settingsOf(schema.shape as Shape, "");
+
+/** For `weft daemon --settings`. */
+export function describeSettings(): string {
+  const rows = SETTINGS.map(({ path, doc, default: value }) => [path, JSON.stringify(value), doc] as const);
+  const widths = [0, 1].map((at) => Math.max(...rows.map((row) => row[at]!.length)));
+  return rows.map((row) => `${row[0].padEnd(widths[0]!)}  ${row[1].padEnd(widths[1]!)}  ${row[2]}\n`).join("");
+}

@@ -1,0 +1,27 @@
+// Entry of bin/weft: hands argv and the process's streams to the CLI and ends with its exit code.
+import { type CliHost, runCli } from "./cli/index.ts";
+
+// `weft network ls | head -1` closes the pipe early: that is no failure.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") process.exit(0);
+  throw error;
+});
+
+const host: CliHost = {
+  env: process.env,
+  stdout: process.stdout,
+  stderr: process.stderr,
+  stdoutIsTerminal: process.stdout.isTTY === true,
+  columns: process.stdout.isTTY ? process.stdout.columns : undefined,
+  interrupted() {
+    const controller = new AbortController();
+    for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => controller.abort());
+    return controller.signal;
+  },
+  async runDaemon(flags) {
+    const { runDaemon } = await import("./daemon.ts");
+    return runDaemon(flags);
+  },
+};
+
+process.exitCode = await runCli(process.argv.slice(2), host);
