@@ -32,23 +32,20 @@ impl Memory {
 
     /// Takes base and length again; an error if the memory was detached.
     pub fn refresh(&mut self, env: &Env) -> SystemResult<()> {
-        let mut kind = 0;
         let mut length = 0;
         let mut data = ptr::null_mut();
-        let mut buffer = ptr::null_mut();
-        let mut offset = 0;
-        // SAFETY: called on the JavaScript thread with its environment; all out pointers are valid for the call. The value
-        // is the Uint8Array that `array` refers to.
+        // SAFETY: called on the JavaScript thread with its environment; the two out pointers are valid for the call, null
+        // ones are left out. The value is the Uint8Array that `array` refers to.
         let status = unsafe {
             match <&mut Uint8Array as ToNapiValue>::to_napi_value(env.raw(), &mut self.array) {
                 Ok(value) => napi::sys::napi_get_typedarray_info(
                     env.raw(),
                     value,
-                    &mut kind,
+                    ptr::null_mut(),
                     &mut length,
                     &mut data,
-                    &mut buffer,
-                    &mut offset,
+                    ptr::null_mut(),
+                    ptr::null_mut(),
                 ),
                 Err(_) => napi::sys::Status::napi_generic_failure,
             }

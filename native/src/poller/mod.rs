@@ -6,72 +6,44 @@
 //   receive    read and recvmmsg into the arena
 //   transmit   write, writev and sendmmsg out of the memory
 //   address    peers' addresses
+//   scheduler  whose turn it is, and when to spin or sleep
+//   calls      the three calls of every batch, by bare N-API
 //   stats      what was done and refused
-//   this file  whose turn it is, and when to spin or sleep
-//
-// Whose turn. With few ports each is simply tried: a read that says EAGAIN is cheaper than asking epoll first. With many,
-// epoll names the ready ones; those that found no room in the batch are first in the next one, so a flood on one port costs
-// another at most a batch. No port reads more than its share a turn.
-//
-// When to sleep. A sleep costs a round trip two to three times its latency, a spin costs the processor. So it spins, for at
-// most the time that was set, only while traffic is recent, and an idle poller sleeps in epoll_wait until a port or the
-// eventfd has something.
+//   this file  the class as JavaScript sees it
 
 mod address;
+mod calls;
 mod layout;
 mod ports;
 mod receive;
+mod scheduler;
 mod stats;
 mod transmit;
 
-use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd, RawFd};
-use std::time::{Duration, Instant};
+use std::cell::RefCell;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::time::Duration;
 
 use napi::Env;
-use napi::bindgen_prelude::{Object, Uint8Array};
+use napi::bindgen_prelude::{Object, This, Uint8Array};
 use napi_derive::napi;
 use nix::errno::Errno;
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use self::layout::PollerLayout;
-use self::ports::{Kind, Port, Ports, State};
-use self::receive::{Receiver, Turn};
-use self::stats::{PollerStats, Stats};
-use self::transmit::Transmitter;
-use crate::descriptor::{hand_out, take_back};
-use crate::error::{SystemError, SystemResult, check, errno_name};
+use self::ports::Kind;
+use self::scheduler::Scheduler;
+use self::stats::PollerStats;
+use crate::descriptor::hand_out;
+use crate::error::{SystemError, SystemResult, errno_name};
 use crate::memory::Memory;
 use crate::promise::on_thread;
 use crate::udp::is_ipv6;
 
-/// Up to so many ports each one is tried without asking epoll.
-const FEW_PORTS: usize = 4;
-/// While trying without epoll, every so many polls epoll is asked all the same: for the eventfd and for faulty ports.
-const EPOLL_EVERY: u64 = 16;
-/// How long after the last frame traffic counts as recent.
-const RECENT: Duration = Duration::from_millis(2);
-const EVENTS: usize = 256;
-/// What epoll says for the eventfd; ports say their number.
-const WAKE: u64 = u64::MAX;
-
+/// `poll`, `flush` and `woken` are functions of each instance (calls.rs), the rest is here.
 #[napi]
 pub struct Poller {
-    epoll: Epoll,
-    eventfd: EventFd,
-    batch: Option<(Memory, PollerLayout)>,
-    ports: Ports,
-    receiver: Receiver,
-    transmitter: Transmitter,
-    stats: Stats,
-    events: Box<[EpollEvent]>,
-    /// The part of `events` that was not served yet.
-    waiting: std::ops::Range<usize>,
-    /// Among few ports, the index of the first to try.
-    first: usize,
-    spin: Duration,
-    last_traffic: Option<Instant>,
-    woken: bool,
+    scheduler: Rc<RefCell<Scheduler>>,
 }
 
 #[napi(object)]
@@ -83,122 +55,45 @@ pub struct PortFailure {
 #[napi]
 impl Poller {
     #[napi(constructor, catch_unwind)]
-    pub fn new(env: &Env) -> napi::Result<Self> {
-        Self::open().map_err(|error| error.into_js(env))
-    }
-
-    fn open() -> SystemResult<Self> {
-        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)
-            .map_err(|errno| SystemError::new("epoll_create1", "", errno))?;
-        let eventfd = EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
-            .map_err(|errno| SystemError::new("eventfd", "", errno))?;
-        epoll
-            .add(&eventfd, EpollEvent::new(EpollFlags::EPOLLIN, WAKE))
-            .map_err(|errno| SystemError::new("epoll_ctl", "eventfd", errno))?;
-        Ok(Self {
-            epoll,
-            eventfd,
-            batch: None,
-            ports: Ports::default(),
-            receiver: Receiver::new(),
-            transmitter: Transmitter::new(),
-            stats: Stats::default(),
-            events: vec![EpollEvent::empty(); EVENTS].into_boxed_slice(),
-            waiting: 0..0,
-            first: 0,
-            spin: Duration::ZERO,
-            last_traffic: None,
-            woken: false,
-        })
+    pub fn new(env: &Env, this: This) -> napi::Result<Self> {
+        let opened = Scheduler::open().map_err(|error| error.into_js(env))?;
+        let scheduler = Rc::new(RefCell::new(opened));
+        calls::define(env, &this.object, &scheduler)?;
+        Ok(Self { scheduler })
     }
 
     /// The eventfd that `wake` writes to.
     #[napi(getter)]
     pub fn wake_fd(&self) -> i32 {
-        self.eventfd.as_fd().as_raw_fd()
+        self.scheduler.borrow().wake_fd()
     }
 
     /// Points the poller at the engine's memory.
     #[napi(catch_unwind)]
-    pub fn attach(&mut self, env: &Env, memory: Uint8Array, layout: PollerLayout) -> napi::Result<()> {
-        let attached = Memory::new(memory, env).and_then(|memory| {
-            layout.check(&memory)?;
-            Ok((memory, layout))
-        });
-        self.batch = Some(attached.map_err(|error| error.into_js(env))?);
-        Ok(())
+    pub fn attach(&self, env: &Env, memory: Uint8Array, layout: PollerLayout) -> napi::Result<()> {
+        Memory::new(memory, env)
+            .and_then(|memory| self.scheduler.borrow_mut().attach(memory, layout))
+            .map_err(|error| error.into_js(env))
     }
 
     /// Frames of this TAP arrive as `port` from here on. The poller owns the descriptor if this succeeds.
     #[napi(catch_unwind)]
-    pub fn add_tap(&mut self, env: &Env, port: u32, fd: i32) -> napi::Result<()> {
-        self.add(port, &[fd], |_| Ok(Kind::Tap)).map_err(|error| error.into_js(env))
+    pub fn add_tap(&self, env: &Env, port: u32, fd: i32) -> napi::Result<()> {
+        let added = self.scheduler.borrow_mut().add(port, &[fd], |_| Ok(Kind::Tap));
+        added.map_err(|error| error.into_js(env))
     }
 
     /// The first of `fds` receives and sends, all of them send.
     #[napi(catch_unwind)]
-    pub fn add_udp(&mut self, env: &Env, port: u32, fds: Vec<i32>) -> napi::Result<()> {
-        let kind = |owned: &[OwnedFd]| {
-            let ipv6 = is_ipv6(&owned[0])?;
-            for fd in owned {
-                if is_ipv6(fd)? != ipv6 {
-                    let object = format!("port {port}, whose sockets are of two address families");
-                    return Err(SystemError::new("addUdp", object, Errno::EINVAL));
-                }
-            }
-            Ok(Kind::Udp { ipv6 })
-        };
-        self.add(port, &fds, kind).map_err(|error| error.into_js(env))
-    }
-
-    fn add(
-        &mut self,
-        port: u32,
-        fds: &[RawFd],
-        kind: impl FnOnce(&[OwnedFd]) -> SystemResult<Kind>,
-    ) -> SystemResult<()> {
-        let refuse = |errno| SystemError::new("add", format!("port {port}"), errno);
-        let number = u16::try_from(port).map_err(|_| refuse(Errno::ERANGE))?;
-        if fds.is_empty() {
-            return Err(refuse(Errno::EINVAL));
-        }
-        if self.ports.get(number).is_some() {
-            return Err(refuse(Errno::EEXIST));
-        }
-        let mut owned = Vec::with_capacity(fds.len());
-        let added = fds
-            .iter()
-            .try_for_each(|fd| {
-                owned.push(take_back(*fd)?);
-                set_nonblocking(*fd)
-            })
-            .and_then(|()| kind(&owned))
-            .and_then(|kind| {
-                let event = EpollEvent::new(EpollFlags::EPOLLIN, number.into());
-                self.epoll.add(&owned[0], event).map_err(|errno| {
-                    SystemError::new("epoll_ctl", format!("port {port}, descriptor {}", fds[0]), errno)
-                })?;
-                Ok(kind)
-            });
-        match added {
-            Ok(kind) => {
-                self.ports.insert(number, Port { kind, fds: owned, state: State::Open });
-                Ok(())
-            }
-            Err(error) => {
-                // They stay the caller's.
-                for fd in owned {
-                    let _ = fd.into_raw_fd();
-                }
-                Err(error)
-            }
-        }
+    pub fn add_udp(&self, env: &Env, port: u32, fds: Vec<i32>) -> napi::Result<()> {
+        let added = self.scheduler.borrow_mut().add(port, &fds, |owned| sockets_kind(port, owned));
+        added.map_err(|error| error.into_js(env))
     }
 
     /// Stops polling `port` (none: fine) and closes its descriptors on a thread; resolves when they are closed.
     #[napi(catch_unwind)]
-    pub fn remove<'env>(&mut self, env: &'env Env, port: u32) -> napi::Result<Object<'env>> {
-        let fds = self.take(port).map(|port| port.fds);
+    pub fn remove<'env>(&self, env: &'env Env, port: u32) -> napi::Result<Object<'env>> {
+        let fds = self.scheduler.borrow_mut().take(port).map(|port| port.fds);
         on_thread(env, move || {
             drop(fds);
             Ok(())
@@ -207,239 +102,42 @@ impl Poller {
 
     /// Stops polling `port` and hands its descriptors back.
     #[napi(catch_unwind)]
-    pub fn release(&mut self, env: &Env, port: u32) -> napi::Result<Vec<i32>> {
-        match self.take(port) {
+    pub fn release(&self, env: &Env, port: u32) -> napi::Result<Vec<i32>> {
+        match self.scheduler.borrow_mut().take(port) {
             Some(port) => Ok(port.fds.into_iter().map(hand_out).collect()),
             None => Err(SystemError::new("release", format!("port {port}"), Errno::ENXIO).into_js(env)),
         }
     }
 
-    fn take(&mut self, port: u32) -> Option<Port> {
-        let port = self.ports.take(u16::try_from(port).ok()?)?;
-        // Fails for a muted port, which is not polled any more.
-        let _ = self.epoll.delete(&port.fds[0]);
-        Some(port)
-    }
-
-    /// Receives: descriptors filled, 0 after a timeout or a wake.
     #[napi(catch_unwind)]
-    pub fn poll(&mut self, env: &Env, timeout_ms: i32) -> napi::Result<u32> {
-        self.begin(env).map_err(|error| error.into_js(env))?;
-        self.stats.polls += 1;
-        if self.collect() {
-            return Ok(self.receiver.count());
-        }
-        // A wake that nobody has looked at yet: the caller has messages to read.
-        if timeout_ms != 0 && !self.woken && !self.spin() {
-            self.stats.sleeps += 1;
-            self.wait(timeout_ms);
-            self.serve_waiting();
-            self.note_traffic();
-        }
-        Ok(self.receiver.count())
-    }
-
-    /// Whether there was a wake since the last call.
-    #[napi(catch_unwind)]
-    pub fn woken(&mut self) -> bool {
-        std::mem::take(&mut self.woken)
-    }
-
-    /// Sends `count` descriptors; how many were refused.
-    #[napi(catch_unwind)]
-    pub fn flush(&mut self, env: &Env, count: u32) -> napi::Result<u32> {
-        let (memory, layout) = attached(&mut self.batch, "flush", env).map_err(|error| error.into_js(env))?;
-        Ok(self.transmitter.flush(count, &self.ports, memory, layout, &mut self.stats))
-    }
-
-    #[napi(catch_unwind)]
-    pub fn set_spin_us(&mut self, us: u32) {
-        self.spin = Duration::from_micros(us.into());
+    pub fn set_spin_us(&self, us: u32) {
+        self.scheduler.borrow_mut().spin = Duration::from_micros(us.into());
     }
 
     /// Ports muted since the last call.
     #[napi(catch_unwind)]
-    pub fn failed(&mut self) -> Vec<PortFailure> {
-        let failures = self.ports.take_failures().into_iter();
-        failures.map(|(port, errno)| PortFailure { port: port.into(), error: errno_name(errno) }).collect()
+    pub fn failed(&self) -> Vec<PortFailure> {
+        let failures = self.scheduler.borrow_mut().ports.take_failures();
+        let told = |(port, errno): (u16, Errno)| PortFailure { port: port.into(), error: errno_name(errno) };
+        failures.into_iter().map(told).collect()
     }
 
     #[napi(catch_unwind)]
     pub fn stats(&self) -> PollerStats {
-        self.stats.report()
-    }
-
-    fn begin(&mut self, env: &Env) -> SystemResult<()> {
-        let (_, layout) = attached(&mut self.batch, "poll", env)?;
-        self.receiver.begin(layout);
-        Ok(())
-    }
-
-    /// One turn without sleeping; whether it brought anything.
-    fn collect(&mut self) -> bool {
-        let ask_epoll = self.ports.numbers.len() > FEW_PORTS || self.stats.polls.is_multiple_of(EPOLL_EVERY);
-        if ask_epoll {
-            if self.waiting.is_empty() {
-                self.wait(0);
-            }
-            self.serve_waiting();
-        } else {
-            self.try_each();
-        }
-        self.note_traffic()
-    }
-
-    fn try_each(&mut self) {
-        self.waiting = 0..0;
-        let count = self.ports.numbers.len();
-        if count == 0 {
-            return;
-        }
-        let first = self.first % count;
-        self.first = first + 1;
-        for step in 0..count {
-            let index = (first + step) % count;
-            // A port that fails during the turn stays in the list, muted.
-            let number = self.ports.numbers[index];
-            let is_open = self.ports.get(number).is_some_and(|port| port.state == State::Open);
-            if is_open && self.serve(number, false) {
-                self.first = index;
-                return;
-            }
-        }
-    }
-
-    /// Serves the ports that epoll named, until the batch is full.
-    fn serve_waiting(&mut self) {
-        while let Some(index) = self.waiting.next() {
-            let event = self.events[index];
-            let is_error = event.events().intersects(EpollFlags::EPOLLERR | EpollFlags::EPOLLHUP);
-            if self.serve(event.data() as u16, is_error) {
-                // The port at which the batch became full may have more: it is first again.
-                self.waiting.start = index;
-                return;
-            }
-        }
-    }
-
-    /// One port's turn; whether the batch became full.
-    fn serve(&mut self, number: u16, is_error: bool) -> bool {
-        let Some((memory, layout)) = &self.batch else { return true };
-        let Some(port) = self.ports.get(number) else { return false };
-        if port.state == State::Muted {
-            return false;
-        }
-        let before = self.receiver.count();
-        let fd = port.receiver();
-        let is_tap = matches!(port.kind, Kind::Tap);
-        let was_faulty = port.state == State::Faulty;
-        let turn = if is_tap {
-            self.receiver.tap(number, fd, memory, layout, &mut self.stats)
-        } else {
-            self.receiver.udp(number, fd, memory, layout, &mut self.stats)
-        };
-        let received = self.receiver.count() > before;
-        match turn {
-            Turn::Full => return true,
-            Turn::Failed(errno) if is_final(errno) => self.mute(number, errno),
-            Turn::Failed(_) if is_tap && !was_faulty => self.watch(number, State::Faulty),
-            // An error state that reading does not clear would make epoll return at once for ever.
-            Turn::Done if is_error && !received && !was_faulty => self.watch(number, State::Faulty),
-            _ if was_faulty && received => self.watch(number, State::Open),
-            _ => {}
-        }
-        false
-    }
-
-    fn mute(&mut self, number: u16, errno: Errno) {
-        if let Some(port) = self.ports.get(number) {
-            let _ = self.epoll.delete(&port.fds[0]);
-        }
-        self.ports.mute(number, errno);
-    }
-
-    /// Open ports are watched for what they have, faulty ones for a change.
-    fn watch(&mut self, number: u16, state: State) {
-        self.ports.set_state(number, state);
-        let flags =
-            if state == State::Faulty { EpollFlags::EPOLLIN | EpollFlags::EPOLLET } else { EpollFlags::EPOLLIN };
-        if let Some(port) = self.ports.get(number) {
-            let _ = self.epoll.modify(&port.fds[0], &mut EpollEvent::new(flags, number.into()));
-        }
-    }
-
-    /// Asks epoll, for at most `timeout_ms` (negative: without end). What it names is in `waiting` afterwards.
-    fn wait(&mut self, timeout_ms: i32) {
-        let timeout = EpollTimeout::try_from(timeout_ms).unwrap_or(EpollTimeout::NONE);
-        // EINTR is as good as a timeout: the caller comes back.
-        let mut count = self.epoll.wait(&mut self.events, timeout).unwrap_or(0);
-        if let Some(index) = self.events[..count].iter().position(|event| event.data() == WAKE) {
-            let _ = self.eventfd.read();
-            self.woken = true;
-            self.stats.wakes += 1;
-            count -= 1;
-            // Not swapped: the order is epoll's, and fair.
-            self.events[index..=count].rotate_left(1);
-        }
-        self.waiting = 0..count;
-    }
-
-    /// Turns without sleeping for as long as it is worth it; whether that brought anything.
-    fn spin(&mut self) -> bool {
-        let start = Instant::now();
-        let recent = self.last_traffic.is_some_and(|last| start.duration_since(last) < RECENT);
-        if self.spin.is_zero() || !recent {
-            return false;
-        }
-        loop {
-            std::hint::spin_loop();
-            let brought = self.collect();
-            let spent = start.elapsed();
-            if brought || self.woken || spent >= self.spin {
-                self.stats.spin_ns += spent.as_nanos() as u64;
-                return brought || self.woken;
-            }
-        }
-    }
-
-    fn note_traffic(&mut self) -> bool {
-        let brought = self.receiver.count() > 0;
-        if brought && !self.spin.is_zero() {
-            self.last_traffic = Some(Instant::now());
-        }
-        brought
+        self.scheduler.borrow().stats.report()
     }
 }
 
-/// The memory, its address taken afresh.
-fn attached<'a>(
-    batch: &'a mut Option<(Memory, PollerLayout)>,
-    call: &'static str,
-    env: &Env,
-) -> SystemResult<(&'a Memory, &'a PollerLayout)> {
-    let Some((memory, layout)) = batch else {
-        return Err(SystemError::new(call, "before attach", Errno::EINVAL));
-    };
-    let length = memory.length();
-    memory.refresh(env)?;
-    if memory.length() < length {
-        layout.check(memory)?;
+/// All sockets of a port speak one address family: its peers' addresses are written for that.
+fn sockets_kind(port: u32, owned: &[OwnedFd]) -> SystemResult<Kind> {
+    let ipv6 = is_ipv6(&owned[0])?;
+    for fd in owned {
+        if is_ipv6(fd)? != ipv6 {
+            let object = format!("port {port}, whose sockets are of two address families");
+            return Err(SystemError::new("addUdp", object, Errno::EINVAL));
+        }
     }
-    Ok((memory, layout))
-}
-
-/// Errors after which a descriptor will never read again: EBADFD is a TAP whose interface was deleted.
-fn is_final(errno: Errno) -> bool {
-    matches!(errno, Errno::EBADFD | Errno::EBADF | Errno::ENODEV | Errno::ENOTSOCK)
-}
-
-/// A read that blocks would stop the whole data plane.
-fn set_nonblocking(fd: RawFd) -> SystemResult<()> {
-    let object = format!("descriptor {fd}");
-    // SAFETY: no pointers; the descriptor is open.
-    let flags = check(unsafe { libc::fcntl(fd, libc::F_GETFL) }, "fcntl", &object)?;
-    // SAFETY: as above.
-    check(unsafe { libc::fcntl(fd, libc::F_SETFL, flags | libc::O_NONBLOCK) }, "fcntl", &object).map(|_| ())
+    Ok(Kind::Udp { ipv6 })
 }
 
 /// Ends the sleep of the poller that has this eventfd. Any thread.
