@@ -1,0 +1,238 @@
+// Frames that no sane host sends: templates of everything that the engine parses, with bytes flipped, fields set to their
+// extremes, tails cut off, headers of offloads made up. Nothing may trap, read outside the memory or break the law of packets.
+//
+// WEFT_FUZZ sets how many frames (the nightly run takes 10 million), WEFT_FUZZ_SEED which ones.
+import { describe, expect, it } from "vitest";
+import {
+  DOMAIN_FLAG_CLAMP_MSS,
+  DOMAIN_FLAG_LEARNING,
+  DOMAIN_FLAG_PROXY_NEIGHBORS,
+  NODE_COUNT,
+  PORT_FLAG_ISOLATED,
+  PORT_FLAG_NO_FLOOD,
+} from "../../wasm/shared/abi.ts";
+import { CAPTURE_RING_LENGTH } from "../../wasm/shared/layout.ts";
+import {
+  arp,
+  arpRequest,
+  BROADCAST,
+  concat,
+  ethernet,
+  extension,
+  fragmentExtension,
+  icmp,
+  icmpv6,
+  ipv4,
+  ipv6,
+  type L4,
+  mssOption,
+  neighborSolicitation,
+  pattern,
+  raw,
+  SYN,
+  tcp,
+  udp,
+  vxlan,
+} from "../support/packet-builder.ts";
+import { type Random, random } from "../support/random.ts";
+import { BUILDS, Engine, type Input, type VnetHeader } from "../support/wasm.ts";
+
+const FRAMES = Number(process.env.WEFT_FUZZ ?? 100_000);
+const SEED = Number(process.env.WEFT_FUZZ_SEED ?? 1);
+
+const A = "02:00:00:00:00:0a";
+const B = "02:00:00:00:00:0b";
+const REMOTE = "02:00:00:00:99:01";
+const VNI = 100;
+
+const sourceOf = (isIpv6: boolean): string => (isIpv6 ? "fd00::1" : "10.0.0.1");
+const targetOf = (isIpv6: boolean): string => (isIpv6 ? "fd00::2" : "10.0.0.2");
+
+function templates(): Uint8Array[] {
+  const out: Uint8Array[] = [
+    arpRequest(A, "10.0.0.1", "10.0.0.2"),
+    ethernet(
+      { source: A, destination: BROADCAST, tags: [{ vid: 5 }] },
+      arp({ operation: 1, senderMac: A, senderIp: "10.0.0.1", targetIp: "10.0.0.2" }),
+    ),
+    neighborSolicitation(A, "fd00::1", "fd00::2"),
+    neighborSolicitation(A, "::", "fd00::2"),
+    ethernet({ source: A, destination: B }, raw(0x88b5, pattern(60))),
+    ethernet({ source: A, destination: "01:80:c2:00:00:00" }, raw(0x26, pattern(60))),
+  ];
+  const payloads: L4[] = [
+    udp({ source: 1000, destination: 2000 }, pattern(32)),
+    udp({ source: 1000, destination: 2000, checksum: "partial" }, pattern(3000)),
+    udp({ source: 1000, destination: 4789 }, vxlan(VNI, ethernet({ source: A, destination: B }, raw(0x88b5, pattern(60))))),
+    tcp({ source: 1000, destination: 2000, checksum: "partial" }, pattern(4000)),
+    tcp({ source: 1000, destination: 2000, sequence: 1 }, pattern(100)),
+    tcp({ source: 1000, destination: 2000, sequence: 101 }, pattern(100)),
+    tcp({
+      source: 1000,
+      destination: 80,
+      flags: SYN,
+      options: concat(Uint8Array.of(1, 1, 4, 2), mssOption(9000), Uint8Array.of(0, 0, 0, 0)),
+    }),
+    tcp({ source: 1000, destination: 80, flags: SYN, options: concat(Uint8Array.of(1), mssOption(9000), Uint8Array.of(3, 3, 7)) }),
+    icmp(8, 0, pattern(60)),
+    icmpv6(128, 0, pattern(60)),
+    icmpv6(135, 0, pattern(28)),
+  ];
+  for (const payload of payloads) {
+    for (const destination of [B, REMOTE]) {
+      const header = { source: A, destination };
+      out.push(ethernet(header, ipv4({ source: "10.0.0.1", destination: "10.0.0.2" }, payload)));
+      out.push(ethernet(header, ipv6({ source: "fd00::1", destination: "fd00::2" }, payload)));
+    }
+    out.push(
+      ethernet(
+        { source: A, destination: B, tags: [{ tpid: 0x88a8, vid: 1 }, { vid: 2 }] },
+        ipv4({ source: "10.0.0.1", destination: "10.0.0.2", options: new Uint8Array(40) }, payload),
+      ),
+    );
+    const extensions = [extension(0), extension(43, 1), extension(60, 2)];
+    out.push(ethernet({ source: A, destination: REMOTE }, ipv6({ source: "fd00::1", destination: "fd00::2", extensions }, payload)));
+    out.push(
+      ethernet(
+        { source: A, destination: B },
+        ipv6({ source: "fd00::1", destination: "fd00::2", extensions: [fragmentExtension(1480, true)] }, payload),
+      ),
+    );
+    out.push(ethernet({ source: A, destination: B }, ipv4({ source: "10.0.0.1", destination: "10.0.0.2", moreFragments: true }, payload)));
+  }
+  return out;
+}
+
+const TEMPLATES = templates();
+const EXTREMES = [0, 1, 0x7f, 0x80, 0xfe, 0xff];
+
+function mutate(r: Random, template: Uint8Array): Uint8Array {
+  let frame = template.slice();
+  // A header's worth of places is where it hurts.
+  const place = (): number => r.below(r.chance(0.8) ? Math.min(frame.length, 100) : frame.length);
+  for (let n = r.below(4); n > 0 && frame.length > 0; n--) {
+    const kind = r.below(6);
+    if (kind === 0) frame[place()] = r.below(256);
+    else if (kind === 1) frame[place()] = r.pick(EXTREMES);
+    else if (kind === 2) frame[place()]! ^= 1 << r.below(8);
+    else if (kind === 3) frame = frame.subarray(0, r.below(frame.length + 1));
+    else if (kind === 4) frame = concat(frame, r.bytes(r.below(80)));
+    else {
+      const at = place();
+      frame = concat(frame.subarray(0, at), r.bytes(r.below(9)), frame.subarray(at));
+    }
+  }
+  return frame;
+}
+
+function vnet(r: Random): Partial<VnetHeader> {
+  if (r.chance(0.3)) return {};
+  const isIpv6 = r.chance(0.5);
+  const isUdp = r.chance(0.5);
+  const start = isIpv6 ? 54 : 34;
+  const honest: VnetHeader = {
+    flags: 1,
+    gsoType: r.chance(0.5) ? 0 : isUdp ? 5 : isIpv6 ? 4 : 1,
+    headerLength: start + (isUdp ? 8 : 20),
+    gsoSize: r.pick([0, 1, 2, 7, 16, 100, 1400, 65535]),
+    checksumStart: start,
+    checksumOffset: isUdp ? 6 : 16,
+  };
+  if (r.chance(0.6)) return honest;
+  return {
+    ...honest,
+    flags: r.below(256),
+    gsoType: r.below(256),
+    headerLength: r.below(0x10000),
+    gsoSize: r.below(0x10000),
+    checksumStart: r.below(r.pick([100, 0x10000])),
+    checksumOffset: r.below(r.pick([100, 0x10000])),
+  };
+}
+
+function network(engine: Engine, r: Random): void {
+  engine.reset(1024);
+  const flags = DOMAIN_FLAG_LEARNING | DOMAIN_FLAG_PROXY_NEIGHBORS | DOMAIN_FLAG_CLAMP_MSS;
+  engine.domain(0, { vni: VNI, flags, mtuBytes: r.pick([68, 1280, 1450, 9000]), fdbLimit: 100 });
+  engine.domain(1, { flags });
+  for (const port of [1, 2, 3]) engine.tap(port, 0, r.pick([0, 0, PORT_FLAG_ISOLATED, PORT_FLAG_NO_FLOOD]));
+  engine.tap(4, 1);
+  engine.underlay(8);
+  engine.underlay(9);
+  engine.vtep(1, "10.9.0.2", 8, [0]);
+  engine.vtep(2, "fd09::3", 9, [0]);
+  engine.vtep(3, "10.9.0.4", 77, [0]); // by a port that is not there
+  engine.pin(0, B, { port: 2 });
+  engine.pin(0, REMOTE, { vtep: 1 + r.below(3) });
+  engine.pin(1, A, { port: 4 });
+  for (const isIpv6 of [false, true]) {
+    engine.neighbor(0, targetOf(isIpv6), B);
+    engine.neighbor(0, sourceOf(isIpv6), A);
+  }
+  if (r.chance(0.3)) engine.exports.captureSet(1, r.pick([1, 64, 65536]));
+  if (r.chance(0.3)) engine.exports.traceSet(0xffff, 0, 50);
+}
+
+function input(r: Random): Input {
+  const frame = mutate(r, r.pick(TEMPLATES));
+  const flags = r.chance(0.01) ? r.below(4) : 0;
+  if (r.chance(0.6)) {
+    const bytes = r.chance(0.02) ? r.bytes(r.below(200)) : undefined;
+    return { port: r.chance(0.97) ? r.pick([1, 1, 2, 3, 4]) : r.below(0x10000), frame, vnet: vnet(r), flags, ...(bytes && { bytes }) };
+  }
+  const datagrams = Array.from({ length: r.chance(0.7) ? 1 : 1 + r.below(20) }, (_, i) => {
+    const inner = i === 0 ? frame : r.chance(0.5) ? frame : mutate(r, frame);
+    const header = r.chance(0.9) ? vxlan(VNI, inner) : mutate(r, vxlan(r.pick([VNI, 5]), inner));
+    return header;
+  });
+  // UDP_GRO buffers have one size: cut or pad to the first's.
+  const size = Math.max(1, datagrams[0]!.length);
+  const equal = datagrams.map((one) => concat(one.subarray(0, size), new Uint8Array(Math.max(0, size - one.length))));
+  return {
+    port: r.pick([8, 9]),
+    datagrams: equal.slice(0, Math.max(1, Math.floor(65000 / size))),
+    from: r.pick(["10.9.0.2", "fd09::3", "10.9.0.4", "10.9.0.99"]),
+    flags,
+  };
+}
+
+describe.each(BUILDS)("frames that no sane host sends (%s)", (build) => {
+  it(`${FRAMES} of them, seed ${SEED}`, { timeout: 60_000 + FRAMES }, () => {
+    const r = random(SEED);
+    const engine = new Engine(build);
+    for (let done = 0, turn = 0; done < FRAMES; turn++) {
+      // A new network now and then: other MTUs, other flags, empty tables.
+      if (turn % 40 === 0) network(engine, r);
+      const inputs = Array.from({ length: Math.min(1 + r.below(256), FRAMES - done) }, () => input(r));
+      done += inputs.length;
+      engine.exports.tick(turn * r.pick([1, 1000, 100_000]));
+      for (const one of engine.run(inputs, { refuse: () => (r.chance(0.05) ? r.pick([11, 105, 22]) : 0) })) {
+        if (one.bytes.length === 0) throw new Error("an empty descriptor");
+        for (const datagram of one.datagrams) if (datagram.length < 8 + 14) throw new Error(`a datagram of ${datagram.length} bytes`);
+        if (one.destination === "" && one.frame.length < 14) throw new Error(`a frame of ${one.frame.length} bytes`);
+      }
+      if (engine.lawDifference() !== 0) throw new Error(`turn ${turn}: the law of packets is off by ${engine.lawDifference()}`);
+      if (engine.exports.captureLength() > CAPTURE_RING_LENGTH) throw new Error("the capture ring overflowed");
+      engine.exports.captureClear();
+    }
+    expect(engine.counter("rx")).toBeGreaterThan(0);
+  });
+});
+
+describe.each(BUILDS)("every truncation of every header (%s)", (build) => {
+  it("is carried or dropped by name, from a TAP and from a tunnel", () => {
+    const engine = new Engine(build);
+    network(engine, random(SEED));
+    for (const template of TEMPLATES) {
+      const inputs: Input[] = [];
+      for (let length = 0; length <= Math.min(template.length, 150); length++) {
+        inputs.push({ port: 1, frame: template.subarray(0, length) });
+        inputs.push({ port: 1, frame: new Uint8Array(0), bytes: concat(new Uint8Array(10), template).subarray(0, length) });
+        inputs.push({ port: 8, datagrams: [vxlan(VNI, template).subarray(0, length)], from: "10.9.0.2" });
+      }
+      engine.run(inputs);
+      expect(engine.lawDifference()).toBe(0);
+    }
+    expect(NODE_COUNT).toBe(13); // a new node wants its header among the templates
+  });
+});
