@@ -146,7 +146,8 @@ async function nodeModules() {
   if (nodeModulesMatch()) return null;
   if (!onPath("npm")) throw new StepError("npm is missing: it installs what package-lock.json lists. Install it by `apt-get install npm`");
   try {
-    await run(["npm", "ci", "--no-audit", "--no-fund"]);
+    // Without a network npm would try for ten minutes before it says so.
+    await run(["npm", "ci", "--no-audit", "--no-fund", "--fetch-retries=1", "--fetch-retry-mintimeout=2000"]);
   } catch (error) {
     const output = error instanceof StepError ? error.output : "";
     throw new StepError("`npm ci` failed. Is the network reachable, and does package-lock.json match package.json?", output);

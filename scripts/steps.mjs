@@ -22,7 +22,9 @@ export class StepError extends Error {
   }
 }
 
-const OUTPUT_LINES_SHOWN = 80;
+/** Of a failed program's output: some say what is wrong first, some last. */
+const HEAD_LINES = 30;
+const TAIL_LINES = 60;
 const HEARTBEAT_MS = 10_000;
 const colour = process.stdout.isTTY && !process.env.NO_COLOR;
 
@@ -98,8 +100,8 @@ export function run(argv, options = {}) {
 export function report(error) {
   if (error instanceof StepError) {
     const lines = error.output.trimEnd().split("\n");
-    const shown = lines.slice(-OUTPUT_LINES_SHOWN);
-    if (lines.length > shown.length) console.error(dim(`... ${lines.length - shown.length} lines before`));
+    const left = lines.length - HEAD_LINES - TAIL_LINES;
+    const shown = left > 1 ? [...lines.slice(0, HEAD_LINES), dim(`... ${left} lines ...`), ...lines.slice(-TAIL_LINES)] : lines;
     if (error.output) console.error(shown.join("\n"));
     console.error(red(error.message));
   } else {
