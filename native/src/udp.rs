@@ -51,6 +51,8 @@ fn open(place: &Place, options: &UdpOptions) -> SystemResult<OwnedFd> {
 
     if address.is_ipv6() {
         set(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1, "IPV6_V6ONLY")?;
+        // Tunnels may leave the outer checksum out over IPv6 too (RFC 6935).
+        set(libc::IPPROTO_UDP, libc::UDP_NO_CHECK6_RX, 1, "UDP_NO_CHECK6_RX")?;
     }
     if options.reuse_port {
         set(libc::SOL_SOCKET, libc::SO_REUSEPORT, 1, "SO_REUSEPORT")?;

@@ -6,7 +6,7 @@ import { ADDON_PATH } from "../../src/paths.ts";
 import type { UdpOptions } from "../../src/ports/native.ts";
 import { native } from "../../src/ports/native.ts";
 import * as abi from "../../wasm/shared/abi.ts";
-import { testNamespaces } from "../support/namespaces.ts";
+import { testNamespaces } from "../support/addon-namespaces.ts";
 import { PollerRig, RIG_LAYOUT } from "../support/poller-rig.ts";
 
 const { EAGAIN, EAFNOSUPPORT, EFAULT, EINVAL, EIO, EMSGSIZE, ENODEV, ENXIO } = constants.errno;
@@ -137,6 +137,17 @@ describe("a TAP", () => {
     expect(rig.poller.stats().sendErrors).toEqual({ EIO: 1 });
   });
 
+  it("keeps its namespace alive when the namespace's path is deleted", async () => {
+    const namespace = await namespaces.create("a");
+    const rig = newRig([3, 4]);
+    rig.poller.addTap(3, await tapIn(namespace));
+    rig.poller.addUdp(4, [await udp(namespace, "0.0.0.0")]);
+    await native().deleteNamespace(namespace);
+    expect(rig.send([{ port: 3, parts: [udpFrame(bytes(10))] }])).toEqual([0]);
+    expect(rig.receiveFrom(4, 1)[0]?.bytes).toEqual(bytes(10));
+    expect(rig.poller.failed()).toEqual([]);
+  });
+
   it("is muted and told once when its interface is deleted, and the others go on", async () => {
     const namespace = await namespaces.create("a");
     const rig = newRig([3, 5, 4]);
@@ -222,6 +233,24 @@ describe("an underlay port", () => {
     expect(errnos[6]).toBe(0);
     expect(rig.receiveFrom(2, 2).map((received) => received.bytes.length)).toEqual([10, 10]);
     expect(Object.values(rig.poller.stats().sendErrors).reduce((sum, count) => sum + count)).toBe(5);
+  });
+
+  it("accepts datagrams over IPv6 that have no checksum", async () => {
+    const namespace = await namespaces.create("a");
+    const rig = newRig([3, 4]);
+    rig.poller.addTap(3, await tapIn(namespace));
+    rig.poller.addUdp(4, [await udp(namespace, "::")]);
+    const headers =
+      "02420a09000202420a09000186dd" + "60000000000c1140" + "fd000009000000000000000000000001fd000009000000000000000000000002";
+    const frame = Buffer.concat([Buffer.alloc(10), Buffer.from(`${headers}000912b5000c0000`, "hex"), bytes(4)]);
+    expect(rig.send([{ port: 3, parts: [frame] }])).toEqual([0]);
+    const [received] = rig.receiveFrom(4, 1);
+    expect(received).toMatchObject({
+      sender: "fd000009000000000000000000000001",
+      local: "fd000009000000000000000000000002",
+      senderPort: 9,
+    });
+    expect(received?.bytes).toEqual(bytes(4));
   });
 
   it("lets IPv4 and IPv6 listen on one port side by side", async () => {
@@ -360,6 +389,18 @@ describe("ports", () => {
     const fds = [await udp(namespace, "127.0.0.1"), await udp(namespace, "::1")];
     expect(() => rig.poller.addUdp(1, fds)).toThrow(/two address families: EINVAL/);
     await Promise.all(fds.map((fd) => native().closeFd(fd)));
+  });
+
+  it.each([2, 12])("are not starved by one of %i that fills every batch alone", async (count) => {
+    const namespace = await namespaces.create("a");
+    const ports = Array.from({ length: count }, (_, index) => index + 1);
+    const rig = newRig([...ports], new PollerRig(undefined, { ...RIG_LAYOUT, rxRingCount: 4 }));
+    for (const port of ports) rig.poller.addUdp(port, [await udp(namespace, "127.0.0.1", { port: 5000 + port, gro: false })]);
+    const to = (port: number) => ({ port: 1, parts: [bytes(10)], destination: mapped("127.0.0.1"), destinationPort: 5000 + port });
+    rig.send([...Array.from({ length: 100 }, () => to(1)), ...ports.slice(1).map(to)]);
+    const batches = Array.from({ length: count + 4 }, () => rig.receive(1000).map((received) => received.port));
+    expect(new Set(batches.flat()).size).toBe(count);
+    expect(batches.flat().length).toBeGreaterThan(3 * count);
   });
 
   it("each get their share when there are many and one is flooded", async () => {

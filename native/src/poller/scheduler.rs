@@ -1,8 +1,8 @@
 // Whose turn it is, and when to spin or sleep.
 //
 // Whose turn. With few ports each is simply tried: a read that says EAGAIN is cheaper than asking epoll first. With many,
-// epoll names the ready ones; those that found no room in the batch are first in the next one, so a flood on one port costs
-// another at most a batch. No port reads more than its share a turn.
+// epoll names the ready ones. No port reads more than its share a turn; one that fills a batch alone is the last in the next,
+// and those that found too little room are its first. So a flood on one port costs another at most a batch.
 //
 // When to sleep. A sleep costs a round trip two to three times its latency, a spin costs the processor. So it spins, for at
 // most the time that was set, only while traffic is recent, and an idle poller sleeps in epoll_wait until a port or the
@@ -198,8 +198,9 @@ impl Scheduler {
             // A port that fails during the turn stays in the list, muted.
             let number = self.ports.numbers[index];
             let is_open = self.ports.get(number).is_some_and(|port| port.state == State::Open);
+            let alone = self.receiver.count() == 0;
             if is_open && self.serve(number, false) {
-                self.first = index;
+                self.first = if alone { index + 1 } else { index };
                 return;
             }
         }
@@ -210,9 +211,10 @@ impl Scheduler {
         while let Some(index) = self.waiting.next() {
             let event = self.events[index];
             let is_error = event.events().intersects(EpollFlags::EPOLLERR | EpollFlags::EPOLLHUP);
+            let alone = self.receiver.count() == 0;
             if self.serve(event.data() as u16, is_error) {
-                // The port at which the batch became full may have more: it is first again.
-                self.waiting.start = index;
+                // Who filled the batch alone has had its turn; who found it half full is first in the next.
+                self.waiting.start = if alone { index + 1 } else { index };
                 return;
             }
         }
