@@ -12,6 +12,7 @@
 // Not here: addresses and routes of interfaces, and anything that has a subnet: the datapath knows Ethernet and VTEPs.
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { ABI_VERSION } from "../../wasm/shared/abi.ts";
 import { MEMORY_LENGTH } from "../../wasm/shared/layout.ts";
 import { FDB_SLOTS_DEFAULT, FDB_SLOTS_MAX } from "../../wasm/shared/limits.ts";
@@ -47,7 +48,7 @@ import { PORT_COUNTERS } from "./shard.ts";
 import { counterStats, dropStats, lawDifference } from "./stats.ts";
 import { Sync } from "./sync.ts";
 import { Tables } from "./tables.ts";
-import { dropTaps, type OpenTap, type TapPlan, TapSet } from "./taps.ts";
+import { dropTaps, LOST, type OpenTap, type TapPlan, TapSet } from "./taps.ts";
 import type { Names } from "./trace.ts";
 import { runTrace } from "./tracer.ts";
 import { addressBytes, isIpv6 } from "./words.ts";
@@ -58,21 +59,36 @@ import { addressBytes, isIpv6 } from "./words.ts";
  */
 const SPIN_US_DEFAULT = 50;
 const AUDIT_INTERVAL_S_DEFAULT = 60;
+/** A worker that dies again and again is for the operator to look at. */
+const REVIVALS_MAX = 5;
+const REVIVAL_WAIT_MS = 200;
 
 /** Changes by owner; null withdraws. */
 type Changes = ReadonlyMap<string, Declaration | null>;
 
-interface Running {
-  readonly client: Client;
-  readonly sync: Sync;
-  readonly underlays: readonly UnderlaySockets[];
+/** What stays as long as the datapath runs. */
+interface Plane {
+  readonly module: WebAssembly.Module;
   readonly options: DatapathOptions;
+  readonly addresses: readonly string[];
   readonly vxlanPort: number;
   readonly fdbSlots: number;
   readonly spinUs: number;
   readonly startedAt: string;
+}
+
+/** What goes with a worker. */
+interface Worker {
+  readonly client: Client;
+  readonly sync: Sync;
+  readonly underlays: readonly UnderlaySockets[];
+}
+
+interface Running extends Plane, Worker {
   readonly auditTimer: NodeJS.Timeout | null;
 }
+
+const underlayName = (address: string): string => `underlay/${address}`;
 
 const NOTHING: Desired = { domains: new Map(), ports: new Map(), fdb: new Map(), neighbors: new Map(), vteps: new Map() };
 
@@ -114,38 +130,72 @@ export class WeftDatapath implements DatapathService {
     checkOptions(addresses, vxlanPort, fdbSlots, spinUs);
     requireAddon();
     const module = await compileEngine(ENGINE_RELEASE_PATH);
+    const plane = { module, options, addresses, vxlanPort, fdbSlots, spinUs, startedAt: new Date().toISOString() };
+    try {
+      const worker = await this.#bringUp(plane);
+      this.#running = { ...plane, ...worker, auditTimer: this.#auditTimer(options.auditIntervalS ?? AUDIT_INTERVAL_S_DEFAULT) };
+    } catch (error) {
+      this.#tables.clear();
+      throw error;
+    }
+  }
+
+  /** Underlay and worker, with the tables and TAPs that there are to be: none at the start, all of them after a worker died. */
+  async #bringUp(plane: Plane): Promise<Worker> {
     const underlays: UnderlaySockets[] = [];
     let client: Client | null = null;
     try {
-      for (const address of addresses) {
-        underlays.push(await openUnderlay(options.underlayNamespacePath ?? null, address, vxlanPort, process.pid));
+      for (const address of plane.addresses) {
+        underlays.push(await openUnderlay(plane.options.underlayNamespacePath ?? null, address, plane.vxlanPort, process.pid));
       }
       client = await Client.start({
-        module,
-        fdbSlots,
-        spinUs,
-        trapsFolder: join(options.stateDir, "traps"),
+        module: plane.module,
+        fdbSlots: plane.fdbSlots,
+        spinUs: plane.spinUs,
+        trapsFolder: join(plane.options.stateDir, "traps"),
         onNotice: (notice) => this.#notice(notice),
-        onDeath: (error) => this.#log("error", error.message),
+        onDeath: (error) => this.#died(error),
       });
-      const sync = new Sync(client, this.#tables);
-      const auditTimer = this.#auditTimer(options.auditIntervalS ?? AUDIT_INTERVAL_S_DEFAULT);
-      const startedAt = new Date().toISOString();
-      this.#running = { client, sync, underlays, options, vxlanPort, fdbSlots, spinUs, startedAt, auditTimer };
       this.#tables.setUnderlays(
-        underlays.map(({ address, port, fds }) => ({ name: `underlay/${address}`, address, udpPort: port, socketCount: fds.length })),
+        underlays.map(({ address, port, fds }) => ({ name: underlayName(address), address, udpPort: port, socketCount: fds.length })),
       );
-      const attach = underlays.map(({ address, fds }): Attachment => {
-        return { port: this.#tables.ports.ensure(`underlay/${address}`), kind: "udp", fds: [...fds] };
-      });
-      await sync.apply(this.#tables.imageOf(NOTHING, this.#captures.marks), { release: [], attach });
+      const sync = new Sync(client, this.#tables);
+      const attach: Attachment[] = underlays.map(({ address, fds }) => ({
+        port: this.#portIndex(underlayName(address)),
+        kind: "udp",
+        fds: [...fds],
+      }));
+      attach.push(...(await this.#taps.reopen(this.#tables.ports, this.#log)));
+      await sync.apply(this.#tables.imageOf(this.#desired, this.#captures.marks), { release: [], attach });
+      return { client, sync, underlays };
     } catch (error) {
-      if (this.#running?.auditTimer) clearInterval(this.#running.auditTimer);
-      this.#running = null;
+      if (client?.dead) throw error;
       await client?.stop();
-      await closeFds(underlays.flatMap(({ fds }) => fds));
+      await closeFds([...underlays.flatMap(({ fds }) => fds), ...this.#taps.all.map(({ fd }) => fd).filter((fd) => fd !== LOST)]);
+      this.#taps.lose();
       throw error;
     }
+  }
+
+  /** The worker's descriptors went with it; TAPs are persistent, so all can be had again, with the loss of some frames. */
+  #died(error: WeftError): void {
+    this.#log("error", error.message);
+    this.#taps.lose();
+    if (this.#running !== null) this.#running = { ...this.#running, underlays: [] };
+    this.#serially(async () => {
+      for (let attempt = 1; this.#running !== null; attempt++) {
+        try {
+          this.#running = { ...this.#running, ...(await this.#bringUp(this.#running)) };
+          this.#captureChanged().catch(() => undefined);
+          this.#log("warn", "the datapath worker was started again", { attempt });
+          return;
+        } catch (failure) {
+          this.#log("error", `cannot start the datapath worker again: ${asWeftError(failure).message}`, { attempt });
+          if (attempt === REVIVALS_MAX) return;
+          await sleep(REVIVAL_WAIT_MS * attempt);
+        }
+      }
+    });
   }
 
   #auditTimer(intervalS: number): NodeJS.Timeout | null {
@@ -231,7 +281,7 @@ export class WeftDatapath implements DatapathService {
    * daemon's, with a sandbox's live connections on it, so a failure leaves it where it is.
    */
   async #change(changes: Changes, adopting: boolean): Promise<Map<string, WeftError>> {
-    const { sync } = this.#require();
+    const { sync, client } = this.#require();
     const failures = new Map<string, WeftError>();
     const fresh = new Map<string, OpenTap>();
     let plan: TapPlan | null = null;
@@ -255,6 +305,7 @@ export class WeftDatapath implements DatapathService {
         return failures;
       }
     } catch (error) {
+      if (client.dead) for (const [key, { port }] of fresh) fresh.set(key, { port, fd: LOST }); // it may have had them
       if (plan !== null) await this.#taps.revert(plan);
       this.#tables.retain(this.#desired);
       const failure = asWeftError(error);
@@ -353,7 +404,7 @@ export class WeftDatapath implements DatapathService {
       }),
       poller: reply.poller,
       lawDifference: lawDifference(reply.counters),
-      rebuilds: reply.rebuilds,
+      rebuilds: this.#rebuilds,
       audits: this.#audits,
       mended: this.#mended,
     };
@@ -413,6 +464,11 @@ export class WeftDatapath implements DatapathService {
   /** What a bug of ours in the engine would do. For tests of what follows: a rebuild, and traffic that goes on. */
   async trapEngine(): Promise<void> {
     await this.#require().client.request({ kind: "trap" });
+  }
+
+  /** Ends the worker as a bug of ours might. For tests of what follows: a new one, and traffic that goes on. */
+  async killWorker(): Promise<void> {
+    await this.#require().client.kill();
   }
 
   async audit(): Promise<AuditReport> {

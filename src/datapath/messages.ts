@@ -36,7 +36,6 @@ export interface ApplyReply {
 
 export interface StatsReply {
   readonly generation: number;
-  readonly rebuilds: number;
   /** Counters and drops, as in the engine's memory. */
   readonly counters: BigUint64Array<ArrayBuffer>;
   /** For each port asked for: rx packets, rx bytes, tx packets, tx bytes, drops. */

@@ -86,7 +86,6 @@ export class Shard {
   readonly #carried = new Map<number, BigUint64Array>();
   #engine: EngineExports;
   #generation = 1;
-  #rebuilds = 0;
   #nextTickMs = 0;
   #captureAll = false;
   /** Bytes kept of each captured frame; 0: capture is off. */
@@ -190,7 +189,6 @@ export class Shard {
     this.#setCapture();
     this.#batch = 0;
     this.#generation++;
-    this.#rebuilds++;
     this.#nextTickMs = 0;
     this.#options.notify({ notice: "rebuilt", generation: this.#generation, reason, file });
   }
@@ -340,7 +338,7 @@ export class Shard {
       portCounters.set(this.#portCounters(port), i * PORT_COUNTERS);
     });
     transfer.push(counters.buffer, portCounters.buffer);
-    return { generation: this.#generation, rebuilds: this.#rebuilds, counters, ports: portCounters, poller: this.#poller.stats() };
+    return { generation: this.#generation, counters, ports: portCounters, poller: this.#poller.stats() };
   }
 
   #dump(table: DumpTable, cursor: number, staticOnly: boolean, transfer: ArrayBuffer[]): DumpReply {

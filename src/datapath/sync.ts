@@ -18,6 +18,9 @@ import type { Tables } from "./tables.ts";
 /** A table call that traps the engine each time must not keep the control plane busy for ever. */
 const ATTEMPTS = 4;
 
+/** Who carries requests to the worker. */
+export type Requester = Pick<Client, "request">;
+
 export interface Descriptors {
   /** Indexes of ports whose descriptors the poller gives back. */
   readonly release: readonly number[];
@@ -27,15 +30,17 @@ export interface Descriptors {
 const NO_DESCRIPTORS: Descriptors = { release: [], attach: [] };
 
 export class Sync {
-  readonly #client: Client;
+  readonly #client: Requester;
   readonly #tables: Tables;
   #want: Image = emptyImage();
   #generation = 1;
   #queue: Promise<unknown> = Promise.resolve();
 
-  constructor(client: Client, tables: Tables) {
+  /** For a worker whose engine is new: its tables are empty. */
+  constructor(client: Requester, tables: Tables) {
     this.#client = client;
     this.#tables = tables;
+    this.#tables.image = emptyImage();
   }
 
   #serially<T>(work: () => Promise<T>): Promise<T> {
@@ -134,7 +139,7 @@ export class Sync {
 
 /** A whole table, a chunk at a time: frames are forwarded between two chunks. */
 export async function* dump(
-  client: Client,
+  client: Requester,
   table: DumpTable,
   staticOnly: boolean,
 ): AsyncGenerator<{ generation: number; entries: Uint8Array }> {

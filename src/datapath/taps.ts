@@ -14,8 +14,12 @@ const IN_PARALLEL = 24;
 
 export interface OpenTap {
   readonly port: PortDeclaration;
+  /** LOST after the worker that had it died. */
   readonly fd: number;
 }
+
+/** A descriptor that is closed, or may be: its number can be another's by now, so it must not be closed again. */
+export const LOST = -1;
 
 export interface TapPlan {
   /** Not open yet. */
@@ -107,6 +111,22 @@ export class TapSet {
     await settleAll(plan.configure, IN_PARALLEL, ({ from }) => configureTapPort(from));
   }
 
+  /** The worker died, and its descriptors with it. */
+  lose(): void {
+    for (const [key, { port }] of this.#open) this.#open.set(key, { port, fd: LOST });
+  }
+
+  /** Opens all again, after their descriptors were lost; what the poller has to take. Those that fail stay lost. */
+  async reopen(indexes: Indexes, log: DatapathLog): Promise<Attachment[]> {
+    const results = await settleAll(this.all, IN_PARALLEL, async ({ port }): Promise<Attachment> => {
+      const fd = await openTapPort(port);
+      this.#open.set(interfaceKey(port), { port, fd });
+      return { port: indexes.ensure(port.id), kind: "tap", fds: [fd] };
+    });
+    for (const result of results) if (result.status === "rejected") log("error", (result.reason as Error).message);
+    return results.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
+  }
+
   /** Forgets all; the descriptors are the caller's. */
   clear(): OpenTap[] {
     const taps = this.all;
@@ -118,8 +138,9 @@ export class TapSet {
 /** Closes our ends; deletes the interfaces unless they are to be kept. What can't be deleted is logged: nothing hangs on it. */
 export async function dropTaps(taps: readonly OpenTap[], keepInterfaces: boolean, log: DatapathLog): Promise<void> {
   const results = await settleAll(taps, IN_PARALLEL, async ({ port, fd }) => {
-    if (keepInterfaces) await closeFds([fd]);
-    else await deleteTapPort(port.namespacePath, port.interfaceName, [fd]);
+    const fds = fd === LOST ? [] : [fd];
+    if (keepInterfaces) await closeFds(fds);
+    else await deleteTapPort(port.namespacePath, port.interfaceName, fds);
   });
   for (const result of results) if (result.status === "rejected") log("warn", (result.reason as Error).message);
 }

@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import { captureRecords } from "../../../src/datapath/capture-records.ts";
 import type { Declaration } from "../../../src/datapath/declarations.ts";
 import { emptyImage } from "../../../src/datapath/diff.ts";
+import type { EngineExports } from "../../../src/datapath/engine.ts";
 import type { Notice } from "../../../src/datapath/messages.ts";
 import { packRows } from "../../../src/datapath/ops.ts";
 import { echoFrame } from "../../../src/datapath/probe.ts";
@@ -162,7 +163,11 @@ describe("a shard whose engine traps within a batch", () => {
   });
 
   it("keeps a bounded number of files", () => {
-    const shard = new TestShard("release", (engine) => ({ ...engine, run: () => (engine.trap(), 0) }));
+    const trapAlways = (engine: EngineExports) => (): number => {
+      engine.trap();
+      return 0;
+    };
+    const shard = new TestShard("release", (engine) => ({ ...engine, run: trapAlways(engine) }));
     for (let i = 0; i < 40; i++) {
       shard.declare({});
       shard.declare(NETWORK);

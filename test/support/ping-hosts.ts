@@ -1,0 +1,75 @@
+// Network namespaces for tests that need real interfaces: named after the test process, gone when the test is over.
+import { execFile, spawn } from "node:child_process";
+import { promisify } from "node:util";
+
+const execute = promisify(execFile);
+
+/** Runs `ip` and the like; rejects with what it wrote to stderr. */
+export async function run(program: string, ...args: string[]): Promise<string> {
+  const { stdout } = await execute(program, args, { encoding: "utf8" });
+  return stdout;
+}
+
+export class Namespaces {
+  readonly #prefix: string;
+  readonly #names = new Set<string>();
+
+  /** `tag`: at most 3 characters, to tell test files apart. */
+  constructor(tag: string) {
+    this.#prefix = `weft-t${process.pid}${tag}`;
+  }
+
+  path(name: string): string {
+    return `/run/netns/${this.#prefix}${name}`;
+  }
+
+  async create(name: string): Promise<string> {
+    await run("ip", "netns", "add", `${this.#prefix}${name}`);
+    this.#names.add(name);
+    await this.ip(name, "link", "set", "lo", "up");
+    return this.path(name);
+  }
+
+  ip(name: string, ...args: string[]): Promise<string> {
+    return run("ip", "-n", `${this.#prefix}${name}`, ...args);
+  }
+
+  exec(name: string, ...argv: string[]): Promise<string> {
+    return run("ip", "netns", "exec", `${this.#prefix}${name}`, ...argv);
+  }
+
+  /** A veth pair between two namespaces, up, with these addresses; each end is named `name`. */
+  async join(one: string, other: string, name: string, addresses: readonly [readonly string[], readonly string[]]): Promise<void> {
+    await this.ip(one, "link", "add", name, "type", "veth", "peer", "name", name, "netns", `${this.#prefix}${other}`);
+    for (const [namespace, list] of [
+      [one, addresses[0]],
+      [other, addresses[1]],
+    ] as const) {
+      await this.ip(namespace, "link", "set", name, "up");
+      for (const address of list)
+        await this.ip(namespace, "address", "add", address, "dev", name, ...(address.includes(":") ? ["nodad"] : []));
+    }
+  }
+
+  /** Sends echo requests; how many of them were answered. */
+  async ping(name: string, destination: string, count: number, intervalS: number): Promise<{ sent: number; received: number }> {
+    const child = spawn(
+      "ip",
+      ["netns", "exec", `${this.#prefix}${name}`, "ping", "-n", "-q", "-c", String(count), "-i", String(intervalS), "-W", "2", destination],
+      { stdio: ["ignore", "pipe", "inherit"] },
+    );
+    let output = "";
+    child.stdout.setEncoding("utf8").on("data", (text: string) => {
+      output += text;
+    });
+    await new Promise((resolve) => child.on("close", resolve));
+    const [, sent, received] = /(\d+) packets transmitted, (\d+) received/.exec(output) ?? [];
+    if (sent === undefined) throw new Error(`ping said: ${output}`);
+    return { sent: Number(sent), received: Number(received) };
+  }
+
+  async removeAll(): Promise<void> {
+    for (const name of this.#names) await run("ip", "netns", "delete", `${this.#prefix}${name}`);
+    this.#names.clear();
+  }
+}
