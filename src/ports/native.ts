@@ -2,11 +2,13 @@
 // napi-rs and this module loads it and nothing else does (test/unit/imports.test.ts holds that).
 //
 // Every failure is an Error whose message names call, object and errno: `TUNSETIFF eth0 in /run/netns/a: EBUSY (Device or
-// resource busy)`, with `.code` the errno's name ("EBUSY"), `.errno` its number and `.syscall` the call.
+// resource busy)`, with `.code` the errno's name ("EBUSY"), `.errno` its number (positive, as in os.constants.errno) and
+// `.syscall` the call.
 //
 // Calls that touch another namespace run on a thread of their own (setns there, never on a thread of Node's) and return
 // promises. A namespace is the path of an nsfs file, or null for the daemon's own.
 import { createRequire } from "node:module";
+import { unavailable } from "../errors.ts";
 import { ADDON_PATH } from "../paths.ts";
 
 export interface LinkInfo {
@@ -62,7 +64,7 @@ export interface TapOptions {
 
 export interface UdpOptions {
   namespace: string | null;
-  /** Address to bind; "0.0.0.0" or "::" for any. */
+  /** Address to bind; "0.0.0.0" or "::" for any. An IPv6 socket takes IPv6 only, and datagrams without a checksum too. */
   address: string;
   port: number;
   /** UDP_GRO on. */
@@ -103,17 +105,26 @@ export interface PollerStats {
   sendErrors: Record<string, number>;
 }
 
-/** One poller a worker thread; used by that thread alone, but for `wake`, which any thread may call through the eventfd. */
+/**
+ * One poller a worker thread; used by that thread alone, but for `wake`, which any thread may call through the eventfd.
+ * A thread asleep in `poll` can't be terminated from outside: wake it and let it end. Collected, it closes all it owns.
+ */
 export interface Poller {
   /** The eventfd; `wake(fd)` of the module ends a sleep of `poll`. */
   readonly wakeFd: number;
   /** Points the poller at the engine's memory. Keeps a reference, so that it can't be collected. Call again after a rebuild. */
   attach(memory: Uint8Array, layout: PollerLayout): void;
-  /** From here on frames of this fd arrive as `port`. The poller owns the fd and closes it at `remove`. */
+  /**
+   * From here on frames of this fd arrive as `port`. The poller owns the fd (not when this throws) and closes it at `remove`;
+   * it makes it non-blocking. An open TAP keeps its namespace alive, so deleting that one's path does not make the port fail.
+   */
   addTap(port: number, fd: number): void;
-  /** `fds[0]` receives and sends; all of `fds` send, chosen by the descriptor's socket field modulo their number. */
+  /**
+   * `fds[0]` receives and sends; all of `fds` send, chosen by the descriptor's socket field modulo their number. One address
+   * family a port; link-local peers can't be named (no scope id).
+   */
   addUdp(port: number, fds: number[]): void;
-  /** Stops polling `port`; resolves once its fds are closed (on a thread of their own: a TAP's close can take 16 ms). */
+  /** Stops polling `port` (none: fine); resolves once its fds are closed (on a thread: a TAP's close can take 16 ms). */
   remove(port: number): Promise<void>;
   /** Like remove, but hands the fds back instead of closing them. */
   release(port: number): number[];
@@ -122,9 +133,12 @@ export interface Poller {
    * Returns descriptors filled; 0 after a timeout or a wake. Ports that fail for good (EBADFD) are muted and reported by `failed`.
    */
   poll(timeoutMs: number): number;
-  /** True once after a wake: the caller has messages to read. */
+  /** True once after a wake: the caller has messages to read. Until it was asked after a wake, `poll` does not sleep. */
   woken(): boolean;
-  /** Sends `count` descriptors of the transmit ring; marks TX_ERRNO of each refused one and returns how many were refused. */
+  /**
+   * Sends `count` descriptors of the transmit ring; marks TX_ERRNO of each with 0 or why it was refused (EFAULT, EINVAL: outside
+   * the memory or the iovecs; ENXIO: no such port; ENODEV: a muted one), and returns how many were refused.
+   */
   flush(count: number): number;
   /** Spin before a sleep, at most this long, 0: never. It spins only while the last batch is younger than a few ms. */
   setSpinUs(us: number): void;
@@ -185,6 +199,13 @@ let loaded: Native | undefined;
 
 /** The addon; loads it at the first call. WEFT_NATIVE names another file (tests). */
 export function native(): Native {
-  loaded ??= require(process.env.WEFT_NATIVE ?? ADDON_PATH) as Native;
+  const path = process.env.WEFT_NATIVE ?? ADDON_PATH;
+  try {
+    loaded ??= require(path) as Native;
+  } catch (error) {
+    throw unavailable(
+      `the native addon ${path} can't be loaded (${(error as Error).message.split("\n")[0]}): build it with \`npm run build\``,
+    );
+  }
   return loaded;
 }

@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { ADDON_PATH } from "../../src/paths.ts";
 import type { TapOptions } from "../../src/ports/native.ts";
 import { native } from "../../src/ports/native.ts";
@@ -30,6 +30,19 @@ it("has the engine's descriptor layouts", () => {
   const constants = native().layoutConstants();
   expect(constants.length).toBeGreaterThan(10);
   for (const { name, value } of constants) expect([name, value]).toEqual([name, (abi as Record<string, unknown>)[name]]);
+});
+
+it("says how to get it when it can't be loaded", async () => {
+  const before = process.env.WEFT_NATIVE;
+  process.env.WEFT_NATIVE = "/weft-t-none/weft.node";
+  try {
+    vi.resetModules();
+    const fresh = await import("../../src/ports/native.ts");
+    expect(() => fresh.native()).toThrow(/weft-t-none\/weft\.node can't be loaded .*: build it with `npm run build`/);
+  } finally {
+    if (before === undefined) delete process.env.WEFT_NATIVE;
+    else process.env.WEFT_NATIVE = before;
+  }
 });
 
 describe("errors", () => {
