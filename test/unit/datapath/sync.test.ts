@@ -1,0 +1,159 @@
+import { describe, expect, it } from "vitest";
+import type { Declaration } from "../../../src/datapath/declarations.ts";
+import { merge } from "../../../src/datapath/desired.ts";
+import { emptyImage, type Image } from "../../../src/datapath/diff.ts";
+import type { EngineExports } from "../../../src/datapath/engine.ts";
+import {
+  addressRow,
+  DOMAIN_SET,
+  FDB_DELETE,
+  FDB_SET,
+  MEMBER_DELETE,
+  NEIGHBOR_SET,
+  PORT_SET,
+  packRows,
+  type Row,
+} from "../../../src/datapath/ops.ts";
+import { readEntries, readFdb, readMembers, readNeighbors } from "../../../src/datapath/read-back.ts";
+import { type Requester, Sync } from "../../../src/datapath/sync.ts";
+import { NO_MARKS } from "../../../src/datapath/tables.ts";
+import { addressWords, macWords } from "../../../src/datapath/words.ts";
+import { PORT_TAP } from "../../../wasm/shared/abi.ts";
+import { TestShard, UNDERLAY_ADDRESS } from "../../support/shard.ts";
+
+const MAC = ["02:42:0a:00:00:01", "02:42:0a:00:00:02"] as const;
+
+function network(entries = 0): Declaration {
+  const domain = { id: "n1", vni: 4097, mtuBytes: 1450, learning: true, proxyNeighbors: true, clampMss: true, fdbLimit: 100, fdbAgeS: 300 };
+  const port = {
+    kind: "tap",
+    id: "e1",
+    domain: "n1",
+    namespacePath: null,
+    interfaceName: "e1",
+    mac: MAC[1],
+    mtuBytes: 1450,
+    isolated: false,
+  } as const;
+  const many = Array.from({ length: entries }, (_, i) => {
+    const mac = `06:00:00:00:${(i >> 8).toString(16).padStart(2, "0")}:${(i & 255).toString(16).padStart(2, "0")}`;
+    return { domain: "n1", mac, to: { port: "e1" } };
+  });
+  return {
+    domains: [domain],
+    ports: [port],
+    fdb: [{ domain: "n1", mac: MAC[1], to: { port: "e1" } }, { domain: "n1", mac: MAC[0], to: { vtep: "10.9.0.2" } }, ...many],
+    neighbors: [{ domain: "n1", address: "10.0.0.1", mac: MAC[0] }],
+    vteps: [{ domain: "n1", address: "10.9.0.2", port: 4789 }],
+  };
+}
+
+interface Rig {
+  readonly shard: TestShard;
+  readonly sync: Sync;
+  want(declaration: Declaration): Image;
+  /** Calls that went past the only writer. */
+  tamper(...rows: Row[]): void;
+  /** What the engine really has. */
+  readonly engine: Image;
+}
+
+function rig(wrap?: (engine: EngineExports) => EngineExports): Rig {
+  const shard = new TestShard("release", wrap);
+  const requester: Requester = { request: async (request) => shard.execute(request as never) as never };
+  return {
+    shard,
+    sync: new Sync(requester, shard.tables),
+    want(declaration) {
+      const { desired } = merge(new Map([["test", declaration]]), { addresses: [UNDERLAY_ADDRESS] });
+      return shard.tables.imageOf(desired, NO_MARKS);
+    },
+    tamper(...rows) {
+      const reply = shard.execute({ kind: "apply", generation: shard.shard.generation, rows: packRows(rows), release: [], attach: [] });
+      if (reply.done !== rows.length) throw new Error(`refused: ${JSON.stringify(reply)}`);
+    },
+    get engine() {
+      const image = emptyImage();
+      const { domains, ports, vteps } = shard.tables;
+      readEntries(image, shard.execute({ kind: "entries", domains: domains.limit, ports: ports.limit, vteps: vteps.limit }));
+      readFdb(image, shard.execute({ kind: "dump", table: "fdb", cursor: 0, staticOnly: true }).entries);
+      readNeighbors(image, shard.execute({ kind: "dump", table: "neighbors", cursor: 0, staticOnly: false }).entries);
+      readMembers(image, shard.execute({ kind: "dump", table: "members", cursor: 0, staticOnly: false }).entries);
+      return image;
+    },
+  };
+}
+
+describe("an audit", () => {
+  it("finds nothing to mend in what was written", async () => {
+    const { sync, want } = rig();
+    await sync.apply(want(network()));
+    expect(await sync.audit()).toEqual({ checked: 9, mended: 0 });
+  });
+
+  it("mends what is missing, what is wrong and what is left over, and counts it", async () => {
+    const made = rig();
+    const { sync, shard, want, tamper } = made;
+    await sync.apply(want(network()));
+    const domain = shard.tables.domains.indexOf("n1")!;
+    tamper(
+      [FDB_DELETE, domain, ...macWords(MAC[1])],
+      [MEMBER_DELETE, domain, 1],
+      addressRow(NEIGHBOR_SET, [domain, ...macWords("02:42:0a:00:00:99")], addressWords("10.0.0.1")),
+      addressRow(NEIGHBOR_SET, [domain, ...macWords("02:42:0a:00:00:98")], addressWords("10.0.0.98")),
+      [FDB_SET, domain, ...macWords("02:42:0a:00:00:98"), shard.port("e1"), 0],
+      [PORT_SET, shard.port("e1"), PORT_TAP, domain, 1, 1450],
+      [DOMAIN_SET, domain, 4097, 0, 9000, 1, 1],
+    );
+    expect((await sync.audit()).mended).toBe(7);
+    expect(made.engine).toEqual(want(network()));
+    expect((await sync.audit()).mended).toBe(0);
+  });
+});
+
+describe("a change", () => {
+  it("that the engine refuses is taken back whole", async () => {
+    const made = rig();
+    await made.sync.apply(made.want(network()));
+    await expect(made.sync.apply(made.want(network(2000)))).rejects.toMatchObject({
+      code: "RESOURCE_EXHAUSTED",
+      message: expect.stringContaining("the table is full"),
+    });
+    expect(made.engine).toEqual(made.want(network()));
+  });
+
+  it("that crosses a rebuild is computed anew, for an empty engine", async () => {
+    const made = rig();
+    await made.sync.apply(made.want(network()));
+    made.shard.execute({ kind: "trap" });
+    await made.sync.apply(made.want(network(10)));
+    expect(made.engine).toEqual(made.want(network(10)));
+    expect(await made.sync.rebuilt(2)).toBe(0); // the notice comes late: all is there
+  });
+
+  it("that traps the engine each time is given up, and what was there is there again", async () => {
+    const made = rig((engine) => ({
+      ...engine,
+      domainSet(domain, vni, flags, mtuBytes, fdbLimit, fdbAgeS) {
+        if (mtuBytes === 1234) engine.trap();
+        return engine.domainSet(domain, vni, flags, mtuBytes, fdbLimit, fdbAgeS);
+      },
+    }));
+    await made.sync.apply(made.want(network()));
+    const wrong = network();
+    const poison = { ...wrong, domains: [{ ...wrong.domains![0]!, mtuBytes: 1234 }] };
+    await expect(made.sync.apply(made.want(poison))).rejects.toMatchObject({ code: "INTERNAL" });
+    expect(made.engine).toEqual(made.want(network()));
+  });
+});
+
+describe("a rebuilt engine", () => {
+  it("gets all its tables again", async () => {
+    const made = rig();
+    await made.sync.apply(made.want(network(100)));
+    made.shard.execute({ kind: "trap" });
+    expect(made.engine).toEqual(emptyImage());
+    await made.sync.rebuilt(2);
+    expect(made.engine).toEqual(made.want(network(100)));
+  });
+});
