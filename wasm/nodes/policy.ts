@@ -47,7 +47,7 @@ export function policy(): void {
     const domain = domains.at(packet.domain);
     const measured = (domain.flags & DOMAIN_FLAG_HAS_VNI) != 0 && (packet.flags & FROM_UNDERLAY) == 0;
     if (measured && packet.length > ethernet.LENGTH + domain.mtuBytes && exceeds(packet, domain.mtuBytes)) {
-      if (tellable(packet) && domains.mayTellError(packet.domain)) tell(packet, domain.mtuBytes);
+      if (tellable(packet, domain.mtuBytes) && domains.mayTellError(packet.domain)) tell(packet, domain.mtuBytes);
       drop(packet, DROP_MTU_EXCEEDED);
       continue;
     }
@@ -67,18 +67,21 @@ function exceeds(packet: Packet, mtuBytes: u32): bool {
   return whole > l3 + mtuBytes;
 }
 
-/** Whether anybody may be told: not about errors, not to or about groups, not about fragments behind the first (RFC 1122 section 3.2.2). */
-function tellable(packet: Packet): bool {
+/**
+ * Whether anybody may be told: not about errors, not to or about groups, not about fragments behind the first (RFC 1122 section
+ * 3.2.2); and not when the packet would fit, but for bytes behind it.
+ */
+function tellable(packet: Packet, mtuBytes: u32): bool {
   if (packet.l3 == 0 || ethernet.isMulticast(packet.offset)) return false;
   const ip = <usize>packet.offset + packet.l3;
   const l4 = <usize>packet.offset + packet.l4;
   if (<u32>packet.ethertype == <u32>ETHERTYPE_IPV4) {
-    if (ipv4.isLaterFragment(ip)) return false;
+    if (ipv4.isLaterFragment(ip) || ipv4.totalLength(ip) <= mtuBytes) return false;
     if (packet.protocol == IP_PROTOCOL_ICMP && (packet.l4 == 0 || icmp.isError(icmp.type(l4)))) return false;
     return ipv4.isHost(ipv4.source(ip)) && ipv4.isHost(ipv4.destination(ip));
   }
   // Of IPv6 fragments we can't tell the first from others without walking the headers again; hosts fragment at 1280 anyway.
-  if (packet.flags & FRAGMENT) return false;
+  if ((packet.flags & FRAGMENT) != 0 || ipv6.LENGTH + ipv6.payloadLength(ip) <= mtuBytes) return false;
   if (packet.protocol == IP_PROTOCOL_ICMPV6 && (packet.l4 == 0 || icmpv6.isError(icmpv6.type(l4)))) return false;
   return ipv6.isHost(ipv6.source(ip)) && ipv6.isHost(ipv6.destination(ip));
 }
