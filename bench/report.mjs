@@ -63,7 +63,7 @@ export const TARGETS = [
   {
     figure: "1M FDB entries: forwarding rate / 1k entries",
     question: "fdb",
-    metric: "mfps",
+    metric: "kfps",
     subject: "1M entries",
     against: "1k entries",
     atLeast: 0.7,

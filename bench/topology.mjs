@@ -35,7 +35,7 @@ const at = (short, argv) => run(inNamespace(lab.namespacePath(short), argv));
 const ip = (short, lines) => run(inNamespace(lab.namespacePath(short), ["ip", "-batch", "-"]), { input: `${lines.join("\n")}\n` });
 
 /** @param {string} short */
-async function namespace(short) {
+export async function namespace(short) {
   await run(["ip", "netns", "add", `${lab.name}-${short}`]);
   // No router solicitations nor listener reports in between: the subjects' silence is measured too.
   await at(short, ["sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1"]);
@@ -124,12 +124,23 @@ const socketOf = (host) => join(lab.folder, host, "weft.sock");
  *
  * @param {string} host
  * @param {string | null} underlay its address, null: none
+ * @param {string[]} [more] flags
  */
-export async function startDaemon(host, underlay) {
+export async function startDaemon(host, underlay, more = []) {
   const folder = join(lab.folder, host);
   mkdirSync(folder, { recursive: true });
   const log = join(folder, "daemon.log");
-  const argv = [join(ROOT, "bin/weft"), "daemon", "--state-dir", join(folder, "state"), "--socket", socketOf(host), "--node-name", host];
+  const argv = [
+    join(ROOT, "bin/weft"),
+    "daemon",
+    "--state-dir",
+    join(folder, "state"),
+    "--socket",
+    socketOf(host),
+    "--node-name",
+    host,
+    ...more,
+  ];
   if (underlay !== null) argv.push("--underlay-address", underlay);
   const pid = lab.start(lab.namespacePath(host), argv, { log });
   try {

@@ -107,6 +107,11 @@ export class Lab {
     while (alive()) await wait(20);
   }
 
+  /** Removes some of the lab's namespaces, and with them their interfaces. @param {string[]} shorts as for namespacePath */
+  async removeNamespaces(shorts) {
+    for (const short of shorts) await run(["ip", "netns", "delete", `${this.name}-${short}`]);
+  }
+
   /** Removes all that carries the lab's name. Safe to call twice. */
   async tearDown() {
     const lines = existsSync(this.processFile) ? readFileSync(this.processFile, "utf8").trim().split("\n") : [];

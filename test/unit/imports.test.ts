@@ -56,8 +56,8 @@ const SRC_ROOMS: Record<string, readonly string[]> = {
   // argv, exit codes; the composition root, the only place that constructs and orders subsystems.
   main: ["daemon", "cli"],
   daemon: ["api", "controller", "drivers", "ipam", "store", "datapath", "ports", "netns"],
-  // The CLI is a client: what it knows of the daemon is the API.
-  cli: ["api"],
+  // The CLI is a client: what it knows of the daemon is the API. Programs in sandboxes are its own children.
+  cli: ["api", "netns"],
   api: ["controller", "datapath"],
   controller: ["drivers", "ipam", "store", "datapath", "netns"],
   drivers: ["controller", "datapath", "ipam", "netns"],
@@ -69,8 +69,13 @@ const SRC_ROOMS: Record<string, readonly string[]> = {
   ports: [],
 };
 
+// Plain data and interfaces that rooms speak to each other in: their types may be known where their code may not.
+const CONTRACTS = ["src/controller/types.ts", "src/ports/native.ts"];
+
 describe("src", () => {
-  const all = sources("src").flatMap(importsOf);
+  const all = sources("src")
+    .flatMap(importsOf)
+    .filter((one) => !(one.typeOnly && CONTRACTS.includes(one.to)));
   const inside = all.filter((one) => one.to.startsWith("src/") && room(one.from) !== room(one.to));
 
   it("has no room that this test doesn't know", () => {

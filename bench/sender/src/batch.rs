@@ -1,7 +1,6 @@
 //! What sendmmsg and recvmmsg want: headers that point at iovecs that point at payloads, set up once.
 
 use std::io::{Error, Result};
-use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
 
 /// `count` datagrams of `bytes` each. The three vectors never change length, so that the pointers among them stay good.
@@ -40,10 +39,15 @@ impl Batch {
         }
     }
 
+    /// The bytes of one datagram or frame.
+    pub fn payload(&mut self, index: usize) -> &mut [u8] {
+        let start = index * self.bytes;
+        &mut self.payloads[start..start + self.bytes]
+    }
+
     /// Writes a datagram's number into its first eight bytes.
     pub fn set_number(&mut self, index: usize, number: u64) {
-        let start = index * self.bytes;
-        self.payloads[start..start + 8].copy_from_slice(&number.to_be_bytes());
+        self.payload(index)[..8].copy_from_slice(&number.to_be_bytes());
     }
 
     /// The number in a received datagram, or None if it is too short for one.
@@ -59,7 +63,7 @@ impl Batch {
     }
 
     /// Sends the first `count`; answers how many the kernel took.
-    pub fn send(&mut self, socket: &UdpSocket, count: usize) -> Result<usize> {
+    pub fn send(&mut self, socket: &impl AsRawFd, count: usize) -> Result<usize> {
         let count = count.min(self.messages.len()) as libc::c_uint;
         // SAFETY: `messages` has at least `count` headers; their iovecs and payloads live as long as self.
         let n = unsafe { libc::sendmmsg(socket.as_raw_fd(), self.messages.as_mut_ptr(), count, 0) };
@@ -67,7 +71,7 @@ impl Batch {
     }
 
     /// Waits for one datagram and takes what is there.
-    pub fn receive(&mut self, socket: &UdpSocket) -> Result<usize> {
+    pub fn receive(&mut self, socket: &impl AsRawFd) -> Result<usize> {
         let count = self.messages.len() as libc::c_uint;
         let (messages, flags) = (self.messages.as_mut_ptr(), libc::MSG_WAITFORONE);
         // SAFETY: `messages` has `count` headers; their iovecs and payloads live as long as self and are ours alone.

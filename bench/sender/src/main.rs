@@ -5,12 +5,15 @@
 //!   weft-sender blast ADDRESS PORT BYTES SECONDS RATE             RATE datagrams a second; 0: as many as it can
 //!   weft-sender echo  ADDRESS PORT                                sends back until stdin ends
 //!   weft-sender rtt   ADDRESS PORT BYTES SECONDS                  one request at a time
+//!   weft-sender learn  INTERFACE MACS SIDE RATE                   Ethernet frames, each source once
+//!   weft-sender frames INTERFACE MACS SIDE SECONDS                Ethernet frames from and to any of the MACs
 //!
 //! Sinks and echoes print `ready` once they listen. No UDP_SEGMENT and no UDP_GRO on purpose: each datagram is one that an
 //! ordinary application sent by itself.
 
 mod batch;
 mod blast;
+mod frames;
 mod rtt;
 mod sink;
 mod until;
@@ -18,7 +21,13 @@ mod until;
 use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: weft-sender sink|echo ADDRESS PORT | blast ADDRESS PORT BYTES SECONDS RATE | rtt ADDRESS PORT BYTES SECONDS";
+const USAGE: &str = "usage: weft-sender ROLE ...
+  sink   ADDRESS PORT
+  echo   ADDRESS PORT
+  blast  ADDRESS PORT BYTES SECONDS RATE
+  rtt    ADDRESS PORT BYTES SECONDS
+  learn  INTERFACE MACS SIDE RATE
+  frames INTERFACE MACS SIDE SECONDS";
 
 /// The argument at `index`, or a complaint that names it.
 fn argument<T: std::str::FromStr>(
@@ -35,24 +44,32 @@ fn argument<T: std::str::FromStr>(
 
 fn run(arguments: &[String]) -> Result<String, String> {
     let role: String = argument(arguments, 0, "the role")?;
-    let peer = SocketAddr::new(
-        argument::<IpAddr>(arguments, 1, "ADDRESS")?,
-        argument(arguments, 2, "PORT")?,
-    );
-    let bytes = || -> Result<usize, String> {
-        Ok(argument::<usize>(arguments, 3, "BYTES")?.clamp(8, 65_507))
-    };
-    let seconds = || argument::<f64>(arguments, 4, "SECONDS");
-    let failed = |error: std::io::Error| format!("{role} {peer}: {error}");
-    match role.as_str() {
-        "sink" => sink::run(peer).map_err(failed),
-        "echo" => rtt::echo(peer).map_err(failed),
-        "blast" => {
-            blast::run(peer, bytes()?, seconds()?, argument(arguments, 5, "RATE")?).map_err(failed)
+    let answer = match role.as_str() {
+        "learn" | "frames" => {
+            let interface: String = argument(arguments, 1, "INTERFACE")?;
+            let macs = argument::<u32>(arguments, 2, "MACS")?.max(1);
+            let side: u8 = argument(arguments, 3, "SIDE")?;
+            if role == "learn" {
+                frames::learn(&interface, macs, side, argument(arguments, 4, "RATE")?)
+            } else {
+                frames::blast(&interface, macs, side, argument(arguments, 4, "SECONDS")?)
+            }
         }
-        "rtt" => rtt::measure(peer, bytes()?, seconds()?).map_err(failed),
-        _ => Err(format!("there is no role {role:?}\n{USAGE}")),
-    }
+        "sink" | "echo" | "blast" | "rtt" => {
+            let address: IpAddr = argument(arguments, 1, "ADDRESS")?;
+            let peer = SocketAddr::new(address, argument(arguments, 2, "PORT")?);
+            let bytes = || argument::<usize>(arguments, 3, "BYTES").map(|n| n.clamp(8, 65_507));
+            let seconds = || argument::<f64>(arguments, 4, "SECONDS");
+            match role.as_str() {
+                "sink" => sink::run(peer),
+                "echo" => rtt::echo(peer),
+                "rtt" => rtt::measure(peer, bytes()?, seconds()?),
+                _ => blast::run(peer, bytes()?, seconds()?, argument(arguments, 5, "RATE")?),
+            }
+        }
+        _ => return Err(format!("there is no role {role:?}\n{USAGE}")),
+    };
+    answer.map_err(|error| format!("weft-sender {}: {error}", arguments.join(" ")))
 }
 
 fn main() -> ExitCode {
