@@ -3,6 +3,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import type { Controller } from "../controller/types.ts";
 import type { CaptureOptions, DatapathService, DatapathStats, TraceOptions } from "../datapath/datapath-api.ts";
 import { forbidden, invalidArgument, notFound, WeftError } from "../errors.ts";
+import { canonicalAddress } from "../net/address.ts";
 import type { CaptureRequest__Output } from "./generated/weft/v1/CaptureRequest.ts";
 import type { FdbEntry } from "./generated/weft/v1/FdbEntry.ts";
 import type { StatsResponse } from "./generated/weft/v1/StatsResponse.ts";
@@ -115,7 +116,7 @@ async function traceOptions(request: TraceRequest__Output, controller: Controlle
     ...timeout,
     port: own[0]!.endpoint.id,
     packets: request.packets || 1,
-    ...(request.address === "" ? {} : { address: request.address }),
+    ...(request.address === "" ? {} : { address: canonicalAddress(request.address) }),
   };
 }
 

@@ -2,10 +2,12 @@
 // the network is the one whose subnet has the address, else the one with a default gateway, as the sandbox's own kernel would
 // choose. What the kernel would learn by ARP comes from what is known: endpoints, the neighbour table, the MAC that overlays
 // make of an IPv4 address (02:42 and its four bytes).
-import ipaddr from "ipaddr.js";
 import type { Controller, SandboxView } from "../controller/types.ts";
 import type { DatapathService, EchoProbe } from "../datapath/datapath-api.ts";
 import { invalidArgument, notFound } from "../errors.ts";
+import { type Address, formatAddress, parseAddress, tryParseAddress } from "../net/address.ts";
+import { macFromIpv4, parseMac } from "../net/mac.ts";
+import { containsAddress, tryParseInterfaceAddress } from "../net/prefix.ts";
 import { isDomainOf } from "./port-names.ts";
 
 type SandboxEndpoint = SandboxView["endpoints"][number];
@@ -29,10 +31,10 @@ const hostOf = (cidr: string): string => cidr.split("/")[0]!;
 const isIpv6 = (address: string): boolean => address.includes(":");
 const ownAddress = (one: SandboxEndpoint, ipv6: boolean): string | null => (ipv6 ? one.endpoint.ipv6 : one.endpoint.ipv4);
 
-function contains(cidr: string | null, address: string): boolean {
-  if (cidr === null || isIpv6(cidr) !== isIpv6(address)) return false;
-  const parsed = ipaddr.parse(address);
-  return parsed.match(ipaddr.parseCIDR(cidr) as never);
+/** `cidr`: an address with its prefix length, "10.0.0.2/24"; null: none. */
+function isOnLink(cidr: string | null, address: Address): boolean {
+  const own = cidr === null ? null : tryParseInterfaceAddress(cidr);
+  return own !== null && containsAddress(own.prefix, address);
 }
 
 /** The sandbox's endpoints, or the one on `network`. */
@@ -46,7 +48,8 @@ function candidates(view: SandboxView, controller: Controller, network: string):
 
 /** An address that `destination` means: itself, or that of a sandbox on one of the same networks. */
 function resolveAddress(destination: string, from: readonly SandboxEndpoint[], controller: Controller): string {
-  if (ipaddr.isValid(destination)) return ipaddr.parse(destination).toString();
+  const given = tryParseAddress(destination);
+  if (given !== null) return formatAddress(given);
   const target = controller.inspectSandbox(destination);
   for (const one of target.endpoints) {
     if (!from.some(({ network }) => network.id === one.network.id)) continue;
@@ -58,7 +61,8 @@ function resolveAddress(destination: string, from: readonly SandboxEndpoint[], c
 
 function route(view: SandboxView, from: readonly SandboxEndpoint[], address: string): { one: SandboxEndpoint; nextHop: string } {
   const ipv6 = isIpv6(address);
-  const direct = from.find((one) => contains(ownAddress(one, ipv6), address));
+  const parsed = parseAddress(address);
+  const direct = from.find((one) => isOnLink(ownAddress(one, ipv6), parsed));
   if (direct !== undefined) return { one: direct, nextHop: address };
   for (const one of from) {
     const gateway = ipv6 ? one.gatewayIpv6 : one.gatewayIpv4;
@@ -75,10 +79,7 @@ async function macOf(address: string, one: SandboxEndpoint, controller: Controll
   if (endpoint !== undefined) return endpoint.endpoint.mac;
   const neighbor = (await datapath.dumpNeighbors()).find((entry) => isDomainOf(id, entry.domain) && entry.address === address);
   if (neighbor !== undefined) return neighbor.mac;
-  if (driver === "overlay" && !isIpv6(address)) {
-    const bytes = [0x02, 0x42, ...ipaddr.IPv4.parse(address).toByteArray()];
-    return bytes.map((byte) => byte.toString(16).padStart(2, "0")).join(":");
-  }
+  if (driver === "overlay" && !isIpv6(address)) return macFromIpv4(parseAddress(address));
   throw notFound(`the MAC of ${address} on network ${name} is not known here: give --mac`);
 }
 
@@ -88,13 +89,14 @@ export async function planProbe(request: ProbeRequest, controller: Controller, d
   if (from.length === 0) throw invalidArgument(`sandbox ${view.sandbox.name} is on no network: there is nothing to trace`);
   const destination = resolveAddress(request.destination, from, controller);
   const { one, nextHop } = route(view, from, destination);
-  const destinationMac = request.destinationMac !== "" ? request.destinationMac : await macOf(nextHop, one, controller, datapath);
+  const given = request.destinationMac;
+  const destinationMac = given !== "" ? parseMac(given) : await macOf(nextHop, one, controller, datapath);
   return {
     port: one.endpoint.id,
     probe: {
       kind: "echo",
       sourceMac: one.endpoint.mac,
-      destinationMac: destinationMac.toLowerCase(),
+      destinationMac,
       source: hostOf(ownAddress(one, isIpv6(destination))!),
       destination,
     },

@@ -56,6 +56,16 @@ function named(argv: readonly string[]): string | undefined {
   return undefined;
 }
 
+/** `--ipv6=true` and `--ipv6=false`, which scripts for Docker say, as --ipv6 and --no-ipv6; up to a program's own arguments. */
+function plainBooleans(argv: readonly string[]): string[] {
+  const end = argv.indexOf("--");
+  return argv.map((word, at) => {
+    const [, name, value] = /^--(ipv4|ipv6|internal|attachable)=(true|false)$/.exec(word) ?? [];
+    if (name === undefined || (end >= 0 && at > end)) return word;
+    return value === "true" ? `--${name}` : `--no-${name}`;
+  });
+}
+
 async function build(argv: readonly string[], host: Session): Promise<Command> {
   const program = prepared(new Command("weft"))
     .description("Container and VM networking as one userspace daemon")
@@ -77,8 +87,8 @@ async function build(argv: readonly string[], host: Session): Promise<Command> {
 /** What a failure means: its line on stderr and its exit code. */
 function conclude(error: unknown, host: CliHost): number {
   if (error instanceof CommanderError) {
-    // It has printed its own message; help and version are no errors, help in lieu of a command is.
-    return error.exitCode === 0 && error.code !== "commander.help" ? 0 : EXIT_USAGE;
+    // It has printed its own message. Help that was asked for and --version come by this way too.
+    return error.exitCode === 0 ? 0 : EXIT_USAGE;
   }
   if (error instanceof ReportedError) return EXIT_FAILED;
   host.stderr.write(`weft: ${error instanceof Error ? error.message : String(error)}\n`);
@@ -90,7 +100,7 @@ export async function runCli(argv: readonly string[], host: CliHost): Promise<nu
   const session: Session = { ...host, exitCode: 0 };
   try {
     const program = await build(argv, session);
-    await program.parseAsync([...argv], { from: "user" });
+    await program.parseAsync(plainBooleans(argv), { from: "user" });
     return session.exitCode;
   } catch (error) {
     return conclude(error, host);

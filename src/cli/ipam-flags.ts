@@ -1,8 +1,9 @@
 // `--subnet --ip-range --gateway --aux-address`, each repeatable, into one configuration a subnet, as Docker does it: a range,
 // a gateway or an auxiliary address belongs to the subnet that contains it. With one subnet they all belong to that, and the
 // daemon judges them, as it judges everything else.
-import ipaddr from "ipaddr.js";
 import { invalidArgument } from "../errors.ts";
+import { tryParseAddress } from "../net/address.ts";
+import { containsAddress, tryParsePrefix } from "../net/prefix.ts";
 import { strictPairs } from "./values.ts";
 
 export interface IpamFlags {
@@ -19,14 +20,11 @@ export interface IpamEntry {
   auxAddresses: Record<string, string>;
 }
 
+/** What is malformed contains nothing and is left for the daemon to name. */
 function contains(subnet: string, address: string): boolean {
-  try {
-    const outer = ipaddr.parseCIDR(subnet);
-    const inner = ipaddr.parse(address.split("/")[0]!);
-    return inner.kind() === outer[0].kind() && inner.match(outer as never);
-  } catch {
-    return false;
-  }
+  const outer = tryParsePrefix(subnet);
+  const inner = tryParseAddress(address.split("/")[0]!);
+  return outer !== null && inner !== null && containsAddress(outer, inner);
 }
 
 export function ipamEntries(flags: IpamFlags): IpamEntry[] {

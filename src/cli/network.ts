@@ -1,5 +1,5 @@
 // weft network ...
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { type Context, collect, group, leaf, type Session } from "./command.ts";
 import { networkDocument, networkRow } from "./documents.ts";
 import { type IpamFlags, ipamEntries } from "./ipam-flags.ts";
@@ -7,8 +7,8 @@ import { pairs, strictPairs } from "./values.ts";
 
 interface CreateFlags extends IpamFlags {
   readonly driver?: string;
-  readonly ipv4?: boolean | string;
-  readonly ipv6?: boolean | string;
+  readonly ipv4?: boolean;
+  readonly ipv6?: boolean;
   readonly internal?: boolean;
   readonly attachable?: boolean;
   readonly scope?: string;
@@ -18,12 +18,8 @@ interface CreateFlags extends IpamFlags {
   readonly ipamOpt?: readonly string[];
 }
 
-/** `--ipv6`, `--ipv6=true`, `--ipv6=false`. */
-const flag = (value: boolean | string | undefined): boolean | undefined => (typeof value === "string" ? value !== "false" : value);
-
 async function create(context: Context, name: string, flags: CreateFlags): Promise<void> {
-  const ipv4 = flag(flags.ipv4);
-  const ipv6 = flag(flags.ipv6);
+  const { ipv4, ipv6 } = flags;
   const { network } = await context.client.call("network", "Create", {
     name,
     driver: flags.driver ?? "",
@@ -62,10 +58,14 @@ export function register(program: Command, host: Session): void {
     .option("--ip-range <cidr>", "hand out addresses of this part of the subnet only, repeatable", collect)
     .option("--gateway <address>", "gateway of the subnet, repeatable", collect)
     .option("--aux-address <name=address>", "an address that belongs to something else, repeatable", collect)
-    .option("--ipv4 [yes]", "IPv4 addresses; --ipv4=false for none (default: true)")
-    .option("--ipv6 [yes]", "IPv6 addresses")
+    .option("--ipv4", "IPv4 addresses (default)")
+    .option("--no-ipv4", "none")
+    .option("--ipv6", "IPv6 addresses; from a default pool where no subnet is given")
+    .option("--no-ipv6", "none (default)")
     .option("--internal", "no way out of the network")
+    .addOption(new Option("--no-internal").hideHelp())
     .option("--attachable", "accepted for Docker's sake: any sandbox may attach to any network")
+    .addOption(new Option("--no-attachable").hideHelp())
     .option("--scope <scope>", "local or global")
     .option("-o, --opt <key=value>", "driver option, repeatable", collect)
     .option("--label <key=value>", "label, repeatable", collect)

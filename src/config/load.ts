@@ -33,9 +33,12 @@ function distance(a: string, b: string): number {
 /** The setting that was probably meant. */
 export function nearest(path: string): string {
   const lower = path.toLowerCase();
-  // The last name counts too: "spinUs" is meant for "datapath.spinUs".
-  const cost = (known: string): number =>
-    Math.min(distance(lower, known.toLowerCase()), distance(lower, known.split(".").at(-1)!.toLowerCase()) + 1);
+  // The last name counts too ("spinUs" is meant for "datapath.spinUs"), and so does a beginning ("underlay").
+  const cost = (known: string): number => {
+    const whole = known.toLowerCase();
+    const last = whole.split(".").at(-1)!;
+    return last.startsWith(lower) ? 1 : Math.min(distance(lower, whole), distance(lower, last) + 1);
+  };
   return SETTINGS.map(({ path: known }) => known).reduce((best, known) => (cost(known) < cost(best) ? known : best));
 }
 
