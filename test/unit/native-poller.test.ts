@@ -375,6 +375,7 @@ describe("ports", () => {
     expect(() => rig.poller.addTap(2, 100_000)).toThrow(/descriptor 100000: EBADF/);
     expect(() => rig.poller.addTap(65_536, fds[0] ?? -1)).toThrow(/ERANGE/);
     expect(() => rig.poller.addUdp(2, [])).toThrow(/EINVAL/);
+    expect(() => rig.poller.addUdp(2, [5, 6, 5])).toThrow(/EINVAL/);
     expect(rig.poller.release(1)).toEqual(fds);
     expect(() => rig.poller.release(1)).toThrow(/^release port 1: ENXIO/);
     rig.poller.addUdp(2, fds);

@@ -98,7 +98,9 @@ impl Scheduler {
     ) -> SystemResult<()> {
         let refuse = |errno| SystemError::new("add", format!("port {port}"), errno);
         let number = u16::try_from(port).map_err(|_| refuse(Errno::ERANGE))?;
-        if fds.is_empty() {
+        // A descriptor named twice would be closed twice.
+        let is_repeated = |index: usize| fds[..index].contains(&fds[index]);
+        if fds.is_empty() || (0..fds.len()).any(is_repeated) {
             return Err(refuse(Errno::EINVAL));
         }
         if self.ports.get(number).is_some() {
