@@ -107,7 +107,7 @@ const TEMPLATES = templates();
 const EXTREMES = [0, 1, 0x7f, 0x80, 0xfe, 0xff];
 
 function mutate(r: Random, template: Uint8Array): Uint8Array {
-  let frame = template.slice();
+  let frame: Uint8Array = template.slice();
   // A header's worth of places is where it hurts.
   const place = (): number => r.below(r.chance(0.8) ? Math.min(frame.length, 100) : frame.length);
   for (let n = r.below(4); n > 0 && frame.length > 0; n--) {
