@@ -138,8 +138,8 @@ async function throughDaemon(entries) {
     const macs = String(entries / 2);
     for (const [side, path] of paths.entries()) await ask(path, [SENDER, "learn", "eth0", macs, String(side), String(LEARN_RATE)]);
     await wait(200);
-    const { counters } = JSON.parse(await weft(HOST, ["--format", "json", "stats"]));
-    const learned = Number(counters.find((/** @type {{ name: string }} */ one) => one.name === "fdb-learned")?.value);
+    const stats = JSON.parse(await weft(HOST, ["--format", "json", "stats"]));
+    const learned = Number(stats.Counters["fdb-learned"]);
     if (!(learned >= LEARNED_MIN * entries)) throw new StepError(`the daemon learned ${learned} of ${entries} addresses`);
     const before = await received(to);
     const blast = await ask(from, [SENDER, "frames", "eth0", macs, "0", String(SECONDS)]);

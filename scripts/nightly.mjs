@@ -1,9 +1,9 @@
 // `npm run nightly`: what is too long for `npm test`. Ten million fuzz inputs and more, property tests with a hundred times
-// the runs, each with seeds of its own that are printed, so that a failure can be had again.
+// the runs. The seed is printed, so that a failure can be had again (fast-check prints its own).
 //
 //   WEFT_FUZZ            inputs of each fuzz test           10,000,000 here, 100,000 in `npm test`
-//   WEFT_PROPERTY_RUNS   runs of each property              10,000 here, fast-check's 100 or the test's own in `npm test`
-//   WEFT_SEED            the seed; random here, fixed in `npm test`
+//   WEFT_FUZZ_SEED       which inputs                       random here, fixed in `npm test`
+//   WEFT_PROPERTY_RUNS   runs of each property              10,000 here, the test's own number in `npm test`
 import { spawn } from "node:child_process";
 import { randomInt } from "node:crypto";
 import { build } from "./build.mjs";
@@ -23,8 +23,8 @@ try {
 const env = {
   WEFT_BUILT: "1",
   WEFT_FUZZ: process.env.WEFT_FUZZ ?? "10000000",
+  WEFT_FUZZ_SEED: process.env.WEFT_FUZZ_SEED ?? String(randomInt(2 ** 31)),
   WEFT_PROPERTY_RUNS: process.env.WEFT_PROPERTY_RUNS ?? "10000",
-  WEFT_SEED: process.env.WEFT_SEED ?? String(randomInt(2 ** 31)),
 };
 console.log(
   bold(

@@ -173,7 +173,7 @@ describe.each(BUILDS)("FDB (%s)", (build) => {
         engine.vtep(1, "10.9.0.2", 8, [0, 1]);
         fc.modelRun(() => ({ model: { entries: new Map(), nowS: 0, refused: 0, moved: 0, spoofed: 0 }, real: engine }), sequence);
       }),
-      { numRuns: Number(process.env.WEFT_PROPERTY ?? 60) },
+      { numRuns: Number(process.env.WEFT_PROPERTY_RUNS ?? 60) },
     );
   });
 
