@@ -25,9 +25,9 @@ const FDB_AGE_S_MAX = 65000;
 export interface Desired {
   readonly domains: ReadonlyMap<string, DomainDeclaration>;
   readonly ports: ReadonlyMap<string, PortDeclaration>;
-  /** By domain and MAC. */
+  /** By MAC and domain. */
   readonly fdb: ReadonlyMap<string, FdbDeclaration>;
-  /** By domain and address. */
+  /** By address and domain. */
   readonly neighbors: ReadonlyMap<string, NeighborDeclaration>;
   /** By domain and address. */
   readonly vteps: ReadonlyMap<string, VtepDeclaration>;
@@ -93,7 +93,7 @@ class Round implements Desired {
   addDomains(declaration: Declaration): void {
     for (const domain of declaration.domains ?? []) {
       checkDomain(domain);
-      if (!isNew(this.domains, domain.id, domain, `bridge domain ${domain.id}`)) continue;
+      if (!isNew(this.domains, domain.id, domain, "bridge domain")) continue;
       if (domain.vni !== null) {
         const other = this.#domainOfVni.get(domain.vni);
         if (other !== undefined) {
@@ -109,7 +109,7 @@ class Round implements Desired {
     for (const port of declaration.ports ?? []) {
       checkPort(port);
       this.#domain(port.domain, `port ${port.id}`);
-      if (!isNew(this.ports, port.id, port, `port ${port.id}`)) continue;
+      if (!isNew(this.ports, port.id, port, "port")) continue;
       const place = interfaceKey(port);
       const other = this.#portOfInterface.get(place);
       if (other !== undefined) {
@@ -140,35 +140,60 @@ class Round implements Desired {
 
   addEntries(declaration: Declaration): void {
     for (const entry of declaration.fdb ?? []) {
-      const what = `FDB entry ${entry.mac}`;
-      checkUnicast(entry.mac);
-      this.#domain(entry.domain, what);
+      const key = fdbKey(entry);
+      this.#domain(entry.domain, entry.mac);
       if ("port" in entry.to) {
         const port = this.ports.get(entry.to.port);
-        if (port === undefined) throw notFound(`${what} points to port ${entry.to.port}, which nobody has declared`);
-        if (port.domain !== entry.domain)
-          throw invalidArgument(`${what} of bridge domain ${entry.domain} points to port ${port.id} of ${port.domain}`);
+        if (port === undefined) throw notFound(`FDB entry ${entry.mac} points to port ${entry.to.port}, which nobody has declared`);
+        if (port.domain !== entry.domain) {
+          throw invalidArgument(`FDB entry ${entry.mac} of bridge domain ${entry.domain} points to port ${port.id} of ${port.domain}`);
+        }
       } else if (!this.vteps.has(`${entry.domain} ${entry.to.vtep}`)) {
-        throw notFound(`${what} points to VTEP ${entry.to.vtep}, which nobody has declared for bridge domain ${entry.domain}`);
+        throw notFound(
+          `FDB entry ${entry.mac} points to VTEP ${entry.to.vtep}, which nobody has declared for bridge domain ${entry.domain}`,
+        );
       }
-      const key = `${entry.domain} ${entry.mac}`;
-      if (isNew(this.fdb, key, entry, `MAC ${entry.mac} of bridge domain ${entry.domain}`)) this.fdb.set(key, entry);
+      if (isNew(this.fdb, key, entry, "MAC")) this.fdb.set(key, entry);
     }
     for (const neighbor of declaration.neighbors ?? []) {
-      checkUnicast(neighbor.mac);
-      addressBytes(neighbor.address);
-      this.#domain(neighbor.domain, `neighbor ${neighbor.address}`);
-      const key = `${neighbor.domain} ${neighbor.address}`;
-      if (isNew(this.neighbors, key, neighbor, `address ${neighbor.address} of bridge domain ${neighbor.domain}`))
-        this.neighbors.set(key, neighbor);
+      const key = neighborKey(neighbor);
+      this.#domain(neighbor.domain, neighbor.address);
+      if (isNew(this.neighbors, key, neighbor, "address")) this.neighbors.set(key, neighbor);
     }
   }
 
-  #domain(id: string, what: string): DomainDeclaration {
+  #domain(id: string, who: string): DomainDeclaration {
     const domain = this.domains.get(id);
-    if (domain === undefined) throw notFound(`${what} is in bridge domain ${id}, which nobody has declared`);
+    if (domain === undefined) throw notFound(`${who} is in bridge domain ${id}, which nobody has declared`);
     return domain;
   }
+}
+
+/**
+ * Keys of entries that have been checked. Each change merges all declarations anew; what is in them stays the same object, and
+ * there can be tens of thousands of them.
+ */
+const checkedKeys = new WeakMap<object, string>();
+
+function fdbKey(entry: FdbDeclaration): string {
+  let key = checkedKeys.get(entry);
+  if (key === undefined) {
+    checkUnicast(entry.mac);
+    key = `${entry.mac} of bridge domain ${entry.domain}`;
+    checkedKeys.set(entry, key);
+  }
+  return key;
+}
+
+function neighborKey(neighbor: NeighborDeclaration): string {
+  let key = checkedKeys.get(neighbor);
+  if (key === undefined) {
+    checkUnicast(neighbor.mac);
+    addressBytes(neighbor.address);
+    key = `${neighbor.address} of bridge domain ${neighbor.domain}`;
+    checkedKeys.set(neighbor, key);
+  }
+  return key;
 }
 
 /** False if it is there in the same words; throws if it is there in others. */
@@ -176,7 +201,7 @@ function isNew<T extends object>(map: ReadonlyMap<string, T>, key: string, value
   const known = map.get(key);
   if (known === undefined) return true;
   if (same(known, value)) return false;
-  throw addressInUse(`${what} is declared already, and differently: ${JSON.stringify(known)}`);
+  throw addressInUse(`${what} ${key} is declared already, and differently: ${JSON.stringify(known)}`);
 }
 
 /** Whether two declarations say the same; they are plain data, one level deep but for `to`. */

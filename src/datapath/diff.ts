@@ -106,6 +106,16 @@ function deleteRow(table: Table, row: Row): Row | null {
   }
 }
 
+/** A set row of the FDB, neighbours or members with its key within that table. */
+export interface KeyedRow {
+  readonly key: string;
+  readonly row: Row;
+}
+
+export function keyed(row: Row): KeyedRow {
+  return { key: String(keyOf(TABLE_OF_SET[row[0]!]!, row)), row };
+}
+
 /** Puts a set row into the image. */
 export function put(image: Image, row: Row): void {
   const table = TABLE_OF_SET[row[0]!];
@@ -140,7 +150,7 @@ export function difference(have: Image, want: Image): Row[] {
     const had: ReadonlyMap<number | string, Row> = have[table];
     for (const [key, row] of want[table] as ReadonlyMap<number | string, Row>) {
       const old = had.get(key);
-      if (old === undefined || !sameRow(old, row)) rows.push(row);
+      if (old !== row && (old === undefined || !sameRow(old, row))) rows.push(row);
     }
   }
   return rows;

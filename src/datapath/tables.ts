@@ -15,9 +15,9 @@ import {
   VNI_NONE,
 } from "../../wasm/shared/abi.ts";
 import { DOMAIN_MAX, MTU_MAX, PORT_MAX, VTEP_MAX } from "../../wasm/shared/limits.ts";
-import type { DomainDeclaration, PortDeclaration } from "./declarations.ts";
+import type { DomainDeclaration, FdbDeclaration, NeighborDeclaration, PortDeclaration } from "./declarations.ts";
 import type { Desired } from "./desired.ts";
-import { emptyImage, type Image, put } from "./diff.ts";
+import { emptyImage, type Image, type KeyedRow, keyed, put } from "./diff.ts";
 import { Indexes } from "./indexes.ts";
 import { addressRow, DOMAIN_SET, FDB_SET, MEMBER_SET, NEIGHBOR_SET, PORT_SET, type Row, UNDERLAY_SET, VTEP_SET } from "./ops.ts";
 import { addressWords, isIpv6, macWords } from "./words.ts";
@@ -49,6 +49,8 @@ export class Tables {
   readonly vteps = new Indexes("VTEPs", FIRST_INDEX, VTEP_MAX);
   /** What the engine has, as far as we know. */
   image: Image = emptyImage();
+  /** Rows of entries that were asked for before: most of an image is as it was. */
+  readonly #rows = new WeakMap<object, KeyedRow>();
   #underlays: readonly UnderlayPort[] = [];
 
   /** The host's own ports; before anything is declared. */
@@ -85,16 +87,32 @@ export class Tables {
       put(image, addressRow(VTEP_SET, [vtep, port, this.#underlayFor(address)], addressWords(address)));
       put(image, [MEMBER_SET, this.#known(this.domains, domain), vtep]);
     }
-    for (const { domain, mac, to } of desired.fdb.values()) {
-      const [high, low] = macWords(mac);
-      const port = "port" in to ? this.#known(this.ports, to.port) : 0;
-      const vtep = "vtep" in to ? this.#known(this.vteps, to.vtep) : 0;
-      put(image, [FDB_SET, this.#known(this.domains, domain), high, low, port, vtep]);
-    }
-    for (const { domain, address, mac } of desired.neighbors.values()) {
-      put(image, addressRow(NEIGHBOR_SET, [this.#known(this.domains, domain), ...macWords(mac)], addressWords(address)));
-    }
+    for (const entry of desired.fdb.values()) this.#putFdb(image, entry);
+    for (const neighbor of desired.neighbors.values()) this.#putNeighbor(image, neighbor);
     return image;
+  }
+
+  #putFdb(image: Image, entry: FdbDeclaration): void {
+    const { mac, to } = entry;
+    const domain = this.#known(this.domains, entry.domain);
+    const port = "port" in to ? this.#known(this.ports, to.port) : 0;
+    const vtep = "vtep" in to ? this.#known(this.vteps, to.vtep) : 0;
+    let made = this.#rows.get(entry);
+    if (made === undefined || made.row[1] !== domain || made.row[4] !== port || made.row[5] !== vtep) {
+      made = keyed([FDB_SET, domain, ...macWords(mac), port, vtep]);
+      this.#rows.set(entry, made);
+    }
+    image.fdb.set(made.key, made.row);
+  }
+
+  #putNeighbor(image: Image, neighbor: NeighborDeclaration): void {
+    const domain = this.#known(this.domains, neighbor.domain);
+    let made = this.#rows.get(neighbor);
+    if (made === undefined || made.row[1] !== domain) {
+      made = keyed(addressRow(NEIGHBOR_SET, [domain, ...macWords(neighbor.mac)], addressWords(neighbor.address)));
+      this.#rows.set(neighbor, made);
+    }
+    image.neighbors.set(made.key, made.row);
   }
 
   #domainRow(domain: DomainDeclaration, marks: CaptureMarks): Row {
