@@ -1,0 +1,151 @@
+// Endpoints: from a wish to attach to a record, and from records to interfaces in a sandbox's namespace and back.
+import { forbidden, invalidArgument } from "../errors.ts";
+import { parseMac } from "../net/mac.ts";
+import { endpointKey } from "../store/keys.ts";
+import type { Put } from "../store/store.ts";
+import { attempt, type Context, endpointOwner, newId, put } from "./context.ts";
+import { checkName } from "./names.ts";
+import type { AttachRequest, EndpointRecord, NetworkRecord, SandboxRecord } from "./types.ts";
+import { type Attachment, freeInterfaceName, routeChanges, type SandboxInterface, sandboxInterfaces } from "./wants.ts";
+
+/** An endpoint with its addresses reserved, not stored yet. */
+export interface Prepared {
+  readonly attachment: Attachment;
+  readonly puts: readonly Put[];
+  /** It is in the store. */
+  settle(): void;
+  /** It won't be. */
+  release(): Promise<void>;
+}
+
+/**
+ * Reserves what an endpoint needs. The caller holds the sandbox and (shared) the network. `linkNames`: taken in the namespace;
+ * the name chosen is added.
+ */
+export async function prepareAttachment(
+  context: Context,
+  sandbox: Pick<SandboxRecord, "id" | "name">,
+  network: NetworkRecord,
+  request: AttachRequest,
+  linkNames: Set<string>,
+): Promise<Prepared> {
+  const { state, ipam } = context;
+  const mac = request.mac ? parseMac(request.mac) : null;
+  for (const alias of request.aliases ?? []) checkName(alias, "alias");
+  if (state.endpointsOfSandbox(sandbox.id).some(({ networkId }) => networkId === network.id)) {
+    throw forbidden(
+      `endpoint with name ${sandbox.name} already exists in network ${network.name}: sandbox ${sandbox.name} is attached to it`,
+    );
+  }
+  if (request.ipv4 && !network.enableIpv4)
+    throw invalidArgument(`invalid address ${request.ipv4}: network ${network.name} has no IPv4 subnet`);
+  if (request.ipv6 && !network.enableIpv6) {
+    throw invalidArgument(`invalid address ${request.ipv6}: network ${network.name} has no IPv6 subnet, create it with --ipv6`);
+  }
+  const driver = context.drivers.get(network.driver);
+  const lease = await ipam.requestAddresses(network.id, { ipv4: request.ipv4 || null, ipv6: request.ipv6 || null });
+  const reservation = (address: string): string => `${network.id} ${address}`;
+  let endpoint: EndpointRecord;
+  try {
+    const takenMacs = new Set(state.endpointsOfNetwork(network.id).map((other) => other.mac));
+    for (const text of context.reservedMacs) if (text.startsWith(reservation(""))) takenMacs.add(text.slice(network.id.length + 1));
+    const id = newId(context);
+    const made = driver.createEndpoint(network, { id, ipv4: lease.ipv4, ipv6: lease.ipv6, mac, takenMacs }, context.host);
+    const { interfacePrefix } = driver.join(network, lease);
+    const interfaceName = interfacePrefix === null ? null : freeInterfaceName(interfacePrefix, linkNames);
+    if (interfaceName !== null) linkNames.add(interfaceName);
+    endpoint = {
+      id,
+      networkId: network.id,
+      sandboxId: sandbox.id,
+      name: sandbox.name,
+      mac: made.mac,
+      ipv4: lease.ipv4,
+      ipv6: lease.ipv6,
+      aliases: [...(request.aliases ?? [])],
+      interfaceName,
+      driverState: made.driverState,
+    };
+  } catch (error) {
+    await ipam.releaseAddresses(network.id, lease);
+    throw error;
+  }
+  context.reservedMacs.add(reservation(endpoint.mac));
+  const settle = (): void => void context.reservedMacs.delete(reservation(endpoint.mac));
+  return {
+    attachment: { endpoint, network, driver },
+    puts: [put(endpointKey(endpoint.id), endpoint), ...lease.puts],
+    settle,
+    release: async () => {
+      settle();
+      await ipam.releaseAddresses(network.id, endpoint);
+    },
+  };
+}
+
+/** Makes `fresh` endpoints true beside `others` that are so already: interfaces, addresses, and the default routes of both. */
+export async function realizeAttachments(
+  context: Context,
+  sandbox: SandboxRecord,
+  fresh: readonly Attachment[],
+  others: readonly Attachment[],
+): Promise<void> {
+  const declared = await Promise.allSettled(
+    fresh.map(({ driver, network, endpoint }) =>
+      context.datapath.declare(endpointOwner(endpoint.id), driver.declareEndpoint(network, endpoint, sandbox.namespacePath)),
+    ),
+  );
+  const failed = declared.find((result) => result.status === "rejected");
+  if (failed !== undefined) throw failed.reason;
+  const before = sandboxInterfaces(others);
+  const after = sandboxInterfaces([...others, ...fresh]);
+  const changes = routeChanges(before, after);
+  if (changes.remove.length > 0) await context.namespaces.deleteRoutes(sandbox.namespacePath, changes.remove);
+  for (const link of after)
+    if (fresh.some(({ endpoint }) => endpoint.id === link.endpointId)) await configureInterface(context, sandbox, link, true);
+  await addRoutes(context, sandbox, changes.add);
+}
+
+/** The way back: `gone` endpoints' interfaces go, `rest` takes over the default routes. Throws if an interface can't be withdrawn. */
+export async function withdrawAttachments(
+  context: Context,
+  sandbox: SandboxRecord,
+  gone: readonly Attachment[],
+  rest: readonly Attachment[],
+): Promise<void> {
+  const results = await Promise.allSettled(gone.map(({ endpoint }) => context.datapath.withdraw(endpointOwner(endpoint.id))));
+  const failed = results.find((result) => result.status === "rejected");
+  if (failed !== undefined) throw failed.reason;
+  if (rest.length === 0 || context.namespaces.inode(sandbox.namespacePath) === null) return;
+  const changes = routeChanges(sandboxInterfaces([...gone, ...rest]), sandboxInterfaces(rest));
+  await attempt(context, `moving the default route of sandbox ${sandbox.name}`, () => addRoutes(context, sandbox, changes.add));
+}
+
+/**
+ * `setAddresses` false: the interface has them; what its owner added beside is left alone. Routes are set in either case: a
+ * crash may have come between.
+ */
+export async function configureInterface(
+  context: Context,
+  sandbox: SandboxRecord,
+  link: SandboxInterface,
+  setAddresses: boolean,
+): Promise<void> {
+  // In namespaces of ours IPv6 is off on new interfaces, elsewhere we can't know.
+  if (setAddresses && (link.ipv6 || !sandbox.ownsNamespace))
+    await context.namespaces.enableIpv6(sandbox.namespacePath, link.name, link.ipv6);
+  await context.namespaces.configure(sandbox.namespacePath, {
+    name: link.name,
+    up: true,
+    ...(setAddresses ? { addresses: [...link.addresses] } : {}),
+    ...(link.routes.length > 0 ? { routes: [...link.routes] } : {}),
+  });
+}
+
+async function addRoutes(
+  context: Context,
+  sandbox: SandboxRecord,
+  add: readonly { readonly name: string; readonly routes: SandboxInterface["routes"] }[],
+): Promise<void> {
+  for (const { name, routes } of add) await context.namespaces.configure(sandbox.namespacePath, { name, routes: [...routes] });
+}

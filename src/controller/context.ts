@@ -1,0 +1,110 @@
+// What the operations of the controller share: the state, the ways to change it, and the world outside as interfaces.
+//
+// Order of steps, everywhere. Creating: commit, then make it true (declare, configure). Removing: make it untrue, then commit.
+// So what exists in the kernel and the engine is at each instant covered by what is stored, and a crash leaves at worst stored
+// objects that are not yet, or no longer, made true: restore.ts makes them so at the next start. There is no instant at which
+// an interface exists that the store doesn't know. If making it true fails, it is unmade and the commit taken back.
+//
+// Between commit and success an object is `pending`: its name and addresses are taken, but it is shown to nobody.
+import type { Clock } from "../clock.ts";
+import type { Datapath } from "../datapath/declarations.ts";
+import type { DriverHost, Drivers, Underlay } from "../drivers/driver.ts";
+import { WeftError } from "../errors.ts";
+import type { Ipam } from "../ipam/ipam.ts";
+import type { NetworkNamespaces } from "../netns/namespaces.ts";
+import { IPAM_PREFIX } from "../store/keys.ts";
+import type { Json, Put, Store } from "../store/store.ts";
+import { KeyedLocks } from "./locks.ts";
+import type { State } from "./state.ts";
+import type { EndpointRecord, Id, NetworkRecord, PeerRecord, SandboxRecord } from "./types.ts";
+import type { Attachment } from "./wants.ts";
+
+export type ControllerLog = (
+  level: "debug" | "info" | "warn" | "error",
+  message: string,
+  fields?: Readonly<Record<string, unknown>>,
+) => void;
+
+export interface ControllerOptions {
+  readonly store: Store;
+  readonly datapath: Datapath;
+  readonly namespaces: NetworkNamespaces;
+  readonly drivers: Drivers;
+  readonly ipam: Ipam;
+  readonly underlay: Underlay;
+  /** Absolute. Namespaces of sandboxes are kept in its folder `netns`. */
+  readonly stateDir: string;
+  readonly clock: Pick<Clock, "nowIso">;
+  readonly randomBytes: (count: number) => Uint8Array;
+  readonly log: ControllerLog;
+}
+
+export interface Context extends ControllerOptions {
+  readonly state: State;
+  readonly locks: KeyedLocks;
+  /** Ids of objects that are stored but not yet made true. */
+  readonly pending: Set<Id>;
+  /** "<network id> <MAC>" of endpoints on their way into the store. */
+  readonly reservedMacs: Set<string>;
+  readonly host: DriverHost;
+}
+
+export function createContext(options: ControllerOptions, state: State): Context {
+  return {
+    ...options,
+    state,
+    locks: new KeyedLocks(),
+    pending: new Set(),
+    reservedMacs: new Set(),
+    host: {
+      get networks() {
+        return [...state.networks.values()];
+      },
+      underlay: options.underlay,
+      linkNames: () => options.namespaces.linkNames(null),
+      randomBytes: options.randomBytes,
+    },
+  };
+}
+
+/** 64 random hexadecimal digits. */
+export const newId = (context: Pick<Context, "randomBytes">): Id => Buffer.from(context.randomBytes(32)).toString("hex");
+
+export const networkOwner = (id: Id): string => `network/${id}`;
+export const endpointOwner = (id: Id): string => `endpoint/${id}`;
+
+export const put = (key: string, record: NetworkRecord | EndpointRecord | SandboxRecord | PeerRecord): Put => ({
+  key,
+  value: record as unknown as Json,
+});
+
+/**
+ * Writes, on condition that nobody else changed these entries since we read them. (What IPAM remembers is exempt: it is a
+ * hint, and commits of one pool may overtake each other.)
+ */
+export async function commit(context: Context, puts: readonly Put[], deletes: readonly string[] = []): Promise<void> {
+  const keys = [...puts.map(({ key }) => key), ...deletes].filter((key) => !key.startsWith(IPAM_PREFIX));
+  const checks = keys.map((key) => ({ key, revision: context.state.revision(key) }));
+  const result = await context.store.commit({ checks, puts, deletes });
+  if (!result.committed) throw new WeftError("UNAVAILABLE", `${result.conflict} was changed by someone else in the meantime: try again`);
+}
+
+/** A step on the way back: its failure is logged, for the reason to turn back is what the caller must hear. */
+export async function attempt(context: Context, what: string, step: () => Promise<unknown>): Promise<boolean> {
+  try {
+    await step();
+    return true;
+  } catch (error) {
+    context.log("error", `${what} failed`, { error: (error as Error).message });
+    return false;
+  }
+}
+
+export function attachmentsOf(context: Context, sandbox: Pick<SandboxRecord, "id">): Attachment[] {
+  return context.state.endpointsOfSandbox(sandbox.id).map((endpoint) => attachment(context, endpoint));
+}
+
+export function attachment(context: Context, endpoint: EndpointRecord): Attachment {
+  const network = context.state.networks.get(endpoint.networkId)!;
+  return { endpoint, network, driver: context.drivers.get(network.driver) };
+}

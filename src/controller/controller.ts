@@ -1,0 +1,121 @@
+// The controller of the container network model: networks, sandboxes and the endpoints that join them, as the API calls it.
+//
+//   const controller = await openController({ store, datapath, ... });   reads the store; refuses one that is damaged
+//   await controller.restore();                                          makes it true; before the first request
+//   ...
+//   await controller.removeTransient();                                  at the end: sandboxes of `run --rm`
+//
+// The operations are in networks.ts, sandboxes.ts and peers.ts, the order of their steps in context.ts, the start in
+// restore.ts. What is true in the data plane is computed from records by drivers/ and wants.ts.
+import type { Ipam } from "../ipam/ipam.ts";
+import { type Context, type ControllerOptions, createContext } from "./context.ts";
+import { createNetwork, inspectNetwork, listNetworks, removeNetwork } from "./networks.ts";
+import { addPeer, listPeers, removePeer } from "./peers.ts";
+import { type RestoreReport, restore } from "./restore.ts";
+import { connect, createSandbox, disconnect, inspectSandbox, listSandboxes, removeSandbox } from "./sandboxes.ts";
+import { State } from "./state.ts";
+import type {
+  AttachRequest,
+  Controller,
+  CreateNetworkRequest,
+  CreateSandboxRequest,
+  EndpointRecord,
+  NetworkRecord,
+  NetworkView,
+  PeerRecord,
+  SandboxRecord,
+  SandboxView,
+} from "./types.ts";
+
+export type { ControllerLog, ControllerOptions } from "./context.ts";
+export type { RestoreReport } from "./restore.ts";
+
+/** Reads the store. Throws DATA_LOSS if what is in it is not whole. */
+export async function openController(options: ControllerOptions): Promise<CnmController> {
+  const state = await State.load(options.store);
+  openPools(options, state);
+  return new CnmController(createContext(options, state));
+}
+
+function openPools({ ipam, drivers }: { ipam: Ipam; drivers: ControllerOptions["drivers"] }, state: State): void {
+  for (const network of state.networks.values()) {
+    ipam.openNetwork(network, drivers.get(network.driver).addressSpace, state.endpointsOfNetwork(network.id), state.ipam);
+  }
+}
+
+export class CnmController implements Controller {
+  readonly #context: Context;
+
+  constructor(context: Context) {
+    this.#context = context;
+  }
+
+  /** Once, before the first request. */
+  restore(): Promise<RestoreReport> {
+    return restore(this.#context);
+  }
+
+  /** Removes the sandboxes that are not to outlive the daemon; failures are logged. */
+  async removeTransient(): Promise<void> {
+    for (const { sandbox } of this.listSandboxes()) {
+      if (!sandbox.removeOnExit) continue;
+      try {
+        await this.removeSandbox(sandbox.id, true);
+      } catch (error) {
+        this.#context.log("error", "sandbox could not be removed", { name: sandbox.name, error: (error as Error).message });
+      }
+    }
+  }
+
+  createNetwork(request: CreateNetworkRequest): Promise<NetworkRecord> {
+    return createNetwork(this.#context, request);
+  }
+
+  removeNetwork(reference: string): Promise<NetworkRecord> {
+    return removeNetwork(this.#context, reference);
+  }
+
+  listNetworks(): readonly NetworkRecord[] {
+    return listNetworks(this.#context);
+  }
+
+  inspectNetwork(reference: string): NetworkView {
+    return inspectNetwork(this.#context, reference);
+  }
+
+  connect(sandbox: string, request: AttachRequest): Promise<EndpointRecord> {
+    return connect(this.#context, sandbox, request);
+  }
+
+  disconnect(sandbox: string, network: string, force: boolean): Promise<void> {
+    return disconnect(this.#context, sandbox, network, force);
+  }
+
+  createSandbox(request: CreateSandboxRequest): Promise<SandboxView> {
+    return createSandbox(this.#context, request);
+  }
+
+  removeSandbox(reference: string, force: boolean): Promise<SandboxRecord> {
+    return removeSandbox(this.#context, reference, force);
+  }
+
+  listSandboxes(): readonly SandboxView[] {
+    return listSandboxes(this.#context);
+  }
+
+  inspectSandbox(reference: string): SandboxView {
+    return inspectSandbox(this.#context, reference);
+  }
+
+  addPeer(address: string, port: number | undefined, network: string | undefined): Promise<PeerRecord> {
+    return addPeer(this.#context, address, port, network);
+  }
+
+  removePeer(address: string, network: string | undefined): Promise<PeerRecord> {
+    return removePeer(this.#context, address, network);
+  }
+
+  listPeers(): readonly PeerRecord[] {
+    return listPeers(this.#context);
+  }
+}

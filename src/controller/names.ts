@@ -1,0 +1,56 @@
+// Names and references: what an object may be called, and which one the user means by a name, an id or the beginning of an id.
+import { forbidden, invalidArgument, notFound } from "../errors.ts";
+import type { Id } from "./types.ts";
+
+const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
+/** Fits a DNS label's users and any file name. */
+const NAME_BYTES_MAX = 128;
+const SHORT_ID_DIGITS = 12;
+
+const PREDEFINED = new Set(["bridge", "host", "none"]);
+
+export const shortId = (id: Id): string => id.slice(0, SHORT_ID_DIGITS);
+
+/** Throws INVALID_ARGUMENT. `what`: "network name". */
+export function checkName(name: string, what: string): void {
+  if (!NAME.test(name)) throw invalidArgument(`invalid ${what} ${JSON.stringify(name)}: only [a-zA-Z0-9][a-zA-Z0-9_.-]* are allowed`);
+  if (name.length > NAME_BYTES_MAX)
+    throw invalidArgument(`invalid ${what} ${name.slice(0, 20)}...: ${name.length} characters, at most ${NAME_BYTES_MAX}`);
+}
+
+/** RFC 1123 section 2.1. */
+export function checkHostname(hostname: string): void {
+  const labels = hostname.split(".");
+  if (hostname.length > 253 || !labels.every((label) => /^[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?$/.test(label))) {
+    throw invalidArgument(
+      `invalid hostname ${JSON.stringify(hostname)}: give labels of up to 63 letters, digits and hyphens, separated by dots`,
+    );
+  }
+}
+
+/** Names that Docker gives to networks of its own. */
+export function refusePredefined(name: string): void {
+  if (PREDEFINED.has(name)) throw forbidden(`operation is not permitted on predefined ${name} network`);
+}
+
+/**
+ * The object that `reference` means: the one with this id, else with this name, else the only one whose id begins so. Throws
+ * NOT_FOUND, or INVALID_ARGUMENT if it could be several.
+ */
+export function resolve<T extends { readonly id: Id }>(
+  what: "network" | "sandbox",
+  reference: string,
+  objects: ReadonlyMap<Id, T>,
+  byName: (name: string) => T | undefined,
+): T {
+  const exact = objects.get(reference) ?? byName(reference);
+  if (exact !== undefined) return exact;
+  if (/^[0-9a-f]{1,63}$/.test(reference)) {
+    const matches = [...objects.values()].filter(({ id }) => id.startsWith(reference));
+    if (matches.length === 1) return matches[0]!;
+    if (matches.length > 1) {
+      throw invalidArgument(`${what} ${reference} is ambiguous (${matches.length} matches found based on ID prefix); give more digits`);
+    }
+  }
+  throw notFound(`${what} ${reference} not found`);
+}

@@ -1,0 +1,204 @@
+// Networks: create, remove, look up.
+import { alreadyExists, forbidden, invalidArgument, notFound, WeftError } from "../errors.ts";
+import type { HostRoute } from "../ipam/ipam.ts";
+import { addressRange } from "../net/address.ts";
+import { firstAddress, parsePrefix, tryParsePrefix } from "../net/prefix.ts";
+import { networkKey, peerKey, ULA_KEY } from "../store/keys.ts";
+import type { Put } from "../store/store.ts";
+import { attempt, type Context, commit, networkOwner, newId, put } from "./context.ts";
+import { exclusive } from "./locks.ts";
+import { checkName, refusePredefined, resolve, shortId } from "./names.ts";
+import type { CreateNetworkRequest, NetworkRecord, NetworkView } from "./types.ts";
+
+/** Held by whatever changes what networks there are, or what all of them declare. */
+export const NETWORKS_LOCK = "networks";
+export const networkLock = (network: Pick<NetworkRecord, "id">): string => `network/${network.id}`;
+
+const DEFAULT_DRIVER = "bridge";
+const ULA_GLOBAL_ID_BYTES = 5;
+const SERIAL_OPTION = "com.docker.network.ipam.serial";
+
+export function findNetwork(context: Context, reference: string): NetworkRecord {
+  return resolve("network", reference, context.state.networks, (name) => context.state.networkByName(name));
+}
+
+export function listNetworks(context: Context): NetworkRecord[] {
+  return [...context.state.networks.values()].filter(({ id }) => !context.pending.has(id));
+}
+
+export function inspectNetwork(context: Context, reference: string): NetworkView {
+  const { state, pending } = context;
+  const network = findNetwork(context, reference);
+  if (pending.has(network.id)) throw notFound(`network ${reference} not found`);
+  const endpoints = state
+    .endpointsOfNetwork(network.id)
+    .filter(({ id, sandboxId }) => !pending.has(id) && (sandboxId === null || !pending.has(sandboxId)))
+    .map((endpoint) => ({ endpoint, sandbox: endpoint.sandboxId === null ? null : (state.sandboxes.get(endpoint.sandboxId) ?? null) }));
+  const peers = context.drivers.get(network.driver).hasPeers
+    ? [...state.peers.values()].filter(({ networkId }) => networkId === null || networkId === network.id)
+    : [];
+  return { network, endpoints, peers, subnets: context.ipam.usage(network.id) };
+}
+
+export async function createNetwork(context: Context, request: CreateNetworkRequest): Promise<NetworkRecord> {
+  const { state, ipam } = context;
+  const { name } = request;
+  refusePredefined(name);
+  checkName(name, "network name");
+  const driver = context.drivers.get(request.driver || DEFAULT_DRIVER);
+  checkScope(request.scope, driver);
+  checkIpam(request, ipam.name);
+  const enableIpv4 = request.enableIpv4 ?? true;
+  // An IPv6 subnet says it all; only a plain "no" contradicts it, and planSubnets then refuses.
+  const enableIpv6 = request.enableIpv6 ?? (request.ipam ?? []).some(({ subnet }) => subnet?.includes(":"));
+  if (!enableIpv4 && !enableIpv6) throw invalidArgument("IPv4 and IPv6 are both disabled: enable at least one");
+  const id = newId(context);
+
+  return context.locks.run([exclusive(NETWORKS_LOCK), exclusive(networkLock({ id }))], async () => {
+    if (state.networkByName(name) !== undefined) throw alreadyExists(`network with name ${name} already exists`);
+    const puts: Put[] = [];
+    const subnets = await ipam.chooseSubnets({
+      space: driver.addressSpace,
+      requests: request.ipam ?? [],
+      enableIpv4,
+      enableIpv6,
+      networks: [...state.networks.values()].flatMap((network) =>
+        network.ipam.map((config) => ({ name: network.name, prefix: parsePrefix(config.subnet) })),
+      ),
+      hostRoutes: driver.avoidsHostRoutes ? await hostRoutes(context) : [],
+      ulaGlobalId: ulaGlobalId(context, enableIpv6 ? puts : []),
+    });
+    const draft = {
+      id,
+      name,
+      createdAt: context.clock.nowIso(),
+      driver: driver.name,
+      scope: driver.scope,
+      enableIpv4,
+      enableIpv6,
+      internal: request.internal ?? false,
+      attachable: request.attachable ?? false,
+      ipamDriver: ipam.name,
+      ipamOptions: { ...request.ipamOptions },
+      ipam: subnets,
+      options: { ...request.options },
+      labels: { ...request.labels },
+    };
+    const network: NetworkRecord = { ...draft, driverState: await driver.createNetwork(draft, context.host) };
+    context.pending.add(id);
+    try {
+      await commit(context, [put(networkKey(id), network), ...puts]);
+      try {
+        ipam.openNetwork(network, driver.addressSpace, [], state.ipam);
+        await realizeNetwork(context, network);
+      } catch (error) {
+        await takeBack(context, network, error);
+      }
+    } finally {
+      context.pending.delete(id);
+    }
+    context.log("info", "network created", { name, id: shortId(id), driver: driver.name, subnets: subnets.map(({ subnet }) => subnet) });
+    return network;
+  });
+}
+
+export async function removeNetwork(context: Context, reference: string): Promise<NetworkRecord> {
+  refusePredefined(reference);
+  const { id } = findNetwork(context, reference);
+  return context.locks.run([exclusive(NETWORKS_LOCK), exclusive(networkLock({ id }))], async () => {
+    const { state } = context;
+    const network = state.networks.get(id) ?? findNetwork(context, reference);
+    const endpoints = state.endpointsOfNetwork(id);
+    if (endpoints.length > 0) {
+      const list = endpoints.map((endpoint) => `(name:"${endpoint.name}" id:"${shortId(endpoint.id)}")`).join(", ");
+      throw forbidden(`network ${network.name} has active endpoints ${list}; disconnect them first`);
+    }
+    await context.datapath.withdraw(networkOwner(id));
+    const ownPeers = [...state.peers.values()].filter(({ networkId }) => networkId === id).map(({ address }) => peerKey(id, address));
+    const { addressSpace } = context.drivers.get(network.driver);
+    try {
+      await commit(context, [], [networkKey(id), ...ownPeers, ...context.ipam.keysOf(network, addressSpace)]);
+    } catch (error) {
+      await attempt(context, `restoring network ${network.name}`, () => realizeNetwork(context, network));
+      throw error;
+    }
+    context.ipam.closeNetwork(id);
+    context.log("info", "network removed", { name: network.name, id: shortId(id) });
+    return network;
+  });
+}
+
+/** Makes a network true in data plane and host. */
+export async function realizeNetwork(context: Context, network: NetworkRecord): Promise<void> {
+  await declareNetwork(context, network);
+  await configureHost(context, network);
+}
+
+export function declareNetwork(context: Context, network: NetworkRecord): Promise<void> {
+  const driver = context.drivers.get(network.driver);
+  return context.datapath.declare(networkOwner(network.id), driver.declareNetwork(network, [...context.state.peers.values()]));
+}
+
+export async function configureHost(context: Context, network: NetworkRecord): Promise<void> {
+  const driver = context.drivers.get(network.driver);
+  for (const config of driver.hostInterfaces(network)) await context.namespaces.configure(null, config);
+}
+
+/** Unmakes a network that couldn't be made true; throws the reason. */
+async function takeBack(context: Context, network: NetworkRecord, reason: unknown): Promise<never> {
+  await attempt(context, `withdrawing network ${network.name}`, () => context.datapath.withdraw(networkOwner(network.id)));
+  const undone = await attempt(context, `removing network ${network.name} from the store`, () =>
+    commit(context, [], [networkKey(network.id)]),
+  );
+  if (!undone) {
+    throw new WeftError(
+      "UNAVAILABLE",
+      `${(reason as Error).message}; undoing it failed as well, so network ${network.name} is stored: remove it when the store can be written again`,
+      { cause: reason },
+    );
+  }
+  context.ipam.closeNetwork(network.id);
+  throw reason;
+}
+
+function checkScope(scope: string | undefined, driver: { readonly name: string; readonly scope: "local" | "global" }): void {
+  if (!scope) return;
+  // "swarm" is what Docker calls it.
+  const asked = scope === "swarm" ? "global" : scope;
+  if (asked !== "local" && asked !== "global") throw invalidArgument(`invalid scope ${JSON.stringify(scope)}: give local or global`);
+  if (asked !== driver.scope) throw invalidArgument(`invalid scope ${scope}: networks of driver ${driver.name} have scope ${driver.scope}`);
+}
+
+function checkIpam(request: CreateNetworkRequest, known: string): void {
+  if (request.ipamDriver && request.ipamDriver !== known) {
+    throw invalidArgument(`unknown IPAM driver "${request.ipamDriver}": this version of Weft has ${known}`);
+  }
+  for (const [key, value] of Object.entries(request.ipamOptions ?? {})) {
+    if (key !== SERIAL_OPTION || value !== "true") {
+      throw invalidArgument(
+        `unknown IPAM option "${key}=${value}"; known options: ${SERIAL_OPTION}=true (addresses are always given serially)`,
+      );
+    }
+  }
+}
+
+/** The stored one, or a new one, which then has to be stored with the network. */
+function ulaGlobalId(context: Context, puts: Put[]): string {
+  const stored = context.state.ipam.get(ULA_KEY);
+  if (typeof stored === "string" && /^[0-9a-f]{10}$/.test(stored)) return stored;
+  const made = Buffer.from(context.randomBytes(ULA_GLOBAL_ID_BYTES)).toString("hex");
+  puts.push({ key: ULA_KEY, value: made });
+  return made;
+}
+
+/** Destinations that mean part of the world: not the default route, link-local or multicast. */
+async function hostRoutes(context: Context): Promise<HostRoute[]> {
+  const routes: HostRoute[] = [];
+  for (const { destination, gateway, interfaceName } of await context.namespaces.hostRoutes()) {
+    const prefix = tryParsePrefix(destination);
+    if (prefix === null || prefix.length === 0) continue;
+    if (["linkLocal", "multicast", "loopback", "unspecified"].includes(addressRange(firstAddress(prefix)))) continue;
+    routes.push({ prefix, onLink: gateway === null && interfaceName !== null });
+  }
+  return routes;
+}

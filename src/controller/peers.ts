@@ -1,0 +1,103 @@
+// Static VTEPs: the other hosts, named by the operator, of one overlay network or of all.
+import { alreadyExists, invalidArgument, notFound, WeftError } from "../errors.ts";
+import { addressRange, canonicalAddress, formatAddress, parseAddress } from "../net/address.ts";
+import { peerKey } from "../store/keys.ts";
+import { attempt, type Context, commit, put } from "./context.ts";
+import { exclusive } from "./locks.ts";
+import { declareNetwork, findNetwork, NETWORKS_LOCK } from "./networks.ts";
+import type { NetworkRecord, PeerRecord } from "./types.ts";
+
+export const listPeers = (context: Context): PeerRecord[] => [...context.state.peers.values()];
+
+export async function addPeer(
+  context: Context,
+  addressText: string,
+  port: number | undefined,
+  networkReference: string | undefined,
+): Promise<PeerRecord> {
+  const { underlay } = context;
+  const address = checkAddress(context, addressText);
+  const peerPort = port || underlay.vxlanPort;
+  if (!Number.isInteger(peerPort) || peerPort < 1 || peerPort > 65535)
+    throw invalidArgument(`invalid port ${port}: give a number from 1 to 65535`);
+  return context.locks.run([exclusive(NETWORKS_LOCK)], async () => {
+    const network = findPeerNetwork(context, networkReference);
+    const key = peerKey(network?.id ?? null, address);
+    if (context.state.peers.has(key)) throw alreadyExists(`peer ${address} ${of(network)} already exists`);
+    const peer: PeerRecord = { address, port: peerPort, networkId: network?.id ?? null, createdAt: context.clock.nowIso() };
+    await commit(context, [put(key, peer)]);
+    try {
+      await declareAffected(context, network);
+    } catch (error) {
+      if (!(await attempt(context, "removing the peer from the store", () => commit(context, [], [key])))) {
+        throw new WeftError("UNAVAILABLE", `${(error as Error).message}; undoing it failed as well, so peer ${address} is stored`, {
+          cause: error,
+        });
+      }
+      await attempt(context, "withdrawing the peer", () => declareAffected(context, network));
+      throw error;
+    }
+    context.log("info", "peer added", { address, port: peerPort, network: network?.name ?? "all" });
+    return peer;
+  });
+}
+
+/** The commit comes first here: VTEPs are in the engine only, which dies with the daemon, so none can be left over. */
+export async function removePeer(context: Context, addressText: string, networkReference: string | undefined): Promise<PeerRecord> {
+  const address = canonicalAddress(addressText, "peer address");
+  return context.locks.run([exclusive(NETWORKS_LOCK)], async () => {
+    const network = findPeerNetwork(context, networkReference);
+    const key = peerKey(network?.id ?? null, address);
+    const peer = context.state.peers.get(key);
+    if (peer === undefined) throw notFound(`peer ${address} ${of(network)} not found`);
+    await commit(context, [], [key]);
+    try {
+      await declareAffected(context, network);
+    } catch (error) {
+      await attempt(context, "putting the peer back", async () => {
+        await commit(context, [put(key, peer)]);
+        await declareAffected(context, network);
+      });
+      throw error;
+    }
+    context.log("info", "peer removed", { address, network: network?.name ?? "all" });
+    return peer;
+  });
+}
+
+const of = (network: NetworkRecord | null): string => (network === null ? "of all networks" : `of network ${network.name}`);
+
+function checkAddress(context: Context, text: string): string {
+  const parsed = parseAddress(text, "peer address");
+  const address = formatAddress(parsed);
+  const kind = addressRange(parsed);
+  if (kind === "multicast" || kind === "unspecified" || kind === "broadcast") {
+    throw invalidArgument(`invalid peer address ${address}: it is ${kind}; give the address of one other host`);
+  }
+  if (parsed.family === 6 && kind === "linkLocal")
+    throw invalidArgument(`invalid peer address ${address}: a link-local address doesn't say which link; give a routable one`);
+  const own = context.underlay.addresses.map((other) => parseAddress(other));
+  if (own.some((other) => formatAddress(other) === address)) {
+    throw invalidArgument(`invalid peer address ${address}: it is this host's own underlay address; give the other host's`);
+  }
+  if (!own.some(({ family }) => family === parsed.family)) {
+    throw invalidArgument(
+      `invalid peer address ${address}: this host has no IPv${parsed.family} underlay address; start the daemon with one by --underlay-address`,
+    );
+  }
+  return address;
+}
+
+function findPeerNetwork(context: Context, reference: string | undefined): NetworkRecord | null {
+  if (!reference) return null;
+  const network = findNetwork(context, reference);
+  if (!context.drivers.get(network.driver).hasPeers) {
+    throw invalidArgument(`network ${network.name} has driver ${network.driver}, which has no peers: name an overlay network`);
+  }
+  return network;
+}
+
+async function declareAffected(context: Context, network: NetworkRecord | null): Promise<void> {
+  const networks = network === null ? [...context.state.networks.values()] : [network];
+  for (const one of networks) if (context.drivers.get(one.driver).hasPeers) await declareNetwork(context, one);
+}

@@ -1,0 +1,92 @@
+// What is read back from the store must be what types.ts says: a record of another program, of a later version or of a bug
+// would otherwise travel as far as the engine's tables. Unknown fields are dropped, missing ones refused.
+import { z } from "zod";
+import { WeftError } from "../errors.ts";
+import { tryParseAddress } from "../net/address.ts";
+import { tryParseInterfaceAddress, tryParsePrefix } from "../net/prefix.ts";
+import type { Json } from "../store/store.ts";
+import type { EndpointRecord, NetworkRecord, PeerRecord, SandboxRecord } from "./types.ts";
+
+const id = z.string().regex(/^[0-9a-f]{64}$/, "64 hexadecimal digits");
+const prefix = z.string().refine((text) => tryParsePrefix(text) !== null, "a prefix");
+const address = z.string().refine((text) => tryParseAddress(text) !== null, "an address");
+const interfaceAddress = z.string().refine((text) => tryParseInterfaceAddress(text) !== null, "an address with prefix length");
+const mac = z.string().regex(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/, "a MAC address");
+const texts = z.record(z.string(), z.string());
+
+const ipamConfig = z.object({
+  subnet: prefix,
+  ipRange: prefix.nullable(),
+  gateway: address.nullable(),
+  auxAddresses: z.record(z.string(), address),
+});
+
+const network = z.object({
+  id,
+  name: z.string().min(1),
+  createdAt: z.string(),
+  driver: z.string(),
+  scope: z.enum(["local", "global"]),
+  enableIpv4: z.boolean(),
+  enableIpv6: z.boolean(),
+  internal: z.boolean(),
+  attachable: z.boolean(),
+  ipamDriver: z.string(),
+  ipamOptions: texts,
+  ipam: z.array(ipamConfig),
+  options: texts,
+  labels: texts,
+  driverState: z.record(z.string(), z.unknown()),
+}) satisfies z.ZodType<NetworkRecord>;
+
+const endpoint = z.object({
+  id,
+  networkId: id,
+  sandboxId: id.nullable(),
+  name: z.string(),
+  mac,
+  ipv4: interfaceAddress.nullable(),
+  ipv6: interfaceAddress.nullable(),
+  aliases: z.array(z.string()),
+  interfaceName: z.string().nullable(),
+  driverState: z.record(z.string(), z.unknown()),
+}) satisfies z.ZodType<EndpointRecord>;
+
+const sandbox = z.object({
+  id,
+  name: z.string().min(1),
+  createdAt: z.string(),
+  hostname: z.string(),
+  namespacePath: z.string().startsWith("/"),
+  ownsNamespace: z.boolean(),
+  labels: texts,
+  removeOnExit: z.boolean(),
+}) satisfies z.ZodType<SandboxRecord>;
+
+const peer = z.object({
+  address,
+  port: z.number().int().min(1).max(65535),
+  networkId: id.nullable(),
+  createdAt: z.string(),
+}) satisfies z.ZodType<PeerRecord>;
+
+const SCHEMAS = { network, endpoint, sandbox, peer } as const;
+export type RecordKind = keyof typeof SCHEMAS;
+export type RecordOf<K extends RecordKind> = z.infer<(typeof SCHEMAS)[K]>;
+
+/** Throws DATA_LOSS naming store and key. */
+export function readRecord<K extends RecordKind>(kind: K, key: string, value: Json, store: string): RecordOf<K> {
+  const result = SCHEMAS[kind].safeParse(value);
+  if (!result.success) {
+    const [issue] = result.error.issues;
+    throw damagedRecord(store, key, `${issue?.path.join(".") ?? ""}: ${issue?.message ?? "invalid"}`);
+  }
+  return result.data as RecordOf<K>;
+}
+
+export function damagedRecord(store: string, key: string, reason: string): WeftError {
+  return new WeftError(
+    "DATA_LOSS",
+    `the store ${store} is corrupt: the record ${key} is not valid (${reason}); restore it from a backup, or move it away to start with no networks and sandboxes`,
+  );
+}

@@ -1,0 +1,291 @@
+// Sandboxes: a network namespace, ours or the user's, and its endpoints.
+import { isAbsolute, join } from "node:path";
+import { addressInUse, alreadyExists, forbidden, invalidArgument, notFound, WeftError } from "../errors.ts";
+import { endpointKey, sandboxKey } from "../store/keys.ts";
+import { type Prepared, prepareAttachment, realizeAttachments, withdrawAttachments } from "./attachments.ts";
+import { attachmentsOf, attempt, type Context, commit, newId, put } from "./context.ts";
+import { exclusive, shared } from "./locks.ts";
+import { checkHostname, checkName, resolve, shortId } from "./names.ts";
+import { findNetwork, networkLock } from "./networks.ts";
+import type { AttachRequest, CreateSandboxRequest, EndpointRecord, NetworkRecord, SandboxRecord, SandboxView } from "./types.ts";
+import type { Attachment } from "./wants.ts";
+
+const OWN_NAMESPACE = "/proc/self/ns/net";
+
+export const namespaceFolder = (context: Pick<Context, "stateDir">): string => join(context.stateDir, "netns");
+const sandboxLock = (sandbox: Pick<SandboxRecord, "id">): string => `sandbox/${sandbox.id}`;
+
+export function findSandbox(context: Context, reference: string): SandboxRecord {
+  return resolve("sandbox", reference, context.state.sandboxes, (name) => context.state.sandboxByName(name));
+}
+
+export function viewSandbox(context: Context, sandbox: SandboxRecord): SandboxView {
+  return {
+    sandbox,
+    endpoints: attachmentsOf(context, sandbox)
+      .filter(({ endpoint }) => !context.pending.has(endpoint.id))
+      .map(({ endpoint, network, driver }) => {
+        const { gatewayIpv4, gatewayIpv6 } = driver.join(network, endpoint);
+        return { endpoint, network, gatewayIpv4, gatewayIpv6 };
+      }),
+  };
+}
+
+export function inspectSandbox(context: Context, reference: string): SandboxView {
+  const sandbox = findSandbox(context, reference);
+  if (context.pending.has(sandbox.id)) throw notFound(`sandbox ${reference} not found`);
+  return viewSandbox(context, sandbox);
+}
+
+export function listSandboxes(context: Context): SandboxView[] {
+  return [...context.state.sandboxes.values()].filter(({ id }) => !context.pending.has(id)).map((sandbox) => viewSandbox(context, sandbox));
+}
+
+export async function createSandbox(context: Context, request: CreateSandboxRequest): Promise<SandboxView> {
+  const { state, namespaces } = context;
+  const id = newId(context);
+  const name = request.name || `sandbox-${shortId(id)}`;
+  checkName(name, "sandbox name");
+  const hostname = request.hostname || shortId(id);
+  checkHostname(hostname);
+  const wishes = (request.networks ?? []).map((wish) => ({ wish, network: findNetwork(context, wish.network) }));
+  wishes.forEach(({ network }, index) => {
+    if (wishes.findIndex((other) => other.network.id === network.id) < index) {
+      throw invalidArgument(`network ${network.name} is named twice: a sandbox has one endpoint on a network`);
+    }
+  });
+  const foreign = request.namespacePath ? checkNamespace(context, request.namespacePath) : null;
+  const sandbox: SandboxRecord = {
+    id,
+    name,
+    createdAt: context.clock.nowIso(),
+    hostname,
+    namespacePath: request.namespacePath || join(namespaceFolder(context), shortId(id)),
+    ownsNamespace: foreign === null,
+    labels: { ...request.labels },
+    removeOnExit: request.removeOnExit ?? false,
+  };
+  const locks = [
+    exclusive(`sandbox-name/${name}`),
+    exclusive(sandboxLock(sandbox)),
+    ...wishes.map(({ network }) => shared(networkLock(network))),
+  ];
+  if (foreign !== null) locks.push(exclusive(`namespace/${foreign}`));
+
+  return context.locks.run(locks, async () => {
+    const other = state.sandboxByName(name);
+    if (other !== undefined) {
+      throw alreadyExists(
+        `Conflict. The sandbox name "${name}" is already in use by sandbox "${shortId(other.id)}". You have to remove that sandbox to be able to reuse that name.`,
+      );
+    }
+    if (foreign !== null) refuseSharedNamespace(context, sandbox.namespacePath, foreign);
+    const linkNames = new Set(foreign === null ? [] : await namespaces.linkNames(sandbox.namespacePath));
+    const prepared = await prepareAll(context, sandbox, wishes, linkNames);
+    const attachments = prepared.map(({ attachment }) => attachment);
+    context.pending.add(id);
+    try {
+      await store(context, prepared, [put(sandboxKey(id), sandbox)]);
+      try {
+        if (sandbox.ownsNamespace) await namespaces.create(sandbox.namespacePath);
+        await realizeAttachments(context, sandbox, attachments, []);
+      } catch (error) {
+        await unmake(context, sandbox, attachments);
+        await takeBack(context, attachments, [sandboxKey(id)], `sandbox ${name}`, error);
+      }
+    } finally {
+      context.pending.delete(id);
+    }
+    context.log("info", "sandbox created", { name, id: shortId(id), networks: attachments.map(({ network }) => network.name) });
+    return viewSandbox(context, sandbox);
+  });
+}
+
+export async function removeSandbox(context: Context, reference: string, force: boolean): Promise<SandboxRecord> {
+  const { id } = findSandbox(context, reference);
+  return context.locks.run([exclusive(sandboxLock({ id }))], async () => {
+    const sandbox = context.state.sandboxes.get(id) ?? findSandbox(context, reference);
+    const attachments = attachmentsOf(context, sandbox);
+    const restore = (): Promise<boolean> =>
+      attempt(context, `restoring sandbox ${sandbox.name}`, () => remake(context, sandbox, attachments));
+    const lost = context.namespaces.inode(sandbox.namespacePath) === null;
+    try {
+      await withdrawAttachments(context, sandbox, attachments, []);
+      if (sandbox.ownsNamespace) await context.namespaces.delete(sandbox.namespacePath);
+    } catch (error) {
+      // Where the namespace is gone its interfaces are too, whatever stopped us from closing them.
+      if (!force && !lost) {
+        await restore();
+        throw error;
+      }
+      context.log("warn", "sandbox removed by force", { name: sandbox.name, error: (error as Error).message });
+    }
+    try {
+      await commit(context, [], [sandboxKey(id), ...attachments.map(({ endpoint }) => endpointKey(endpoint.id))]);
+    } catch (error) {
+      await restore();
+      throw error;
+    }
+    for (const { network, endpoint } of attachments) await context.ipam.releaseAddresses(network.id, endpoint);
+    context.log("info", "sandbox removed", { name: sandbox.name, id: shortId(id) });
+    return sandbox;
+  });
+}
+
+export async function connect(context: Context, reference: string, request: AttachRequest): Promise<EndpointRecord> {
+  const { id } = findSandbox(context, reference);
+  const found = findNetwork(context, request.network);
+  return context.locks.run([exclusive(sandboxLock({ id })), shared(networkLock(found))], async () => {
+    const sandbox = context.state.sandboxes.get(id) ?? findSandbox(context, reference);
+    const network = context.state.networks.get(found.id) ?? findNetwork(context, request.network);
+    if (context.namespaces.inode(sandbox.namespacePath) === null) {
+      throw forbidden(`the namespace ${sandbox.namespacePath} of sandbox ${sandbox.name} is gone: remove the sandbox and create it anew`);
+    }
+    const others = attachmentsOf(context, sandbox);
+    const linkNames = new Set(await context.namespaces.linkNames(sandbox.namespacePath));
+    for (const { endpoint } of others) if (endpoint.interfaceName !== null) linkNames.add(endpoint.interfaceName);
+    const prepared = await prepareAttachment(context, sandbox, network, request, linkNames);
+    const { attachment } = prepared;
+    const { id: endpointId } = attachment.endpoint;
+    context.pending.add(endpointId);
+    try {
+      await store(context, [prepared], []);
+      try {
+        await realizeAttachments(context, sandbox, [attachment], others);
+      } catch (error) {
+        await attempt(context, "withdrawing the endpoint", () => withdrawAttachments(context, sandbox, [attachment], others));
+        await takeBack(context, [attachment], [], `endpoint of ${sandbox.name} on ${network.name}`, error);
+      }
+    } finally {
+      context.pending.delete(endpointId);
+    }
+    context.log("info", "sandbox connected", {
+      sandbox: sandbox.name,
+      network: network.name,
+      interface: attachment.endpoint.interfaceName,
+    });
+    return attachment.endpoint;
+  });
+}
+
+export async function disconnect(context: Context, reference: string, networkReference: string, force: boolean): Promise<void> {
+  const { id } = findSandbox(context, reference);
+  await context.locks.run([exclusive(sandboxLock({ id }))], async () => {
+    const sandbox = context.state.sandboxes.get(id) ?? findSandbox(context, reference);
+    const network = findNetwork(context, networkReference);
+    const attachments = attachmentsOf(context, sandbox);
+    const attachment = attachments.find(({ endpoint }) => endpoint.networkId === network.id);
+    if (attachment === undefined) throw notFound(`sandbox ${sandbox.name} is not connected to network ${network.name}`);
+    const rest = attachments.filter((other) => other !== attachment);
+    const restore = (): Promise<boolean> =>
+      attempt(context, "restoring the endpoint", () => realizeAttachments(context, sandbox, [attachment], rest));
+    const lost = context.namespaces.inode(sandbox.namespacePath) === null;
+    try {
+      await withdrawAttachments(context, sandbox, [attachment], rest);
+    } catch (error) {
+      if (!force && !lost) {
+        await restore();
+        throw error;
+      }
+      context.log("warn", "endpoint removed by force", { sandbox: sandbox.name, error: (error as Error).message });
+    }
+    try {
+      await commit(context, [], [endpointKey(attachment.endpoint.id)]);
+    } catch (error) {
+      await restore();
+      throw error;
+    }
+    await context.ipam.releaseAddresses(network.id, attachment.endpoint);
+    context.log("info", "sandbox disconnected", { sandbox: sandbox.name, network: network.name });
+  });
+}
+
+/** All or none. */
+async function prepareAll(
+  context: Context,
+  sandbox: SandboxRecord,
+  wishes: readonly { readonly wish: AttachRequest; readonly network: NetworkRecord }[],
+  linkNames: Set<string>,
+): Promise<Prepared[]> {
+  const prepared: Prepared[] = [];
+  try {
+    for (const { wish, network } of wishes) {
+      // It may have been removed while we waited for it.
+      const current = context.state.networks.get(network.id) ?? findNetwork(context, wish.network);
+      prepared.push(await prepareAttachment(context, sandbox, current, wish, linkNames));
+    }
+    return prepared;
+  } catch (error) {
+    for (const { release } of prepared) await release();
+    throw error;
+  }
+}
+
+async function store(context: Context, prepared: readonly Prepared[], puts: Parameters<typeof commit>[1]): Promise<void> {
+  try {
+    await commit(context, [...puts, ...prepared.flatMap((one) => one.puts)]);
+  } catch (error) {
+    for (const { release } of prepared) await release();
+    throw error;
+  }
+  for (const { settle } of prepared) settle();
+}
+
+/** Removes from the store what couldn't be made true; throws the reason. */
+async function takeBack(
+  context: Context,
+  attachments: readonly Attachment[],
+  keys: readonly string[],
+  what: string,
+  reason: unknown,
+): Promise<never> {
+  const deletes = [...keys, ...attachments.map(({ endpoint }) => endpointKey(endpoint.id))];
+  if (!(await attempt(context, `removing ${what} from the store`, () => commit(context, [], deletes)))) {
+    throw new WeftError(
+      "UNAVAILABLE",
+      `${(reason as Error).message}; undoing it failed as well, so the ${what} is stored: remove it when the store can be written again`,
+      { cause: reason },
+    );
+  }
+  for (const { network, endpoint } of attachments) await context.ipam.releaseAddresses(network.id, endpoint);
+  throw reason;
+}
+
+async function unmake(context: Context, sandbox: SandboxRecord, attachments: readonly Attachment[]): Promise<void> {
+  await attempt(context, `withdrawing sandbox ${sandbox.name}`, () => withdrawAttachments(context, sandbox, attachments, []));
+  if (sandbox.ownsNamespace) {
+    await attempt(context, `deleting the namespace of sandbox ${sandbox.name}`, () => context.namespaces.delete(sandbox.namespacePath));
+  }
+}
+
+async function remake(context: Context, sandbox: SandboxRecord, attachments: readonly Attachment[]): Promise<void> {
+  if (context.namespaces.inode(sandbox.namespacePath) === null) {
+    if (!sandbox.ownsNamespace) return;
+    await context.namespaces.create(sandbox.namespacePath);
+  }
+  await realizeAttachments(context, sandbox, attachments, []);
+}
+
+/** The inode of the user's namespace. */
+function checkNamespace(context: Context, path: string): number {
+  if (!isAbsolute(path))
+    throw invalidArgument(`invalid namespace path ${JSON.stringify(path)}: give an absolute one, the daemon has another working directory`);
+  const inode = context.namespaces.inode(path);
+  if (inode === null) {
+    throw invalidArgument(
+      `${path} is not a network namespace: give the path of one (/run/netns/NAME, /proc/PID/ns/net) or leave it out to have one made`,
+    );
+  }
+  if (inode === context.namespaces.inode(OWN_NAMESPACE)) {
+    throw invalidArgument(`${path} is the daemon's own network namespace: attaching it would change the host's routes; give another`);
+  }
+  return inode;
+}
+
+function refuseSharedNamespace(context: Context, path: string, inode: number): void {
+  for (const other of context.state.sandboxes.values()) {
+    if (context.namespaces.inode(other.namespacePath) === inode) {
+      throw addressInUse(`namespace ${path} is already used by sandbox ${other.name}: connect that sandbox to further networks instead`);
+    }
+  }
+}

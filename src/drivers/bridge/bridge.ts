@@ -1,0 +1,76 @@
+// Networks of one host: sandboxes reach each other and, by the gateway's interface, the host, which routes for them.
+//
+// The gateway's interface is a TAP and not a kernel bridge: what Docker puts on a bridge device (its name, the gateway's
+// addresses) is there under the same name, so that routes and firewall rules written for Docker's bridges apply. Address
+// translation and published ports are not here.
+import type { EndpointRecord, NetworkRecord } from "../../controller/types.ts";
+import type { Declaration } from "../../datapath/declarations.ts";
+import { addressInUse, invalidArgument } from "../../errors.ts";
+import { subnetPairs } from "../../ipam/pairs.ts";
+import { randomMac } from "../../net/mac.ts";
+import type { InterfaceConfig } from "../../ports/native.ts";
+import { checkMtu } from "../common-options.ts";
+import type { Driver, DriverHost, DriverState, EndpointDraft, Join, NetworkDraft } from "../driver.ts";
+import { readBridgeOptions } from "./options.ts";
+import { type BridgeState, bridgeEndpoint, bridgeGateways, bridgeHostInterface, bridgeMtu, bridgeNetwork } from "./wants.ts";
+
+export class BridgeDriver implements Driver {
+  readonly name = "bridge";
+  readonly scope = "local";
+  readonly addressSpace = "local";
+  readonly avoidsHostRoutes = true;
+  readonly hasPeers = false;
+
+  async createNetwork(draft: NetworkDraft, host: DriverHost): Promise<DriverState> {
+    const options = readBridgeOptions(draft.options);
+    checkMtu(bridgeMtu(draft.options), draft.enableIpv6);
+    if (subnetPairs(draft.ipam).length > 1) {
+      throw invalidArgument(
+        "bridge driver doesn't support multiple subnets: give at most one IPv4 and one IPv6 --subnet, or use the overlay driver",
+      );
+    }
+    const interfaceName = options.bridgeName ?? `br-${draft.id.slice(0, 12)}`;
+    const user = host.networks.find((network) => network.driver === this.name && network.driverState.interfaceName === interfaceName);
+    if (user !== undefined) {
+      throw addressInUse(
+        `bridge name ${interfaceName} is already used by network ${user.name}: choose another com.docker.network.bridge.name`,
+      );
+    }
+    if ((await host.linkNames()).includes(interfaceName)) {
+      throw addressInUse(`interface ${interfaceName} already exists on this host: choose another com.docker.network.bridge.name`);
+    }
+    const state: BridgeState = { interfaceName, gatewayMac: randomMac(host.randomBytes) };
+    return { ...state };
+  }
+
+  declareNetwork(network: NetworkRecord): Declaration {
+    return bridgeNetwork(network);
+  }
+
+  hostInterfaces(network: NetworkRecord): readonly InterfaceConfig[] {
+    return [bridgeHostInterface(network)];
+  }
+
+  createEndpoint(network: NetworkRecord, draft: EndpointDraft, host: DriverHost): { mac: string; driverState: DriverState } {
+    const taken = new Set([...draft.takenMacs, network.driverState.gatewayMac]);
+    if (draft.mac !== null) {
+      if (taken.has(draft.mac)) throw addressInUse(`MAC address ${draft.mac} is already used on network ${network.name}: choose another`);
+      return { mac: draft.mac, driverState: {} };
+    }
+    let mac = randomMac(host.randomBytes);
+    while (taken.has(mac)) mac = randomMac(host.randomBytes);
+    return { mac, driverState: {} };
+  }
+
+  join(network: NetworkRecord): Join {
+    return {
+      interfacePrefix: readBridgeOptions(network.options).interfacePrefix,
+      mtuBytes: bridgeMtu(network.options),
+      ...bridgeGateways(network),
+    };
+  }
+
+  declareEndpoint(network: NetworkRecord, endpoint: EndpointRecord, namespacePath: string): Declaration {
+    return bridgeEndpoint(network, endpoint, namespacePath);
+  }
+}

@@ -1,0 +1,77 @@
+// What a bridge network is in the data plane: one bridge domain, the gateway's TAP in the daemon's own namespace, a TAP per
+// endpoint. Pure functions of records.
+import type { EndpointRecord, NetworkRecord } from "../../controller/types.ts";
+import type { Declaration } from "../../datapath/declarations.ts";
+import { subnetPairs } from "../../ipam/pairs.ts";
+import { parseInterfaceAddress } from "../../net/prefix.ts";
+import type { InterfaceConfig } from "../../ports/native.ts";
+import { neighbors, tapEndpoint, withLength } from "../wants.ts";
+import { readBridgeOptions } from "./options.ts";
+
+/** An Ethernet's. */
+export const BRIDGE_MTU_DEFAULT = 1500;
+
+export interface BridgeState {
+  readonly interfaceName: string;
+  readonly gatewayMac: string;
+}
+
+const stateOf = (network: NetworkRecord): BridgeState => network.driverState as unknown as BridgeState;
+
+export const bridgeMtu = (options: Readonly<Record<string, string>>): number => readBridgeOptions(options).mtuBytes ?? BRIDGE_MTU_DEFAULT;
+
+/** Addresses of the gateway's interface. */
+function gatewayAddresses(network: NetworkRecord): string[] {
+  const { inhibitIpv4 } = readBridgeOptions(network.options);
+  return network.ipam
+    .map(withLength)
+    .filter((text) => text !== null)
+    .filter((text) => !(inhibitIpv4 && parseInterfaceAddress(text).address.family === 4));
+}
+
+export function bridgeNetwork(network: NetworkRecord): Declaration {
+  const options = readBridgeOptions(network.options);
+  const { interfaceName, gatewayMac } = stateOf(network);
+  const port = `${network.id}/gateway`;
+  const domain = network.id;
+  const mtuBytes = bridgeMtu(network.options);
+  return {
+    domains: [
+      {
+        id: domain,
+        vni: null,
+        mtuBytes,
+        learning: true,
+        // All stations are local: ARP reaches them as it is, and the answer comes from the one who is asked.
+        proxyNeighbors: false,
+        clampMss: false,
+        fdbLimit: options.fdbLimit,
+        fdbAgeS: options.fdbAgeS,
+      },
+    ],
+    ports: [{ kind: "tap", id: port, domain, namespacePath: null, interfaceName, mac: gatewayMac, mtuBytes, isolated: false }],
+    fdb: [{ domain, mac: gatewayMac, to: { port } }],
+    neighbors: neighbors(domain, gatewayMac, gatewayAddresses(network)),
+  };
+}
+
+export function bridgeHostInterface(network: NetworkRecord): InterfaceConfig {
+  return { name: stateOf(network).interfaceName, addresses: gatewayAddresses(network), up: true };
+}
+
+export function bridgeEndpoint(network: NetworkRecord, endpoint: EndpointRecord, namespacePath: string): Declaration {
+  return tapEndpoint(endpoint, {
+    domain: network.id,
+    namespacePath,
+    mtuBytes: bridgeMtu(network.options),
+    isolated: !readBridgeOptions(network.options).enableIcc,
+  });
+}
+
+/** An internal network has its gateway's interface too, but nobody routes by it. */
+export function bridgeGateways(network: NetworkRecord): { gatewayIpv4: string | null; gatewayIpv6: string | null } {
+  if (network.internal) return { gatewayIpv4: null, gatewayIpv6: null };
+  const pair = subnetPairs(network.ipam)[0];
+  const { inhibitIpv4 } = readBridgeOptions(network.options);
+  return { gatewayIpv4: inhibitIpv4 ? null : (pair?.ipv4?.gateway ?? null), gatewayIpv6: pair?.ipv6?.gateway ?? null };
+}

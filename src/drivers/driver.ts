@@ -1,0 +1,89 @@
+// What a kind of network is. A driver is a set of functions over stored objects: it checks what the user asked, works out what
+// must be remembered (`driverState`) and says what the data plane shall make true. It holds no state, touches no engine table
+// and no interface; that the same records give the same declarations is what makes restart, repair and rollback one thing.
+//
+//   create-network   createNetwork -> driverState, stored        then declareNetwork, hostInterfaces: made true
+//   create-endpoint  createEndpoint -> MAC, driverState, stored
+//   join             join -> name and gateway of the interface   then declareEndpoint: made true
+//   leave, delete-endpoint, delete-network                       what is no longer declared goes away
+//
+// So there are no functions for the way back. A driver without interfaces of its own (host, none) declares nothing and joins
+// with `interfacePrefix` null; one on a parent interface (macvlan) declares a port of another kind.
+import type { EndpointRecord, Id, NetworkRecord, PeerRecord } from "../controller/types.ts";
+import type { AddressText, Declaration } from "../datapath/declarations.ts";
+import type { AddressSpace } from "../ipam/default-pools.ts";
+import type { InterfaceConfig } from "../ports/native.ts";
+
+export type DriverState = Readonly<Record<string, unknown>>;
+
+/** The path that VXLAN takes from this host. */
+export interface Underlay {
+  /** This host's own; none: local networks only. */
+  readonly addresses: readonly AddressText[];
+  readonly mtuBytes: number;
+  /** UDP port of VTEPs that don't say otherwise. */
+  readonly vxlanPort: number;
+}
+
+/** What a driver may know of its surroundings when something is created. */
+export interface DriverHost {
+  /** All there are, of every driver. */
+  readonly networks: readonly NetworkRecord[];
+  readonly underlay: Underlay;
+  /** Interfaces in the daemon's own namespace. */
+  linkNames(): Promise<readonly string[]>;
+  randomBytes(count: number): Uint8Array;
+}
+
+export type NetworkDraft = Omit<NetworkRecord, "driverState">;
+
+export interface EndpointDraft {
+  readonly id: Id;
+  readonly ipv4: string | null;
+  readonly ipv6: string | null;
+  /** The user's wish, canonical, or null. */
+  readonly mac: string | null;
+  /** MACs on the network already. */
+  readonly takenMacs: ReadonlySet<string>;
+}
+
+export interface Join {
+  /** Interfaces are called by this and a number; null: the sandbox gets none. */
+  readonly interfacePrefix: string | null;
+  readonly mtuBytes: number;
+  /** Next hops of the default routes, for a sandbox that has no better. */
+  readonly gatewayIpv4: AddressText | null;
+  readonly gatewayIpv6: AddressText | null;
+}
+
+export interface Driver {
+  readonly name: string;
+  readonly scope: "local" | "global";
+  /** Which default pools its subnets come from. */
+  readonly addressSpace: AddressSpace;
+  /** The host has an address in its subnets, so they must not overlap what the host routes elsewhere. */
+  readonly avoidsHostRoutes: boolean;
+  /** Whether static VTEPs mean anything to its networks. */
+  readonly hasPeers: boolean;
+
+  /** Throws a WeftError if the network can't be. */
+  createNetwork(draft: NetworkDraft, host: DriverHost): Promise<DriverState>;
+  declareNetwork(network: NetworkRecord, peers: readonly PeerRecord[]): Declaration;
+  /** Interfaces of the network in the daemon's own namespace, to be configured once they are declared. */
+  hostInterfaces(network: NetworkRecord): readonly InterfaceConfig[];
+
+  createEndpoint(
+    network: NetworkRecord,
+    draft: EndpointDraft,
+    host: DriverHost,
+  ): { readonly mac: string; readonly driverState: DriverState };
+  join(network: NetworkRecord, endpoint: Pick<EndpointRecord, "ipv4" | "ipv6">): Join;
+  /** Of an endpoint that has joined: its interfaceName is set. */
+  declareEndpoint(network: NetworkRecord, endpoint: EndpointRecord, namespacePath: string): Declaration;
+}
+
+/** Drivers by name; registry.ts has the real ones. */
+export interface Drivers {
+  /** Throws INVALID_ARGUMENT naming those there are. */
+  get(name: string): Driver;
+}

@@ -1,0 +1,23 @@
+// Drivers by name. A new one is a folder beside this file and a line in builtinDrivers.
+import { invalidArgument } from "../errors.ts";
+import { BridgeDriver } from "./bridge/bridge.ts";
+import type { Driver, Drivers } from "./driver.ts";
+import { OverlayDriver } from "./overlay/overlay.ts";
+
+export const builtinDrivers = (): Driver[] => [new BridgeDriver(), new OverlayDriver()];
+
+export class DriverRegistry implements Drivers {
+  readonly #drivers: ReadonlyMap<string, Driver>;
+
+  constructor(drivers: readonly Driver[]) {
+    this.#drivers = new Map(drivers.map((driver) => [driver.name, driver]));
+  }
+
+  get(name: string): Driver {
+    const driver = this.#drivers.get(name);
+    if (driver === undefined) {
+      throw invalidArgument(`unknown network driver "${name}": this version of Weft has ${[...this.#drivers.keys()].sort().join(", ")}`);
+    }
+    return driver;
+  }
+}

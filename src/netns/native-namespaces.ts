@@ -1,0 +1,89 @@
+// Network namespaces by the native addon's netlink.
+import { readdir } from "node:fs/promises";
+import { WeftError } from "../errors.ts";
+import type { Native } from "../ports/native.ts";
+import type { InterfaceConfig, NetworkNamespaces, RouteInfo } from "./namespaces.ts";
+
+export class NativeNamespaces implements NetworkNamespaces {
+  readonly #native: Native;
+
+  constructor(native: Native) {
+    this.#native = native;
+  }
+
+  async create(path: string): Promise<void> {
+    await explained(`make the network namespace ${path}`, this.#native.createNamespace(path));
+    try {
+      // accept_dad=0: an address that IPAM gave is nobody else's, and a sandbox can use it at once.
+      await this.#native.writeSysctls(path, {
+        "net.ipv6.conf.default.accept_dad": "0",
+        "net.ipv6.conf.default.disable_ipv6": "1",
+      });
+    } catch (error) {
+      // A kernel without IPv6 has no such entries and needs none.
+      if ((error as { code?: string }).code !== "ENOENT") throw error;
+    }
+  }
+
+  delete(path: string): Promise<void> {
+    return explained(`delete the network namespace ${path}`, this.#native.deleteNamespace(path));
+  }
+
+  inode(path: string): number | null {
+    return this.#native.namespaceInode(path);
+  }
+
+  async files(folder: string): Promise<readonly string[]> {
+    try {
+      return await readdir(folder);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+      throw error;
+    }
+  }
+
+  async linkNames(path: string | null): Promise<readonly string[]> {
+    return (await this.#native.links(path)).map((link) => link.name);
+  }
+
+  hostRoutes(): Promise<readonly RouteInfo[]> {
+    return this.#native.routes(null);
+  }
+
+  async addresses(path: string | null): Promise<readonly { readonly interfaceName: string; readonly address: string }[]> {
+    const all = await this.#native.addresses(path);
+    return all.map(({ interfaceName, address, prefixLength }) => ({ interfaceName, address: `${address}/${prefixLength}` }));
+  }
+
+  configure(path: string | null, config: InterfaceConfig): Promise<void> {
+    return explained(`configure interface ${config.name}`, this.#native.configureInterface(path, config));
+  }
+
+  deleteRoutes(path: string | null, routes: readonly { destination: string; gateway?: string }[]): Promise<void> {
+    return this.#native.deleteRoutes(path, [...routes]);
+  }
+
+  async enableIpv6(path: string, interfaceName: string, enabled: boolean): Promise<void> {
+    try {
+      await this.#native.writeSysctls(path, { [`net.ipv6.conf.${interfaceName}.disable_ipv6`]: enabled ? "0" : "1" });
+    } catch (error) {
+      if ((error as { code?: string }).code !== "ENOENT") throw error;
+      if (enabled) throw new WeftError("UNAVAILABLE", `cannot enable IPv6 on ${interfaceName}: this kernel has no IPv6`, { cause: error });
+    }
+  }
+}
+
+/** Failures of the host, as the API reports them. */
+async function explained<T>(what: string, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    const { code, message } = error as { code?: string; message: string };
+    const denied = code === "EPERM" || code === "EACCES";
+    throw new WeftError(
+      denied ? "PERMISSION_DENIED" : "UNAVAILABLE",
+      `cannot ${what}: ${message}${denied ? "; run the daemon as root" : ""}`,
+      { cause: error },
+    );
+  }
+}

@@ -1,0 +1,58 @@
+// A controller on twins, with a clock that stands still and randomness that counts.
+import { type CnmController, type ControllerOptions, openController } from "../../src/controller/controller.ts";
+import { builtinDrivers, DriverRegistry } from "../../src/drivers/registry.ts";
+import { EmbeddedIpam } from "../../src/ipam/embedded.ts";
+import { MemoryStore } from "../../src/store/memory.ts";
+import type { Store } from "../../src/store/store.ts";
+import { MemoryDatapath } from "./memory-datapath.ts";
+import { MemoryNamespaces } from "./memory-namespaces.ts";
+
+export interface Bench {
+  readonly controller: CnmController;
+  readonly store: Store;
+  readonly datapath: MemoryDatapath;
+  readonly namespaces: MemoryNamespaces;
+  readonly logged: string[];
+}
+
+export const STATE_DIR = "/var/lib/weft";
+
+/** `kernel`, `store`: what an earlier one left. */
+export async function startController(
+  parts: { store?: Store; namespaces?: MemoryNamespaces; options?: Partial<ControllerOptions> } = {},
+): Promise<Bench> {
+  const store = parts.store ?? new MemoryStore();
+  const namespaces = parts.namespaces ?? new MemoryNamespaces();
+  const datapath = new MemoryDatapath(namespaces);
+  const logged: string[] = [];
+  const controller = await openController({
+    store,
+    datapath,
+    namespaces,
+    drivers: new DriverRegistry(builtinDrivers()),
+    ipam: new EmbeddedIpam(),
+    underlay: { addresses: ["192.0.2.1"], mtuBytes: 1500, vxlanPort: 4789 },
+    stateDir: STATE_DIR,
+    clock: { nowIso: () => "2026-01-31T12:00:00.000Z" },
+    randomBytes: countingBytes(),
+    log: (level, message, fields) => logged.push(`${level} ${message} ${JSON.stringify(fields ?? {})}`),
+    ...parts.options,
+  });
+  return { controller, store, datapath, namespaces, logged };
+}
+
+let draws = 0;
+
+/** Never the same twice in a process, and spread over the first digits of ids. */
+export function countingBytes(): (count: number) => Uint8Array {
+  return (count) => {
+    const bytes = new Uint8Array(count);
+    let value = Math.imul(++draws, 2654435761) >>> 0;
+    for (let index = 0; index < count; index++) {
+      bytes[index] = value & 0xff;
+      value = (Math.imul(value, 1664525) + 1013904223) >>> 0;
+      value = ((value >>> 8) | (value << 24)) >>> 0;
+    }
+    return bytes;
+  };
+}

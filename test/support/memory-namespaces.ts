@@ -1,0 +1,143 @@
+// A kernel of strings: network namespaces with links, addresses and routes, as src/netns/namespaces.ts sees them. It outlives
+// a controller, as the kernel does, so that a test can let one crash and start another on it.
+import type { InterfaceConfig, NetworkNamespaces, RouteInfo } from "../../src/netns/namespaces.ts";
+
+export interface MemoryLink {
+  addresses: string[];
+  up: boolean;
+  ipv6: boolean;
+}
+
+export interface MemoryNamespace {
+  readonly inode: number;
+  readonly links: Map<string, MemoryLink>;
+  /** destination -> gateway */
+  readonly routes: Map<string, string>;
+}
+
+const HOST_INODE = 1;
+
+export class MemoryNamespaces implements NetworkNamespaces {
+  readonly byPath = new Map<string | null, MemoryNamespace>();
+  routes: RouteInfo[] = [];
+  /** Called before each change; throws to make it fail. */
+  onChange: (what: string) => void = () => {};
+  #inodes = HOST_INODE;
+
+  constructor() {
+    const host: MemoryNamespace = {
+      inode: HOST_INODE,
+      links: new Map([
+        ["lo", newLink()],
+        ["eth0", newLink()],
+      ]),
+      routes: new Map(),
+    };
+    this.byPath.set(null, host).set("/proc/self/ns/net", host);
+  }
+
+  /** One that is not ours, as `ip netns add` makes it. */
+  addForeign(path: string): MemoryNamespace {
+    const namespace = { inode: ++this.#inodes, links: new Map([["lo", newLink()]]), routes: new Map() };
+    this.byPath.set(path, namespace);
+    return namespace;
+  }
+
+  /** Of namespaces but the host's. */
+  get paths(): string[] {
+    return [...this.byPath.keys()].filter((path) => path !== null && !path.startsWith("/proc")) as string[];
+  }
+
+  at(path: string | null): MemoryNamespace {
+    const namespace = this.byPath.get(path);
+    if (namespace === undefined) throw new Error(`no namespace ${path}`);
+    return namespace;
+  }
+
+  link(path: string | null, name: string): MemoryLink {
+    const link = this.at(path).links.get(name);
+    if (link === undefined) throw new Error(`no link ${name} in ${path}`);
+    return link;
+  }
+
+  async create(path: string): Promise<void> {
+    this.onChange(`create ${path}`);
+    if (this.byPath.has(path)) throw new Error(`${path} exists`);
+    this.addForeign(path);
+  }
+
+  async delete(path: string): Promise<void> {
+    this.onChange(`delete ${path}`);
+    this.byPath.delete(path);
+  }
+
+  inode(path: string): number | null {
+    return this.byPath.get(path)?.inode ?? null;
+  }
+
+  async files(folder: string): Promise<readonly string[]> {
+    return this.paths.filter((path) => path.startsWith(`${folder}/`)).map((path) => path.slice(folder.length + 1));
+  }
+
+  async linkNames(path: string | null): Promise<readonly string[]> {
+    return [...this.at(path).links.keys()];
+  }
+
+  async hostRoutes(): Promise<readonly RouteInfo[]> {
+    return this.routes;
+  }
+
+  async addresses(path: string | null): Promise<readonly { interfaceName: string; address: string }[]> {
+    return [...this.at(path).links].flatMap(([interfaceName, { addresses }]) => addresses.map((address) => ({ interfaceName, address })));
+  }
+
+  async configure(path: string | null, config: InterfaceConfig): Promise<void> {
+    this.onChange(`configure ${config.name} in ${path}`);
+    const namespace = this.at(path);
+    const link = this.link(path, config.name);
+    if (config.addresses !== undefined) link.addresses = [...config.addresses];
+    if (config.up !== undefined) link.up = config.up;
+    for (const { destination, gateway } of config.routes ?? []) {
+      if (gateway === undefined) throw new Error("a route without a gateway");
+      namespace.routes.set(destination, gateway);
+    }
+  }
+
+  async deleteRoutes(path: string | null, routes: readonly { destination: string; gateway?: string }[]): Promise<void> {
+    const namespace = this.at(path);
+    for (const { destination, gateway } of routes) if (namespace.routes.get(destination) === gateway) namespace.routes.delete(destination);
+  }
+
+  async enableIpv6(path: string, interfaceName: string, enabled: boolean): Promise<void> {
+    this.link(path, interfaceName).ipv6 = enabled;
+  }
+
+  /** What opening and deleting a TAP do; for the datapath's twin. */
+  addLink(path: string | null, name: string): void {
+    const { links } = this.at(path);
+    if (!links.has(name)) links.set(name, newLink());
+  }
+
+  deleteLink(path: string | null, name: string): void {
+    const namespace = this.byPath.get(path);
+    const link = namespace?.links.get(name);
+    if (namespace === undefined || link === undefined) return;
+    namespace.links.delete(name);
+    // The kernel drops the routes of an interface that goes; ours all go by a gateway in one of its subnets.
+    for (const [destination, gateway] of namespace.routes) {
+      const reached = [...namespace.links.values()].some(({ addresses }) => addresses.some((address) => sameNetwork(address, gateway)));
+      if (!reached) namespace.routes.delete(destination);
+    }
+  }
+}
+
+function newLink(): MemoryLink {
+  return { addresses: [], up: false, ipv6: false };
+}
+
+/** Good enough for the prefixes of tests: the part before the last separator. */
+function sameNetwork(address: string, gateway: string): boolean {
+  const separator = gateway.includes(":") ? ":" : ".";
+  const stem = (text: string): string => text.slice(0, text.lastIndexOf(separator));
+  return stem(address.split("/")[0]!) === stem(gateway);
+}
