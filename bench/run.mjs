@@ -29,16 +29,24 @@ const PATH_QUESTIONS = { tcp, rate, rtt, idle };
 const OWN_QUESTIONS = { fdb, start };
 const QUESTIONS = { ...PATH_QUESTIONS, ...OWN_QUESTIONS };
 
+function parse() {
+  try {
+    return parseArgs({
+      options: {
+        only: { type: "string" },
+        rounds: { type: "string", default: "3" },
+        seconds: { type: "string", default: "3" },
+        kernel: { type: "boolean", default: false },
+        help: { type: "boolean", default: false },
+      },
+    }).values;
+  } catch (error) {
+    throw new StepError(`${/** @type {Error} */ (error).message}\n${USAGE}`);
+  }
+}
+
 function options() {
-  const { values } = parseArgs({
-    options: {
-      only: { type: "string" },
-      rounds: { type: "string", default: "3" },
-      seconds: { type: "string", default: "3" },
-      kernel: { type: "boolean", default: false },
-      help: { type: "boolean", default: false },
-    },
-  });
+  const values = parse();
   if (values.help) {
     console.log(USAGE);
     process.exit(0);
@@ -116,15 +124,10 @@ async function measureAll(chosen, titles) {
 /** Runs what the command line asks for; answers the exit code. */
 export async function main() {
   let claimed = false;
-  const interrupted = (/** @type {NodeJS.Signals} */ signal) => {
-    console.error(`\n${signal}: tearing the namespaces down`);
-    lab.tearDown().finally(() => process.exit(1));
-  };
   try {
     const chosen = options();
     await lab.claim();
     claimed = true;
-    process.once("SIGINT", interrupted).once("SIGTERM", interrupted);
     const facts = machine();
     console.log(
       dim(
@@ -147,6 +150,7 @@ export async function main() {
     console.log(`\n${bold("written to")} ${path}`);
     return 0;
   } catch (error) {
+    if (lab.interrupted) await new Promise(() => {});
     report(error);
     return 1;
   } finally {

@@ -287,14 +287,6 @@ if (clean) {
 }
 
 let claimed = false;
-let interrupted = false;
-for (const signal of /** @type {NodeJS.Signals[]} */ (["SIGINT", "SIGTERM", "SIGHUP"])) {
-  process.once(signal, () => {
-    interrupted = true;
-    console.error(`\n${signal}: cleaning up`);
-    (claimed ? lab.tearDown() : Promise.resolve()).finally(() => process.exit(1));
-  });
-}
 try {
   await setup({ packages: DEMO_PACKAGES, privileged: true });
   await build();
@@ -317,7 +309,7 @@ try {
   console.log(`\n${green("done")} ${dim(`in ${elapsed(started)}`)}`);
 } catch (error) {
   // The signal's handler tears down, which made a step fail here, and ends the process.
-  if (interrupted) await new Promise(() => {});
+  if (lab.interrupted) await new Promise(() => {});
   report(error);
   if (claimed) {
     showLogs();

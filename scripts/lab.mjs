@@ -43,18 +43,20 @@ export class Lab {
     this.folder = `/run/${name}`;
     this.ownerFile = join(this.folder, "owner");
     this.processFile = join(this.folder, "processes");
+    /** A signal came: the lab is being torn down and the process is about to end. What fails now fails because of that. */
+    this.interrupted = false;
+    /** @type {Promise<void> | null} */
+    this.tearing = null;
   }
 
-  /** Takes the name. A live owner is refused, a dead one's lab is torn down first. Answers whether there was one. */
+  /** Takes the name. A live owner is refused, a dead one's lab is torn down first. From here on a signal tears down. */
   async claim() {
-    let dead = false;
     if (existsSync(this.ownerFile)) {
       const [pid, started] = readFileSync(this.ownerFile, "utf8").trim().split(" ");
       if (startTime(Number(pid)) === started) {
         throw new StepError(`another run of ${this.name} is under way, process ${pid}: wait for it, or end it by \`kill ${pid}\``);
       }
       await this.tearDown();
-      dead = true;
     } else if (this.namespaces().length > 0) {
       throw new StepError(
         `namespaces named ${this.namespaces().join(", ")} exist and no run of ours is known to have made them: remove each by \`ip netns delete NAME\``,
@@ -62,7 +64,13 @@ export class Lab {
     }
     mkdirSync(this.folder, { recursive: true });
     writeFileSync(this.ownerFile, `${process.pid} ${startTime(process.pid)}\n`);
-    return dead;
+    for (const signal of /** @type {NodeJS.Signals[]} */ (["SIGINT", "SIGTERM", "SIGHUP"])) {
+      process.once(signal, () => {
+        this.interrupted = true;
+        console.error(`\n${signal}: cleaning up`);
+        this.tearDown().finally(() => process.exit(1));
+      });
+    }
   }
 
   /** Names of the lab's namespaces. */
@@ -112,8 +120,15 @@ export class Lab {
     for (const short of shorts) await run(["ip", "netns", "delete", `${this.name}-${short}`]);
   }
 
-  /** Removes all that carries the lab's name. Safe to call twice. */
-  async tearDown() {
+  /** Removes all that carries the lab's name. Safe to call twice, also at the same time. */
+  tearDown() {
+    this.tearing ??= this.removeAll().finally(() => {
+      this.tearing = null;
+    });
+    return this.tearing;
+  }
+
+  async removeAll() {
     const lines = existsSync(this.processFile) ? readFileSync(this.processFile, "utf8").trim().split("\n") : [];
     const ours = lines.map((line) => line.split(" ")).filter(([pid, started]) => started !== "null" && startTime(Number(pid)) === started);
     await Promise.all(ours.map(([pid]) => this.end(Number(pid))));
