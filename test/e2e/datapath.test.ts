@@ -319,6 +319,39 @@ describe("failure", () => {
     expect(await datapath.audit()).toMatchObject({ mended: 0 });
   });
 
+  it("of an interface that somebody deleted is told, and its owner can withdraw and declare it again", async () => {
+    let tell: (fields: unknown) => void = () => {};
+    const told = new Promise((resolve) => {
+      tell = resolve;
+    });
+    const datapath = await started({ log: (level, message, fields) => message.startsWith("a port failed") && tell({ level, fields }) });
+    await twoSandboxes(datapath);
+    await namespaces.ip("s0", "link", "delete", "eth0");
+    expect(await told).toMatchObject({ level: "warn", fields: { port: "e0" } });
+    await datapath.withdraw("e0");
+    await datapath.declare("e0", endpoint(0));
+    await configure(0);
+    expect(await namespaces.ping("s1", IPV4[0], 5, 0.01)).toEqual({ sent: 5, received: 5 });
+  });
+
+  it("of a namespace that somebody deleted does not keep its port from being withdrawn", async () => {
+    const datapath = await started();
+    await twoSandboxes(datapath);
+    await namespaces.remove("s0");
+    await datapath.withdraw("e0");
+    expect(datapath.info().ports).toBe(1);
+  });
+
+  it("to start is told to whoever asks for anything", async () => {
+    const datapath = await started();
+    await expect(datapath.start({ stateDir })).rejects.toMatchObject({ code: "FORBIDDEN" });
+    await datapath.stop({ keepInterfaces: false });
+    await datapath.stop({ keepInterfaces: false });
+    await expect(datapath.declare("net", network())).rejects.toMatchObject({ code: "UNAVAILABLE" });
+    await expect(datapath.stats()).rejects.toMatchObject({ code: "UNAVAILABLE" });
+    expect(() => datapath.info()).toThrow("not running");
+  });
+
   it("of the worker is mended by another one", async () => {
     const datapath = await started();
     await twoSandboxes(datapath);

@@ -68,8 +68,12 @@ export class Namespaces {
     return { sent: Number(sent), received: Number(received) };
   }
 
+  async remove(name: string): Promise<void> {
+    await run("ip", "netns", "delete", `${this.#prefix}${name}`);
+    this.#names.delete(name);
+  }
+
   async removeAll(): Promise<void> {
-    for (const name of this.#names) await run("ip", "netns", "delete", `${this.#prefix}${name}`);
-    this.#names.clear();
+    for (const name of [...this.#names]) await this.remove(name);
   }
 }
