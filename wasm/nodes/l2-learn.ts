@@ -27,6 +27,7 @@ import * as ports from "../tables/port";
 
 export function l2Learn(): void {
   const n = waiting(NODE_L2_LEARN);
+  if (fdb.isLarge() && n > 1) warm(n);
   // Frames come in bursts of one sender: what was true of the frame before mostly is of this one.
   let lastKey: u64 = 0;
   let lastPlace: u32 = 0;
@@ -50,6 +51,15 @@ export function l2Learn(): void {
     send(next, packet);
   }
   clear(NODE_L2_LEARN);
+}
+
+/** A million entries don't fit any cache: the lines that learning and forwarding will want are asked for all at once. */
+function warm(n: u32): void {
+  for (let i: u32 = 0; i < n; i++) {
+    const packet = packetAt(NODE_L2_LEARN, i);
+    fdb.warm(fdb.keyOf(packet.domain, ethernet.source(packet.offset)));
+    fdb.warm(fdb.keyOf(packet.domain, ethernet.destination(packet.offset)));
+  }
 }
 
 // @ts-ignore: decorator

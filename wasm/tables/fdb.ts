@@ -38,6 +38,7 @@ if (FDB_SLOTS_MAX * FDB_ENTRY_LENGTH > FDB_LENGTH) ERROR("FDB outgrows its regio
 
 const SPREAD: u64 = 0x9e3779b97f4a7c15; // 2^64 / golden ratio: neighbouring MACs land far apart
 const SWEEP_SECONDS: u32 = 16;
+const CACHED_ENTRIES: u32 = 16384; // a line each is a megabyte: what the second-level cache may hold
 
 let slots: u32 = 0;
 let mask: u32 = 0;
@@ -46,6 +47,7 @@ let used: u32 = 0;
 let learnedMax: u32 = 0;
 let usedMax: u32 = 0;
 let hand: u32 = 0; // where the sweep goes on
+let warmed: u64 = 0;
 
 /** `mac` is the six bytes as one big-endian number. */
 // @ts-ignore: decorator
@@ -78,6 +80,18 @@ let hand: u32 = 0; // where the sweep goes on
     entry = at(++slot);
   }
   return entry;
+}
+
+/** Whether there are so many entries that a look-up is a walk to memory, and `warm` pays. */
+// @ts-ignore: decorator
+@inline export function isLarge(): bool {
+  return used > CACHED_ENTRIES;
+}
+
+/** Loads where `key` would stand. Many of these in a row wait for memory together, look-ups would one after another. */
+// @ts-ignore: decorator
+@inline export function warm(key: u64): void {
+  warmed ^= load<u64>(changetype<usize>(at(home(key)))); // kept, so that no compiler leaves the load out
 }
 
 /** What `learn` found out about the sender. */
