@@ -233,13 +233,32 @@ describe.each(["debug", "release"] as const)("offload (%s)", (target) => {
         const one: Segment = { ...whole, payload: whole.payload.subarray(i * 22, i * 22 + 22), identification: 0x1234 + i };
         engine.fromTap(2, frame(one), vnetHeader(one));
       }
-      expect(engine.run().map((one) => one.bytes)).toEqual([concat(vnetHeader(whole, 22), frame(whole))]);
+      const sent = engine.run();
+      expect(sent.map((one) => one.bytes)).toEqual([concat(vnetHeader(whole, 22), frame(whole))]);
+      // Small payloads are copied side by side.
+      expect(sent.map((one) => one.iovecs)).toEqual([1]);
     });
 
     it("merges identifications that stay zero with DF: they mean nothing there and come out counting or not", () => {
       const wire = [0, 1, 2].map((i) => frame({ family: 4, protocol: "udp", ...into, identification: 0, payload: pattern(50, i) }));
       engine.fromVtep(wire.map((one) => vxlan(one)));
       expect(engine.run().map((one) => one.packets)).toEqual([3]);
+    });
+
+    it("doesn't merge identifications that stand still and then count", () => {
+      const wire = [5, 5, 6, 7].map((identification, i) =>
+        frame({ family: 4, protocol: "udp", ...into, identification, payload: pattern(50, i) }),
+      );
+      for (const one of wire) engine.fromVtep([vxlan(one)]);
+      expect(engine.run().map((one) => one.packets)).toEqual([2, 2]);
+    });
+
+    it.each(families)("stays within what IPv%i can say of its length", (family) => {
+      const one: Segment = { family, protocol: "tcp", ...into, payload: pattern(60 * 1390) };
+      engine.fromVtep(cut(one, 1390).map((wire) => vxlan(wire)));
+      const sent = engine.run();
+      expect(sent.map((each) => each.packets)).toEqual([47, 13]);
+      expect(delivered(sent[0]!).length).toBeLessThanOrEqual(65535 + 14);
     });
 
     const pairs: [string, Partial<Segment>, Partial<Segment>][] = [

@@ -216,6 +216,15 @@ describe.each(["debug", "release"] as const)("VXLAN (%s)", (target) => {
       expect(sent.flatMap(datagrams)).toEqual(frames.map((one) => vxlan(one)));
     });
 
+    it("copies small datagrams side by side: few pieces a message", () => {
+      const frames = Array.from({ length: 64 }, (_, i) => frame({ ...flow, sourceMac: 2, destinationMac: 0x20, payload: pattern(22, i) }));
+      for (const one of frames) engine.fromTap(2, one);
+      const sent = engine.run();
+      expect(sent.flatMap(datagrams)).toEqual(frames.map((one) => vxlan(one)));
+      expect(sent).toHaveLength(1);
+      expect(sent[0]?.iovecs).toBeLessThan(8);
+    });
+
     it("keeps a message within what the kernel takes", () => {
       for (let i = 0; i < 200; i++) engine.fromTap(2, outbound(1350));
       const sent = engine.run();

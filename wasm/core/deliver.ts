@@ -1,6 +1,7 @@
 // Hands one frame to a local port: a TAP takes a virtio-net header and the frame in one write.
 //
 //   from a TAP, not shared   │ vnet │ frame │               the ten bytes before the frame are its own vnet_hdr: one iovec
+//                                                           (a shared frame's may hold a tunnel header by now)
 //   small, whoever made it   │ vnet │ copy  │               side by side in a slot or in scratch: one iovec
 //   anything else            │ vnet │ + │ frame │           two iovecs; most need an all-zero vnet_hdr, of which one is enough
 //

@@ -9,13 +9,16 @@
 //
 // A run belongs to (VTEP, socket), and a flow always has the same socket: its datagrams meet in the same slot whatever
 // else is going on, so closing a run early, for whatever reason, costs a system call and never the order. Pieces that lie
-// side by side in memory (a batch of frames composed in scratch) become one iovec.
+// side by side in memory become one iovec; datagrams of at most COPY_MAX bytes are copied side by side to that end, since
+// an iovec costs native and the kernel more than such a copy.
 //
 // A run takes ring space when it closes. If the ring is full then, its packets move from tx to the drops.
 //
 import { IOVEC_BYTES, IOVEC_LENGTH, IOVEC_OFFSET } from "../shared/abi";
 import { RUNS, RUNS_LENGTH } from "../shared/layout";
 import { RUN_LENGTH_MAX, RUN_SEGMENTS_MAX, RUN_SLOTS } from "../shared/limits";
+import * as arena from "./arena";
+import { copy16 } from "./bytes";
 import * as transmit from "./transmit";
 
 @unmanaged export class Run {
@@ -29,11 +32,17 @@ import * as transmit from "./transmit";
   packets: u32; // of the graph that ride in it: a super-frame rides where its first segment does
   iovecs: u32;
   end: u32; // where in memory the last piece ends
+  buffer: u32; // where the next small datagram is copied to
+  bufferEnd: u32; // up to here
 }
 
 const SLOT: usize = RUNS_LENGTH / RUN_SLOTS;
 const PIECES: usize = 64;
 const PIECES_MAX: u32 = (RUNS_LENGTH / RUN_SLOTS - 64) / IOVEC_LENGTH;
+
+const COPY_MAX: u32 = 192;
+/** Datagrams that a run takes room for at a time. */
+const COPIES: u32 = 16;
 
 if (offsetof<Run>() > 64) ERROR("a run's fields outgrow their room");
 if (RUN_SLOTS > 64) ERROR("the set of open runs is one u64");
@@ -83,6 +92,8 @@ export function add(run: Run, packets: u32, head: u32, headLength: u32, tail: u3
     if (size > run.segment || run.length + size > <u32>RUN_LENGTH_MAX || run.iovecs + 2 > PIECES_MAX) close(run);
   }
   if (run.datagrams == 0) {
+    run.buffer = 0;
+    run.bufferEnd = 0;
     run.segment = size;
     run.length = 0;
     run.packets = 0;
@@ -97,6 +108,23 @@ export function add(run: Run, packets: u32, head: u32, headLength: u32, tail: u3
   const datagrams = run.datagrams + 1;
   run.datagrams = datagrams;
   if (size < run.segment || datagrams == <u32>RUN_SEGMENTS_MAX) close(run);
+}
+
+/** Adds a datagram that is one piece, copying it behind its neighbours if it is small. */
+export function addWhole(run: Run, offset: u32, length: u32): void {
+  // What ends a run anyway isn't worth a copy, nor is the first datagram, which may stay alone.
+  if (length <= COPY_MAX && run.datagrams != 0 && length == run.segment) {
+    if (run.buffer == run.bufferEnd) {
+      run.buffer = <u32>arena.scratch(length * COPIES);
+      run.bufferEnd = run.buffer == 0 ? 0 : run.buffer + length * COPIES;
+    }
+    if (run.buffer != 0) {
+      copy16(run.buffer, offset, length);
+      offset = run.buffer;
+      run.buffer += length;
+    }
+  }
+  add(run, 1, offset, length, 0, 0);
 }
 
 function close(run: Run): void {

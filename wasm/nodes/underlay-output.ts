@@ -27,7 +27,7 @@ export function underlayOutput(): void {
     const socket = <u32>((<u64>packet.flow * <u64>ports.at(port).sockets) >> 32);
     const run = runs.select(packet.toVtep, socket, port, changetype<usize>(vtep), vtep.udpPort);
     if (packet.gso == 0) {
-      runs.add(run, 1, packet.offset, packet.length, 0, 0);
+      runs.addWhole(run, packet.offset, packet.length);
     } else if (!segment(packet, run, vxlan.header(domains.at(packet.domain).vni))) {
       continue;
     }

@@ -4,22 +4,21 @@
 // in   l2-forward, l2-flood: toVtep is set
 // out  underlay-output: a plain frame as the finished datagram, header in the headroom before it; a super-frame as it came, for
 //      it is cut where its segments can go straight into a run
-//      drops VTEP_UNKNOWN, NO_UNDERLAY, VNI_UNKNOWN, VXLAN_NESTED, ENGINE_FULL
+//      drops VTEP_UNKNOWN, NO_UNDERLAY, VNI_UNKNOWN, VXLAN_NESTED
 //
-// A frame whose bytes are not ours to write (a flood's copy, or what the engine composed in a slot without headroom) is
-// copied to scratch first. Head-end replication sends small frames mostly, and the copy of a large one costs a tenth of its
-// system call.
+// The copies of a flood share their frame and the headroom before it: all of one network, they want the same header there, so
+// all write the same eight bytes. Nobody reads those again: core/deliver makes a new vnet_hdr for shared frames. An unfinished
+// checksum in bytes that others share does not come here: l2-flood finishes it before it makes copies for VTEPs.
 //
 // not  here: the outer UDP checksum: the kernel sends 0 over IPv4 and what the socket says over IPv6. MTU: policy's
 //
 import { DIRECTION_TX, EVENT_TO_VTEP, NODE_UNDERLAY_OUTPUT, NODE_VXLAN_ENCAP, PORT_UNDERLAY, VNI_NONE } from "../shared/abi";
-import { DROP_ENGINE_FULL, DROP_NO_UNDERLAY, DROP_VNI_UNKNOWN, DROP_VTEP_UNKNOWN, DROP_VXLAN_NESTED } from "../shared/counters";
+import { DROP_NO_UNDERLAY, DROP_VNI_UNKNOWN, DROP_VTEP_UNKNOWN, DROP_VXLAN_NESTED } from "../shared/counters";
 import { ETHERTYPE_IPV4, IP_PROTOCOL_UDP } from "../shared/protocol";
-import * as arena from "../core/arena";
 import * as capture from "../core/capture";
 import { completeChecksum } from "../core/checksum";
 import { drop } from "../core/counters";
-import { FROM_UNDERLAY, NEEDS_CHECKSUM, ORIGINATED, Packet, SHARED } from "../core/packet";
+import { NEEDS_CHECKSUM, Packet } from "../core/packet";
 import * as trace from "../core/trace";
 import { clear, packetAt, send, waiting } from "../core/vector";
 import * as domains from "../tables/bridge-domain";
@@ -38,16 +37,6 @@ function nested(packet: Packet, udpPort: u32): bool {
   return packet.ethertype == ETHERTYPE_IPV4
     ? isTunnelEnd4(ip + 16, udpPort, 0)
     : isTunnelEnd6(ipv6.destination(ip), udpPort, 0);
-}
-
-/** Gives the packet bytes of its own with headroom before them. False: no scratch left. */
-function own(packet: Packet): bool {
-  const copy = arena.scratch(packet.length);
-  if (copy == 0) return false;
-  memory.copy(copy, packet.offset, packet.length);
-  packet.offset = <u32>copy;
-  packet.flags &= ~(SHARED | FROM_UNDERLAY | ORIGINATED);
-  return true;
 }
 
 export function vxlanEncap(): void {
@@ -77,10 +66,6 @@ export function vxlanEncap(): void {
     if (capturing && (capture.all() || ports.captured(port, packet.domain))) capture.copy(packet, port, DIRECTION_TX);
     trace.mark(packet, EVENT_TO_VTEP, packet.toVtep, vni, 0);
     if (packet.gso == 0) {
-      if (packet.flags & (SHARED | FROM_UNDERLAY | ORIGINATED) && !own(packet)) {
-        drop(packet, DROP_ENGINE_FULL);
-        continue;
-      }
       if (packet.flags & NEEDS_CHECKSUM) {
         completeChecksum(packet);
         packet.flags &= ~NEEDS_CHECKSUM;
