@@ -3,6 +3,7 @@
 // A command has to answer before a person notices that it is no C program, so of the groups below only the one that argv
 // names is loaded; the others stand in the help by their summaries.
 import { Command, CommanderError } from "commander";
+import { ConfigError } from "../config/errors.ts";
 import { VERSION } from "../config/version.ts";
 import { type CliHost, prepared, type Session } from "./command.ts";
 import { ReportedError, UsageError } from "./errors.ts";
@@ -92,7 +93,8 @@ function conclude(error: unknown, host: CliHost): number {
   }
   if (error instanceof ReportedError) return EXIT_FAILED;
   host.stderr.write(`weft: ${error instanceof Error ? error.message : String(error)}\n`);
-  return error instanceof UsageError ? EXIT_USAGE : EXIT_FAILED;
+  const usage = error instanceof UsageError || (error instanceof ConfigError && error.onCommandLine);
+  return usage ? EXIT_USAGE : EXIT_FAILED;
 }
 
 /** Runs one command line; answers the exit code. */

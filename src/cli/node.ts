@@ -122,7 +122,7 @@ export function register(program: Command, host: Session): void {
           ...statusLines(info.status!),
           ["version", `${info.version!.version} (API ${info.version!.apiVersion}, engine ABI ${info.version!.engineAbi})`],
           ["host", `Linux ${info.version!.kernel} ${info.version!.architecture}, Node ${info.version!.nodeVersion}`],
-          ["state", info.stateDir],
+          ["state dir", info.stateDir],
           ["socket", `unix://${info.socket}`],
           ["metrics", info.metrics === "" ? "off" : `http://${info.metrics}/metrics`],
           ["underlay", info.underlay.map(({ address, port }) => `${address} port ${port}`).join(", ") || "none: local networks only"],

@@ -2,13 +2,19 @@
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import type { z } from "zod";
-import { invalidArgument } from "../errors.ts";
+import { canonicalAddress } from "../net/address.ts";
 import { SOCKET_VARIABLE, socketPath } from "./defaults.ts";
+import { ConfigError } from "./errors.ts";
 import { type Config, SETTINGS, schema } from "./schema.ts";
 
 export type { Config } from "./schema.ts";
 
 type Plain = Record<string, unknown>;
+
+/** How messages call what isn't in a file. */
+const COMMAND_LINE = "command line";
+
+const refused = (message: string): ConfigError => new ConfigError(message, message.startsWith(COMMAND_LINE));
 
 /** Flags of `weft daemon` that are called otherwise than their settings. */
 const FLAG_PATHS: Readonly<Record<string, string>> = {
@@ -69,7 +75,7 @@ function explain(issue: z.core.$ZodIssue, input: Plain, source: string): string 
 
 function parse(input: Plain, source: string): Config {
   const result = schema.safeParse(input);
-  if (!result.success) throw invalidArgument(explain(result.error.issues[0]!, input, source));
+  if (!result.success) throw refused(explain(result.error.issues[0]!, input, source));
   return result.data;
 }
 
@@ -78,16 +84,15 @@ function readFile(path: string): Plain {
   try {
     text = readFileSync(path, "utf8");
   } catch (error) {
-    throw invalidArgument(`cannot read the configuration ${path}: ${(error as Error).message}`);
+    throw refused(`cannot read the configuration ${path}: ${(error as Error).message}`);
   }
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw invalidArgument(`the configuration ${path} is no JSON: ${(error as Error).message}`);
+    throw refused(`the configuration ${path} is no JSON: ${(error as Error).message}`);
   }
-  if (typeof value !== "object" || value === null || Array.isArray(value))
-    throw invalidArgument(`the configuration ${path} must be a JSON object`);
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw refused(`the configuration ${path} must be a JSON object`);
   return value as Plain;
 }
 
@@ -108,7 +113,7 @@ const TEXTS = ["nodeName", "stateDir", "socket", "metrics"];
 function checkAddresses(config: Config, source: string): void {
   const [first, second] = config.underlayAddresses;
   if (first !== undefined && second !== undefined && first.includes(":") === second.includes(":")) {
-    throw invalidArgument(`${source}: setting "underlayAddresses" has ${first} and ${second}: at most one IPv4 and one IPv6 address`);
+    throw refused(`${source}: setting "underlayAddresses" has ${first} and ${second}: at most one IPv4 and one IPv6 address`);
   }
 }
 
@@ -119,7 +124,7 @@ export function loadConfig(
   env: Readonly<Record<string, string | undefined>> = {},
 ): Config {
   const merged: Plain = {};
-  let source = "command line";
+  let source: string = COMMAND_LINE;
   if (file !== undefined) {
     source = file;
     const content = readFile(file);
@@ -129,21 +134,27 @@ export function loadConfig(
   if (merged.socket === undefined && env[SOCKET_VARIABLE]) merged.socket = env[SOCKET_VARIABLE];
   const { set, ...named } = flags;
   for (const [flag, text] of Object.entries(named)) {
-    source = "command line";
+    source = COMMAND_LINE;
     const path = FLAG_PATHS[flag] ?? flag;
     put(merged, path, TEXTS.includes(path) ? text : meant(text));
   }
   for (const pair of (set as string[] | undefined) ?? []) {
-    source = "command line";
+    source = COMMAND_LINE;
     const cut = pair.indexOf("=");
-    if (cut < 1) throw invalidArgument(`--set ${pair}: write key=value`);
+    if (cut < 1) throw refused(`${COMMAND_LINE}: --set ${pair}: write key=value`);
     const path = pair.slice(0, cut);
     if (!SETTINGS.some((setting) => setting.path === path)) {
-      throw invalidArgument(`--set ${pair}: there is no setting "${path}"; did you mean "${nearest(path)}"?`);
+      throw refused(`${COMMAND_LINE}: --set ${pair}: there is no setting "${path}"; did you mean "${nearest(path)}"?`);
     }
     put(merged, path, TEXTS.includes(path) ? pair.slice(cut + 1) : meant(pair.slice(cut + 1)));
   }
   const config = parse(merged, source);
   checkAddresses(config, source);
-  return Object.freeze({ ...config, stateDir: resolve(config.stateDir), socket: resolve(socketPath(config.socket, {})) });
+  const underlayAddresses = config.underlayAddresses.map((text) => canonicalAddress(text));
+  return Object.freeze({
+    ...config,
+    underlayAddresses,
+    stateDir: resolve(config.stateDir),
+    socket: resolve(socketPath(config.socket, {})),
+  });
 }

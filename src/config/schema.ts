@@ -11,14 +11,8 @@ const SPIN_MAX_US = 1000;
 const NODE_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$/;
 
 const address = z.union([z.ipv4(), z.ipv6()], { error: "must be an IP address" });
-const cidr = z.union([z.cidrv4(), z.cidrv6()], { error: 'must be a subnet: "10.0.0.0/8"' });
 const hostPort = z.string().regex(/^(\[[0-9a-f:]+\]|[^:\s]+):\d{1,5}$/i, { error: 'must be host:port: "127.0.0.1:9469"' });
 const powerOfTwo = (value: number): boolean => (value & (value - 1)) === 0;
-
-const pool = z.strictObject({
-  base: cidr.describe("subnets are taken from here"),
-  size: z.int().min(1).max(128).describe("prefix length of each"),
-});
 
 export const schema = z.strictObject({
   stateDir: z.string().min(1).default(DEFAULT_STATE_DIR).describe("folder of what survives a restart"),
@@ -57,12 +51,6 @@ export const schema = z.strictObject({
         .default(50)
         .describe("microseconds of polling before a sleep while traffic is recent; 0: never"),
       auditIntervalS: z.int().min(0).default(60).describe("seconds between audits of the engine's tables; 0: only by weft audit"),
-    })
-    .prefault({}),
-  addressPools: z
-    .strictObject({
-      local: z.array(pool).nullable().default(null).describe("where networks of one host get their subnets; null: Docker's default pools"),
-      global: z.array(pool).nullable().default(null).describe("where networks of many hosts get theirs; null: 10.0.0.0/8 in /24s"),
     })
     .prefault({}),
 });

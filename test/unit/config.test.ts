@@ -26,7 +26,6 @@ describe("configuration", () => {
       metrics: null,
       log: { level: "info", format: null },
       datapath: { fdbSlots: 131072, spinUs: 50, auditIntervalS: 60 },
-      addressPools: { local: null, global: null },
     });
   });
 

@@ -1,0 +1,229 @@
+// The composition root: the only place that makes subsystems and puts them in order.
+//
+//   configuration ─> host checks ─> lock ─> store ─> datapath ─> controller: restore ─> API ─> metrics ─> "ready"
+//
+// and back in reverse at SIGTERM or SIGINT: no more calls, `run --rm` sandboxes removed, TAPs left in place for the next
+// daemon, store closed. Whatever fails on the way up, what is up already goes down again, and the reason is the exit's. A
+// second signal ends at once: state is in the store, interfaces are persistent, so nothing is lost but politeness.
+import { randomBytes } from "node:crypto";
+import { closeSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { allHandlers } from "./api/handlers.ts";
+import { type ApiServer, startApi } from "./api/server.ts";
+import { systemClock } from "./clock.ts";
+import { type Config, loadConfig } from "./config/load.ts";
+import { VERSION } from "./config/version.ts";
+import { type CnmController, openController } from "./controller/controller.ts";
+import { WeftDatapath } from "./datapath/datapath.ts";
+import type { DatapathLog } from "./datapath/datapath-api.ts";
+import { builtinDrivers, DriverRegistry } from "./drivers/registry.ts";
+import { forbidden, unavailable } from "./errors.ts";
+import { EmbeddedIpam } from "./ipam/embedded.ts";
+import { createLogger, type Logger } from "./log.ts";
+import { serveMetrics } from "./metrics.ts";
+import { abandoned, checkPrivileges, checkTun, underlayMtu } from "./netns/host.ts";
+import { NativeNamespaces } from "./netns/native-namespaces.ts";
+import { native } from "./ports/native.ts";
+import { requireAddon } from "./ports/port.ts";
+import { openLmdbStore } from "./store/lmdb.ts";
+
+const STORE_FILE = "store.lmdb";
+const LOCK_FILE = "lock";
+const STATE_DIR_MODE = 0o700;
+const SIGNALLED = 128;
+
+export interface DaemonFlags {
+  readonly config?: string;
+  readonly settings: Readonly<Record<string, unknown>>;
+}
+
+/** What has been started, in order; taken down in reverse. */
+class Stack {
+  readonly #log: Logger;
+  readonly #steps: { readonly name: string; readonly stop: () => unknown }[] = [];
+
+  constructor(log: Logger) {
+    this.#log = log;
+  }
+
+  push(name: string, stop: () => unknown): void {
+    this.#steps.push({ name, stop });
+  }
+
+  /** One that fails does not keep the others up. */
+  async unwind(): Promise<void> {
+    for (let step = this.#steps.pop(); step !== undefined; step = this.#steps.pop()) {
+      try {
+        await step.stop();
+      } catch (error) {
+        this.#log.error({ err: error }, `cannot stop ${step.name}`);
+      }
+    }
+  }
+}
+
+function makeStateDir(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: STATE_DIR_MODE });
+    if (!statSync(path).isDirectory()) throw new Error("not a folder");
+  } catch (error) {
+    throw unavailable(`cannot make the state directory ${path}: ${(error as Error).message}; give another --state-dir`);
+  }
+}
+
+/** Whose it is, for the second daemon's message; the lock itself is the kernel's and goes with the process. */
+function lockStateDir(stateDir: string): number {
+  const path = join(stateDir, LOCK_FILE);
+  const fd = native().lockFile(path);
+  if (fd === null) {
+    const owner = readFileSync(path, "utf8").trim();
+    const who = owner === "" ? "another weft daemon" : `another weft daemon (pid ${owner})`;
+    throw forbidden(`${who} uses state directory ${stateDir}; stop it or give --state-dir`);
+  }
+  writeFileSync(path, `${process.pid}\n`);
+  return fd;
+}
+
+const logTo =
+  (log: Logger): DatapathLog =>
+  (level, message, fields) =>
+    log[level](fields ?? {}, message);
+
+interface Daemon {
+  readonly controller: CnmController;
+  readonly api: ApiServer;
+}
+
+/** Sandboxes of `run --rm` whose process did not outlive a crash of the daemon. */
+async function removeAbandoned(controller: CnmController, log: Logger): Promise<void> {
+  const transient = controller.listSandboxes().filter(({ sandbox }) => sandbox.removeOnExit);
+  if (transient.length === 0) return;
+  const empty = new Set(abandoned(transient.map(({ sandbox }) => sandbox.namespacePath)));
+  for (const { sandbox } of transient) {
+    if (!empty.has(sandbox.namespacePath)) continue;
+    await controller.removeSandbox(sandbox.id, true);
+    log.info({ sandbox: sandbox.name }, "sandbox of an ended `run --rm` removed");
+  }
+}
+
+async function bringUp(config: Config, log: Logger, stack: Stack, stopping: () => boolean): Promise<Daemon> {
+  const startedAt = systemClock.nowIso();
+  checkPrivileges();
+  checkTun();
+  requireAddon();
+  const mtuBytes = await underlayMtu(config.underlayAddresses);
+
+  makeStateDir(config.stateDir);
+  const lock = lockStateDir(config.stateDir);
+  stack.push("lock", () => closeSync(lock));
+
+  const store = await openLmdbStore(join(config.stateDir, STORE_FILE));
+  stack.push("store", () => store.close());
+
+  const datapath = new WeftDatapath();
+  await datapath.start({
+    underlayAddresses: config.underlayAddresses,
+    vxlanPort: config.vxlanPort,
+    fdbSlots: config.datapath.fdbSlots,
+    spinUs: config.datapath.spinUs,
+    auditIntervalS: config.datapath.auditIntervalS,
+    stateDir: config.stateDir,
+    log: logTo(log),
+  });
+  stack.push("datapath", () => datapath.stop({ keepInterfaces: true }));
+
+  const controller = await openController({
+    store,
+    datapath,
+    namespaces: new NativeNamespaces(native()),
+    drivers: new DriverRegistry(builtinDrivers()),
+    ipam: new EmbeddedIpam(),
+    underlay: { addresses: config.underlayAddresses, mtuBytes, vxlanPort: config.vxlanPort },
+    stateDir: config.stateDir,
+    clock: systemClock,
+    randomBytes: (count) => randomBytes(count),
+    log: logTo(log),
+  });
+  await controller.restore();
+  await removeAbandoned(controller, log);
+  stack.push("sandboxes of run --rm", () => controller.removeTransient());
+
+  const handlers = allHandlers(controller, datapath, {
+    version: VERSION,
+    nodeName: config.nodeName,
+    stateDir: config.stateDir,
+    socketPath: config.socket,
+    metrics: config.metrics,
+    startedAt,
+    stopping,
+  });
+  const api = await startApi({ socketPath: config.socket, handlers, log });
+  stack.push("API", () => api.close());
+
+  if (config.metrics !== null) {
+    const sizes = () => ({ networks: controller.listNetworks().length, sandboxes: controller.listSandboxes().length });
+    const metrics = await serveMetrics(config.metrics, { stats: () => datapath.stats(), sizes });
+    stack.push("metrics", () => metrics.close());
+  }
+
+  // For tests of the rebuild, on hosts where it must be seen to work.
+  const trap = (): void => {
+    log.warn("SIGUSR2: the engine is made to trap");
+    datapath.trapEngine().catch((error: Error) => log.error({ err: error }, "cannot trap the engine"));
+  };
+  process.on("SIGUSR2", trap);
+  stack.push("SIGUSR2", () => process.removeListener("SIGUSR2", trap));
+  return { controller, api };
+}
+
+/** The first SIGTERM or SIGINT; later ones end the process. */
+function firstSignal(log: Logger): { readonly came: Promise<NodeJS.Signals>; readonly seen: () => boolean } {
+  let seen = false;
+  const came = new Promise<NodeJS.Signals>((done) => {
+    for (const [signal, number] of [
+      ["SIGTERM", 15],
+      ["SIGINT", 2],
+    ] as const) {
+      process.on(signal, () => {
+        if (seen) {
+          log.warn({ signal }, "second signal: ending at once");
+          process.exit(SIGNALLED + number);
+        }
+        seen = true;
+        done(signal);
+      });
+    }
+  });
+  return { came, seen: () => seen };
+}
+
+/** Ends a process whose state can't be trusted any more: everything it has is in the store or persistent. */
+function dieOnBugs(log: Logger): void {
+  for (const event of ["uncaughtException", "unhandledRejection"] as const) {
+    process.on(event, (error: unknown) => {
+      log.fatal({ err: error }, event);
+      process.exit(1);
+    });
+  }
+}
+
+/** Runs until a signal; answers the exit code. Throws the reason if it can't start. */
+export async function runDaemon(flags: DaemonFlags): Promise<number> {
+  const config = loadConfig(flags.config, flags.settings, process.env);
+  const log = createLogger({ level: config.log.level, format: config.log.format ?? undefined });
+  const signal = firstSignal(log);
+  dieOnBugs(log);
+  const stack = new Stack(log);
+  log.info({ version: VERSION, node: config.nodeName, stateDir: config.stateDir, pid: process.pid }, "weft daemon starts");
+  try {
+    const { api } = await bringUp(config, log, stack, signal.seen);
+    log.info({ api: api.address, underlay: config.underlayAddresses, vxlanPort: config.vxlanPort }, "ready");
+  } catch (error) {
+    await stack.unwind();
+    throw error;
+  }
+  log.info({ signal: await signal.came }, "stopping");
+  await stack.unwind();
+  log.info("stopped");
+  return 0;
+}
