@@ -106,7 +106,9 @@ export class Client {
 
   /** Ends the thread wherever it is, as a bug of ours might. For tests of what follows. */
   async kill(): Promise<void> {
-    await this.#worker.terminate();
+    const ended = this.#worker.terminate();
+    this.#wake(); // it can't be ended while it sleeps in the kernel
+    await ended;
   }
 
   /** Ends the loop; the descriptors come back to the caller. Resolves when the thread has gone. */
@@ -122,6 +124,10 @@ export class Client {
     this.#port.postMessage(message, [...transfer]);
     Atomics.add(this.#bell, 0, 1);
     Atomics.notify(this.#bell, 0);
+    this.#wake();
+  }
+
+  #wake(): void {
     try {
       wakePoller(this.#wakeFd);
     } catch {

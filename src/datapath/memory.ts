@@ -1,6 +1,6 @@
 // Views into the engine's memory, made once: a subarray costs more than the graph spends on a frame. The map is
 // wasm/shared/layout.ts.
-import { IOVEC_LENGTH, RX_DESCRIPTOR_LENGTH, TX_DESCRIPTOR_LENGTH } from "../../wasm/shared/abi.ts";
+import { RX_DESCRIPTOR_LENGTH } from "../../wasm/shared/abi.ts";
 import { DROP_BASE, DROP_COUNT } from "../../wasm/shared/counters.ts";
 import { ARGUMENTS, ARGUMENTS_LENGTH, COUNTERS, IOVECS, RX_ARENA, RX_ARENA_LENGTH, RX_RING, TX_RING } from "../../wasm/shared/layout.ts";
 import {
@@ -60,5 +60,3 @@ export const POLLER_LAYOUT: PollerLayout = {
 
 /** Address of receive descriptor `i`. */
 export const rxDescriptor = (i: number): number => RX_RING + i * RX_DESCRIPTOR_LENGTH;
-export const txDescriptor = (i: number): number => TX_RING + i * TX_DESCRIPTOR_LENGTH;
-export const iovecAddress = (i: number): number => IOVECS + i * IOVEC_LENGTH;

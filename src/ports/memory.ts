@@ -50,6 +50,8 @@ export interface Departure {
 }
 
 const ALIGNMENT = 64;
+/** As the addon marks what is bound for a port that it does not have. */
+const ENXIO = 6;
 
 export class MemoryPoller implements Poller {
   readonly wakeFd = -1;
@@ -160,7 +162,7 @@ export class MemoryPoller implements Poller {
       if (iovecs === 0) continue;
       const port = this.#view.getUint16(at + TX_PORT, true);
       this.#sendCalls++;
-      const errno = this.refusing.get(port) ?? (this.#fds.has(port) ? 0 : 19); // ENODEV
+      const errno = this.refusing.get(port) ?? (this.#fds.has(port) ? 0 : ENXIO);
       this.#view.setUint16(at + TX_ERRNO, errno, true);
       if (errno !== 0) refused++;
       else this.sent.push(this.#departure(at, port, iovecs, layout));

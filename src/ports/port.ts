@@ -6,14 +6,9 @@
 import { type ErrorCode, WeftError } from "../errors.ts";
 import { native, type Poller } from "./native.ts";
 
-/** Loads the addon, so that a checkout without a build is told in words. */
+/** Loads the addon: a checkout without a build is told in words, before anything has been started. */
 export function requireAddon(): void {
-  try {
-    native();
-  } catch (error) {
-    const reason = error instanceof Error ? error.message.split("\n")[0] : String(error);
-    throw new WeftError("UNAVAILABLE", `cannot load the native addon (${reason}); \`npm run build\` makes it`, { cause: error });
-  }
+  native();
 }
 
 /** A poller for the calling thread. */
