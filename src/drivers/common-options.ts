@@ -3,6 +3,9 @@ import { FDB_AGE_S_DEFAULT, FDB_DOMAIN_LIMIT_DEFAULT, FDB_SLOTS_MAX, MTU_MAX, MT
 import { invalidArgument } from "../errors.ts";
 import { integer, interfacePrefix, type Option } from "./options.ts";
 
+/** The engine counts ages in 16 bits and keeps some for its sweep. */
+const FDB_AGE_S_MAX = 65000;
+
 export const MTU_KEY = "com.docker.network.driver.mtu";
 
 export const COMMON_OPTIONS = {
@@ -22,7 +25,7 @@ export const COMMON_OPTIONS = {
     key: "weft.fdb.age",
     doc: "Seconds after which a learned MAC that sent nothing is forgotten.",
     fallback: FDB_AGE_S_DEFAULT,
-    read: integer(1, 86400),
+    read: integer(1, FDB_AGE_S_MAX),
   } as Option<number>,
   fdbLimit: {
     key: "weft.fdb.limit",
