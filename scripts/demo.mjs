@@ -47,9 +47,9 @@ const results = [];
 /** One shell word. @param {string} text */
 const quote = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
 
-/** Prints a command as it would be typed. @param {string} prompt @param {string[]} argv */
-function type(prompt, argv) {
-  console.log(`${cyan(prompt)} ${bold(argv.map(quote).join(" "))}`);
+/** Prints a command as it would be typed. @param {string} prompt @param {string[]} argv @param {string} [end] */
+function type(prompt, argv, end = "") {
+  console.log(`${cyan(prompt)} ${bold(argv.map(quote).join(" ") + end)}`);
 }
 
 /** Types and runs a command of the machine that the hosts are made on. @param {string[]} argv */
@@ -72,7 +72,7 @@ function weft(host, ...argv) {
 
 /** A server in a sandbox; it lives until the end of the demo. @param {Host} host @param {string} sandbox @param {string[]} argv */
 function serve(host, sandbox, ...argv) {
-  type(`${host.name}#`, ["weft", "sandbox", "exec", sandbox, "--", ...argv, "&"]);
+  type(`${host.name}#`, ["weft", "sandbox", "exec", sandbox, "--", ...argv], " &");
   const log = join(lab.folder, host.name, `${sandbox}.log`);
   return lab.start(null, [WEFT, "--socket", socketOf(host), "sandbox", "exec", sandbox, "--", ...argv], { log });
 }
@@ -114,7 +114,7 @@ async function startDaemons() {
     mkdirSync(folder, { recursive: true });
     const argv = ["daemon", "--state-dir", join(folder, "state"), "--socket", socketOf(host), "--node-name", `host-${host.name}`];
     argv.push("--underlay-address", host.underlay);
-    type(`${host.name}#`, ["weft", ...argv, "&"]);
+    type(`${host.name}#`, ["weft", ...argv], " &");
     host.pid = lab.start(lab.namespacePath(host.name), [WEFT, ...argv], { log: logOf(host) });
   }
   for (const host of HOSTS) show(await weft(host, "status", "--wait", "15s"));
@@ -122,11 +122,13 @@ async function startDaemons() {
 
 async function makeNetwork() {
   heading("One overlay network on both, two sandboxes on each");
+  const vni = ["-o", "com.docker.network.driver.overlay.vxlanid_list=4097"];
   for (const host of HOSTS) {
     const addresses = ["--subnet", SUBNET, "--ip-range", host.range, "--ipv6", "--subnet", SUBNET6, "--ip-range", host.range6];
-    const vni = ["-o", "com.docker.network.driver.overlay.vxlanid_list=4097"];
     await weft(host, "network", "create", "-d", "overlay", ...addresses, ...vni, NETWORK);
     await weft(host, "peer", "add", host.peer);
+  }
+  for (const host of HOSTS) {
     for (const sandbox of host.sandboxes) await weft(host, "sandbox", "create", "--network", NETWORK, sandbox);
   }
 }
@@ -173,7 +175,7 @@ async function ping(host, from, to, address, path) {
 /** @param {string} address */
 async function http(address) {
   const program = "require('http').createServer((_, answer) => answer.end('hello from b2\\n')).listen(80)";
-  serve(HOST_B, "b2", process.execPath, "-e", program);
+  serve(HOST_B, "b2", "node", "-e", program);
   await listening(HOST_B, "b2", 80);
   const output = await weft(
     HOST_A,
@@ -241,15 +243,16 @@ async function cleanUp() {
   await lab.tearDown();
 }
 
-function sayHowToEnter() {
+async function sayHowToEnter() {
+  const b1 = await addressOf(HOST_B, "b1", 4);
   heading("Everything stands. To look around:");
   for (const host of HOSTS) console.log(`  alias weft-${host.name}='${WEFT} --socket ${socketOf(host)}'`);
   console.log(`
   weft-a status; weft-a network inspect ${NETWORK}; weft-a fdb ${NETWORK}; weft-a stats --watch
   weft-a sandbox exec a1 -- bash                 ${dim("a shell in sandbox a1")}
-  weft-a trace a1 b1's-address                   ${dim("one packet's way through the graph")}
+  weft-a trace a1 ${b1.padEnd(30)} ${dim("one packet's way through the graph")}
   weft-a capture -w a1.pcapng a1                 ${dim("what crosses a1's interface, for tshark")}
-  nsenter --net=${lab.namespacePath("a")} bash   ${dim("a shell on host a")}
+  nsenter --net=${lab.namespacePath("a")} bash      ${dim("a shell on host a")}
   tail -f ${logOf(HOST_A)}
 
   npm run demo -- --clean                        ${dim("to remove it all")}`);
@@ -282,8 +285,16 @@ if (help) {
   process.exit(0);
 }
 if (clean) {
-  await step("removing what an earlier demo left", () => lab.tearDown());
-  process.exit(0);
+  try {
+    await step("removing what an earlier demo left", async () => {
+      await lab.claim();
+      await lab.tearDown();
+    });
+    process.exit(0);
+  } catch (error) {
+    report(error);
+    process.exit(1);
+  }
 }
 
 let claimed = false;
@@ -301,7 +312,7 @@ try {
   await showDrops();
   if (keep) {
     showResults();
-    sayHowToEnter();
+    await sayHowToEnter();
   } else {
     await cleanUp();
     showResults();
