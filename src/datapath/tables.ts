@@ -2,6 +2,7 @@
 // of what the engine has, so that the difference of the two is what the worker is sent.
 //
 // Not here: sending (datapath.ts), merging owners (desired.ts), TAPs.
+import { release } from "node:os";
 import {
   DOMAIN_FLAG_CAPTURE,
   DOMAIN_FLAG_CLAMP_MSS,
@@ -10,6 +11,7 @@ import {
   DOMAIN_FLAG_PROXY_NEIGHBORS,
   PORT_FLAG_CAPTURE,
   PORT_FLAG_ISOLATED,
+  PORT_FLAG_NO_UDP_GSO,
   PORT_TAP,
   PORT_UNDERLAY,
   VNI_NONE,
@@ -21,6 +23,14 @@ import { emptyImage, type Image, type KeyedRow, keyed, put } from "./diff.ts";
 import { Indexes } from "./indexes.ts";
 import { addressRow, DOMAIN_SET, FDB_SET, MEMBER_SET, NEIGHBOR_SET, PORT_SET, type Row, UNDERLAY_SET, VTEP_SET } from "./ops.ts";
 import { addressWords, isIpv6, macWords } from "./words.ts";
+
+/** Before Linux 6.2 a TAP refuses UDP super-frames (EINVAL), so the engine must not make any. */
+export function takesUdpGso(kernelRelease: string): boolean {
+  const [major = 0, minor = 0] = kernelRelease.split(".").map((part) => Number.parseInt(part, 10));
+  return major > 6 || (major === 6 && minor >= 2);
+}
+
+const TAPS_TAKE_UDP_GSO = takesUdpGso(release());
 
 /** The engine gives VTEP 0 the meaning "none"; the same is done for domains and ports, so that a zeroed field names nobody. */
 const FIRST_INDEX = 1;
@@ -126,7 +136,10 @@ export class Tables {
   }
 
   #portRow(port: PortDeclaration, marks: CaptureMarks): Row {
-    const flags = (port.isolated ? PORT_FLAG_ISOLATED : 0) | (marks.ports.has(port.id) ? PORT_FLAG_CAPTURE : 0);
+    const flags =
+      (port.isolated ? PORT_FLAG_ISOLATED : 0) |
+      (marks.ports.has(port.id) ? PORT_FLAG_CAPTURE : 0) |
+      (TAPS_TAKE_UDP_GSO ? 0 : PORT_FLAG_NO_UDP_GSO);
     return [PORT_SET, this.ports.ensure(port.id), PORT_TAP, this.#known(this.domains, port.domain), flags, port.mtuBytes];
   }
 

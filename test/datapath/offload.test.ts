@@ -1,10 +1,11 @@
 // Super-frames: what leaves for the wire against an oracle that cuts them plainly, what comes in and is merged, what must not
 // be merged, and the way back.
 import { beforeEach, describe, expect, it } from "vitest";
+import * as abi from "../../wasm/shared/abi.ts";
 import * as counters from "../../wasm/shared/counters.ts";
 import * as layout from "../../wasm/shared/layout.ts";
 import * as limits from "../../wasm/shared/limits.ts";
-import { Batch, datagrams, type Sent, UNDERLAY, UNDERLAY6, vxlan } from "../support/batch.ts";
+import { Batch, DOMAIN, datagrams, type Sent, UNDERLAY, UNDERLAY6, vxlan } from "../support/batch.ts";
 import {
   ACK,
   CWR,
@@ -237,6 +238,15 @@ describe.each(["debug", "release"] as const)("offload (%s)", (target) => {
       expect(sent.map((one) => one.bytes)).toEqual([concat(vnetHeader(whole, 22), frame(whole))]);
       // Small payloads are copied side by side.
       expect(sent.map((one) => one.iovecs)).toEqual([1]);
+    });
+
+    it("gives no UDP super-frame to a port that can't take one, TCP all the same", () => {
+      engine.exports.portSet(2, abi.PORT_TAP, DOMAIN, abi.PORT_FLAG_NO_UDP_GSO, 1450);
+      for (const protocol of ["udp", "tcp"] as const) {
+        const one: Segment = { family: 4, protocol, ...into, payload: pattern(5 * 100) };
+        engine.fromVtep(cut(one, 100).map((wire) => vxlan(wire)));
+        expect(engine.run().map((each) => each.packets)).toEqual(protocol === "udp" ? [1, 1, 1, 1, 1] : [5]);
+      }
     });
 
     it("merges identifications that stay zero with DF: they mean nothing there and come out counting or not", () => {

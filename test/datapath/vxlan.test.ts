@@ -3,6 +3,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import * as abi from "../../wasm/shared/abi.ts";
 import * as counters from "../../wasm/shared/counters.ts";
+import * as layout from "../../wasm/shared/layout.ts";
 import * as limits from "../../wasm/shared/limits.ts";
 import {
   address4,
@@ -287,6 +288,72 @@ describe.each(["debug", "release"] as const)("VXLAN (%s)", (target) => {
       expect(sent.reduce((sum, one) => sum + one.packets, 0)).toBe(engine.counter(counters.COUNTER_TX));
       expect(engine.dropped()).toEqual({});
       expect(sent.reduce((sum, one) => sum + one.packets, 0)).toBe(100 * (many + 3 + 2));
+    });
+  });
+
+  describe("what can be seen", () => {
+    const traced = (): [number, number][] => {
+      const lines = engine.exports.traceCount();
+      return Array.from({ length: lines }, (_, i) => {
+        const at = layout.TRACE_RING + i * abi.TRACE_ENTRY_LENGTH;
+        return [engine.view.getUint16(at + abi.TRACE_NODE, true), engine.view.getUint16(at + abi.TRACE_EVENT, true)];
+      });
+    };
+
+    it("traces a datagram from its VTEP to its port", () => {
+      engine.exports.traceSet(UNDERLAY, 0, 1);
+      engine.fromVtep([vxlan(inbound())]);
+      engine.run();
+      const lines = traced();
+      expect(lines[0]).toEqual([abi.NODE_UNDERLAY_INPUT, abi.EVENT_ENTER]);
+      expect(lines).toContainEqual([abi.NODE_VXLAN_DECAP, abi.EVENT_FROM_VTEP]);
+      expect(lines.at(-1)?.[1]).toBe(abi.EVENT_SENT);
+    });
+
+    it("traces a frame from its port to its VTEP, and why it went no further", () => {
+      engine.exports.traceSet(2, 0, 2);
+      engine.fromTap(2, outbound());
+      engine.run();
+      expect(traced()).toContainEqual([abi.NODE_VXLAN_ENCAP, abi.EVENT_TO_VTEP]);
+      expect(traced().at(-1)).toEqual([abi.NODE_UNDERLAY_OUTPUT, abi.EVENT_SENT]);
+      engine.exports.portDelete(UNDERLAY);
+      engine.fromTap(2, outbound());
+      engine.run();
+      expect(traced().at(-1)).toEqual([abi.NODE_VXLAN_ENCAP, abi.EVENT_DROP]);
+    });
+
+    it("captures frames as they are, before they are merged, wrapped or finished", () => {
+      engine.exports.captureSet(1, 65535);
+      const frames = [0, 1, 2].map((i) => frame({ ...flow, sourceMac: 0x20, destinationMac: 2, payload: pattern(50), identification: i }));
+      engine.fromVtep(frames.map((one) => vxlan(one)));
+      engine.run();
+      const records: [number, number, Uint8Array][] = [];
+      for (let at = layout.CAPTURE_RING; at < layout.CAPTURE_RING + engine.exports.captureLength(); ) {
+        const length = engine.view.getUint32(at + abi.CAPTURE_LENGTH, true);
+        records.push([
+          engine.view.getUint16(at + abi.CAPTURE_PORT, true),
+          engine.view.getUint16(at + abi.CAPTURE_DIRECTION, true),
+          engine.bytes.slice(at + abi.CAPTURE_HEADER_LENGTH, at + abi.CAPTURE_HEADER_LENGTH + length),
+        ]);
+        at += engine.view.getUint32(at + abi.CAPTURE_RECORD, true);
+      }
+      expect(records).toEqual([
+        ...frames.map((one) => [UNDERLAY, abi.DIRECTION_RX, one]),
+        ...frames.map((one) => [2, abi.DIRECTION_TX, one]),
+      ]);
+    });
+
+    it("counts for each port what it received, sent and lost", () => {
+      const port = (index: number, field: number): number =>
+        Number(engine.view.getBigUint64(layout.PORTS + index * abi.PORT_LENGTH + field, true));
+      const frames = [0, 1, 2].map((i) => frame({ ...flow, sourceMac: 0x20, destinationMac: 2, payload: pattern(50), identification: i }));
+      engine.fromVtep(frames.map((one) => vxlan(one)));
+      for (let i = 0; i < 5; i++) engine.fromTap(3, frame({ ...flow, sourceMac: 3, destinationMac: 0x20, payload: pattern(60) }));
+      engine.run((sent) => (sent.port === UNDERLAY ? 11 : 0)); // EAGAIN
+      expect([port(UNDERLAY, abi.PORT_RX_PACKETS), port(2, abi.PORT_TX_PACKETS), port(2, abi.PORT_TX_BYTES)]).toEqual([3, 3, 3 * 92]);
+      expect([port(3, abi.PORT_RX_PACKETS), port(UNDERLAY, abi.PORT_TX_PACKETS), port(UNDERLAY, abi.PORT_DROPS)]).toEqual([5, 0, 5]);
+      expect(engine.dropped()).toEqual({ "send-queue-full": 5 });
+      expect(engine.lost()).toBe(0);
     });
   });
 });

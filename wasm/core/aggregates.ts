@@ -113,14 +113,17 @@ let open: u32 = 0; // bit i: aggregate i is open
   store<u32>(KEYS + <usize>(slot << 2), key);
 }
 
-/** Takes the packet on its way to `packet.toPort`: into an aggregate, or straight out behind whatever it must not overtake. */
-export function offer(packet: Packet): void {
+/**
+ * Takes the packet on its way to `packet.toPort`: into an aggregate, or straight out behind whatever it must not overtake.
+ * `takesUdp`: whether that port can be given UDP super-frames.
+ */
+export function offer(packet: Packet, takesUdp: bool): void {
   if (packet.l4 == 0 || packet.flags & FRAGMENT) {
     if (packet.l3 != 0 && open != 0) closeConversation(packet);
     deliver(packet);
     return;
   }
-  if (packet.protocol != IP_PROTOCOL_TCP && packet.protocol != IP_PROTOCOL_UDP) {
+  if (packet.protocol != IP_PROTOCOL_TCP && (packet.protocol != IP_PROTOCOL_UDP || !takesUdp)) {
     deliver(packet);
     return;
   }

@@ -6,7 +6,7 @@
 //      engine composes, which never were part of a flow
 // not  here: merging towards VTEPs (core/runs does that with whole datagrams)
 //
-import { DIRECTION_TX, NODE_GRO } from "../shared/abi";
+import { DIRECTION_TX, NODE_GRO, PORT_FLAG_NO_UDP_GSO } from "../shared/abi";
 import { offer } from "../core/aggregates";
 import * as capture from "../core/capture";
 import { clear, packetAt, waiting } from "../core/vector";
@@ -21,7 +21,7 @@ export function gro(): void {
     if (capturing && (capture.all() || ports.captured(packet.toPort, packet.domain))) {
       capture.copy(packet, packet.toPort, DIRECTION_TX);
     }
-    offer(packet);
+    offer(packet, (ports.at(packet.toPort).flags & PORT_FLAG_NO_UDP_GSO) == 0);
   }
   clear(NODE_GRO);
 }

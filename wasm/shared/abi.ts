@@ -84,6 +84,8 @@ export const PORT_FLAG_ISOLATED = 1;
 export const PORT_FLAG_CAPTURE = 2;
 /** The engine neither learns from nor floods unknown unicast to this port (all its MACs are static). */
 export const PORT_FLAG_NO_FLOOD = 4;
+/** The port can't be given UDP super-frames (a TAP of a kernel before Linux 6.2): datagrams bound for it are not merged. */
+export const PORT_FLAG_NO_UDP_GSO = 8;
 
 // ── Bridge domains ───────────────────────────────────────────────────────────────────────────────────────────────────
 export const DOMAIN_FLAG_LEARNING = 1;
