@@ -7,6 +7,7 @@ import type { UdpOptions } from "../../src/ports/native.ts";
 import { native } from "../../src/ports/native.ts";
 import * as abi from "../../wasm/shared/abi.ts";
 import { testNamespaces } from "../support/addon-namespaces.ts";
+import type { Received } from "../support/poller-rig.ts";
 import { PollerRig, RIG_LAYOUT } from "../support/poller-rig.ts";
 
 const { EAGAIN, EAFNOSUPPORT, EFAULT, EINVAL, EIO, EMSGSIZE, ENODEV, ENXIO } = constants.errno;
@@ -113,7 +114,6 @@ describe("a TAP", () => {
     while (received.length < 200) {
       const batch = rig.receive(1000).filter((found) => found.port === 4);
       expect(batch.length).toBeLessThanOrEqual(RIG_LAYOUT.perUnderlay);
-      expect(batch.length).toBeGreaterThan(0);
       received.push(...batch.map((found) => found.bytes));
     }
     expect(received).toEqual(sent);
@@ -243,8 +243,12 @@ describe("an underlay port", () => {
     const headers =
       "02420a09000202420a09000186dd" + "60000000000c1140" + "fd000009000000000000000000000001fd000009000000000000000000000002";
     const frame = Buffer.concat([Buffer.alloc(10), Buffer.from(`${headers}000912b5000c0000`, "hex"), bytes(4)]);
-    expect(rig.send([{ port: 3, parts: [frame] }])).toEqual([0]);
-    const [received] = rig.receiveFrom(4, 1);
+    // The kernel begins to deliver to a new IPv6 address a little later, by a work queue of its own.
+    let received: Received | undefined;
+    for (let attempt = 0; attempt < 100 && received === undefined; attempt++) {
+      expect(rig.send([{ port: 3, parts: [frame] }])).toEqual([0]);
+      received = rig.receive(20).find(({ port }) => port === 4);
+    }
     expect(received).toMatchObject({
       sender: "fd000009000000000000000000000001",
       local: "fd000009000000000000000000000002",
@@ -497,9 +501,12 @@ describe("sleeping", () => {
     rig.poller.setSpinUs(200);
     rig.receive(1);
     expect(rig.poller.stats().spinUs).toBe(0);
-    rig.send([{ port: 1, parts: [bytes(10)], destination: mapped("127.0.0.1"), destinationPort: 4789 }]);
-    rig.receiveUntil(() => true);
-    rig.receive(20);
+    // More than once: on a busy machine we may come back from the first datagram when it is not recent any more.
+    for (let attempt = 0; attempt < 50 && rig.poller.stats().spinUs === 0; attempt++) {
+      rig.send([{ port: 1, parts: [bytes(10)], destination: mapped("127.0.0.1"), destinationPort: 4789 }]);
+      rig.receiveUntil(() => true);
+      rig.receive(20);
+    }
     const { spinUs } = rig.poller.stats();
     expect(spinUs).toBeGreaterThanOrEqual(200);
     rig.receive(1);
