@@ -6,11 +6,12 @@
 // daemon, store closed. Whatever fails on the way up, what is up already goes down again, and the reason is the exit's. A
 // second signal ends at once: state is in the store, interfaces are persistent, so nothing is lost but politeness.
 import { randomBytes } from "node:crypto";
-import { closeSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { closeSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { allHandlers } from "./api/handlers.ts";
 import { type ApiServer, startApi } from "./api/server.ts";
 import { systemClock } from "./clock.ts";
+import { sandboxLogPath } from "./config/defaults.ts";
 import { type Config, loadConfig } from "./config/load.ts";
 import { VERSION } from "./config/version.ts";
 import { type CnmController, openController } from "./controller/controller.ts";
@@ -106,6 +107,14 @@ async function removeAbandoned(controller: CnmController, log: Logger): Promise<
   }
 }
 
+/** Output of `run -d` in sandboxes that are gone. */
+function removeOldLogs(stateDir: string, controller: CnmController): void {
+  const folder = dirname(sandboxLogPath(stateDir, ""));
+  if (!existsSync(folder)) return;
+  const kept = new Set(controller.listSandboxes().map(({ sandbox }) => basename(sandboxLogPath(stateDir, sandbox.id))));
+  for (const name of readdirSync(folder)) if (!kept.has(name)) rmSync(join(folder, name), { force: true });
+}
+
 async function bringUp(config: Config, log: Logger, stack: Stack, stopping: () => boolean): Promise<Daemon> {
   const startedAt = systemClock.nowIso();
   checkPrivileges();
@@ -146,6 +155,7 @@ async function bringUp(config: Config, log: Logger, stack: Stack, stopping: () =
   });
   await controller.restore();
   await removeAbandoned(controller, log);
+  removeOldLogs(config.stateDir, controller);
   stack.push("sandboxes of run --rm", () => controller.removeTransient());
 
   const handlers = allHandlers(controller, datapath, {

@@ -171,8 +171,9 @@ export function diagnosticsHandlers(controller: Controller, datapath: DatapathSe
 
     async *Trace(request) {
       const result = await datapath.trace(await traceOptions(request, controller, datapath));
+      const names = new PortNames(controller);
       yield {
-        lines: result.lines.map(({ packet, node, event, text: words }) => ({ packet, node, event, text: words })),
+        lines: result.lines.map(({ packet, node, event, text: words }) => ({ packet, node, event, text: names.readable(words) })),
         lost: result.lost,
       };
     },

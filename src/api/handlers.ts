@@ -13,7 +13,7 @@ export function allHandlers(controller: Controller, datapath: DatapathService, f
   return {
     network: networkHandlers(controller),
     endpoint: endpointHandlers(controller),
-    sandbox: sandboxHandlers(controller),
+    sandbox: sandboxHandlers(controller, facts.stateDir),
     node: nodeHandlers(controller, datapath, facts),
     staticPeer: staticPeerHandlers(controller),
     diagnostics: diagnosticsHandlers(controller, datapath),

@@ -3,6 +3,7 @@
 import type { Controller, SandboxView } from "../controller/types.ts";
 import type { PortStats } from "../datapath/datapath-api.ts";
 import type { PortName__Output } from "./generated/weft/v1/PortName.ts";
+import { portText } from "./port-text.ts";
 
 type SandboxEndpoint = SandboxView["endpoints"][number];
 
@@ -18,6 +19,15 @@ export class PortNames {
   constructor(controller: Controller) {
     for (const view of controller.listSandboxes()) for (const one of view.endpoints) this.#endpoints.set(one.endpoint.id, { view, one });
     this.#networks = new Map(controller.listNetworks().map((network) => [network.id, network.name]));
+  }
+
+  /** `text` with the ids of ports and networks in it replaced by their names. */
+  readable(text: string): string {
+    return text.replace(/[0-9a-f]{64}(\/\w+)?/g, (id) => {
+      const port = this.name(id);
+      if (port.sandboxName !== "" || id.endsWith("/gateway")) return portText(port);
+      return port.networkName === "" ? id : `${port.networkName}${id.slice(port.networkId.length)}`;
+    });
   }
 
   /** `stats`, where they are at hand, tell more of ports that are no endpoint's. */

@@ -1,4 +1,6 @@
 // SandboxService over the controller.
+import { rm } from "node:fs/promises";
+import { sandboxLogPath } from "../config/defaults.ts";
 import type { Controller, SandboxView } from "../controller/types.ts";
 import { attachRequest, present, sandboxMessage } from "./convert.ts";
 import { filtered, hasLabel, type Matchers } from "./filters.ts";
@@ -13,7 +15,8 @@ const MATCHERS: Matchers<SandboxView> = {
 
 const message = (view: SandboxView) => sandboxMessage(view.sandbox, view.endpoints);
 
-export function sandboxHandlers(controller: Controller): AllHandlers["sandbox"] {
+/** `stateDir`: where `weft run -d` leaves the output of its programs. */
+export function sandboxHandlers(controller: Controller, stateDir: string): AllHandlers["sandbox"] {
   return {
     async Create(request) {
       const view = await controller.createSandbox({
@@ -32,7 +35,9 @@ export function sandboxHandlers(controller: Controller): AllHandlers["sandbox"] 
       return { sandbox: message(controller.inspectSandbox(request.sandbox)) };
     },
     async Remove(request) {
-      return { sandbox: sandboxMessage(await controller.removeSandbox(request.sandbox, request.force)) };
+      const removed = await controller.removeSandbox(request.sandbox, request.force);
+      await rm(sandboxLogPath(stateDir, removed.id), { force: true });
+      return { sandbox: sandboxMessage(removed) };
     },
   };
 }

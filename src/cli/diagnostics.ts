@@ -1,9 +1,9 @@
 // weft stats, drops, fdb, neigh, vtep, trace, audit: what the data path does and has.
 import type { Command } from "commander";
 import type { FdbEntry__Output } from "../api/generated/weft/v1/FdbEntry.ts";
-import type { PortName__Output } from "../api/generated/weft/v1/PortName.ts";
 import type { PortStats__Output } from "../api/generated/weft/v1/PortStats.ts";
 import type { StatsResponse__Output } from "../api/generated/weft/v1/StatsResponse.ts";
+import { portText } from "../api/port-text.ts";
 import { WeftError } from "../errors.ts";
 import { type Context, integer, leaf, type Session } from "./command.ts";
 import { table } from "./table.ts";
@@ -12,14 +12,6 @@ import { amount, durationMs, figure, span } from "./values.ts";
 const WATCH_MS = 1000;
 const CLEAR = "\x1b[H\x1b[2J";
 const BITS = 8;
-
-/** "a/eth0", "web gateway", "underlay 192.0.2.1" */
-function portText(port: PortName__Output): string {
-  if (port.sandboxName !== "") return `${port.sandboxName}/${port.interfaceName}`;
-  if (port.id.startsWith("underlay/")) return `underlay ${port.id.slice("underlay/".length)}`;
-  if (port.networkName !== "") return `${port.networkName} gateway${port.interfaceName === "" ? "" : ` ${port.interfaceName}`}`;
-  return port.interfaceName || port.id;
-}
 
 const counts = (numbers: Readonly<Record<string, string>>): Record<string, number | string> =>
   Object.fromEntries(Object.entries(numbers).map(([name, value]) => [name, figure(value)]));
@@ -76,7 +68,7 @@ function statsText(context: Context, stats: StatsResponse__Output): string {
   const header = ["PORT", "NETWORK", "RX PACKETS", "RX BYTES", "TX PACKETS", "TX BYTES", "DROPS"];
   const counters = [...stats.counters.map(({ name, value }) => [name, value]), ["drops", stats.drops]].filter(([, value]) => value !== "0");
   const ports = table(header, rows, context.host.columns, PORT_FIGURES);
-  return `${ports}\n${table(["COUNTER", "PACKETS"], counters as string[][], context.host.columns, [1])}${alarms(stats)}`;
+  return `${ports}\n${table(["COUNTER", "VALUE"], counters as string[][], context.host.columns, [1])}${alarms(stats)}`;
 }
 
 /** The change of one port's figure a second. */
@@ -111,7 +103,7 @@ async function watch(context: Context): Promise<void> {
   const stream = context.client.stream("diagnostics", "Stats", { intervalMs: WATCH_MS }, context.host.interrupted());
   for await (const stats of stream) {
     const clear = context.host.stdoutIsTerminal && context.format === "table" ? CLEAR : "";
-    context.one(statsDocument(stats), () => (before === undefined ? "" : clear + ratesText(context, stats, before)));
+    context.one(statsDocument(stats), () => clear + (before === undefined ? statsText(context, stats) : ratesText(context, stats, before)));
     before = stats;
   }
 }

@@ -15,7 +15,7 @@ export function sandboxOptions(command: Command): Command {
   return command
     .option("--network <network>", "NET[,ip=A][,ip6=A][,mac=M][,alias=X]..., repeatable", collect)
     .option("--netns <path>", "take this namespace instead of making one")
-    .option("--hostname <name>", "its name for itself (default: the sandbox's name)")
+    .option("--hostname <name>", "its name for itself (default: the beginning of its id)")
     .option("--label <key=value>", "label, repeatable", collect);
 }
 
