@@ -3,6 +3,7 @@
 //
 // Two answers. Through a daemon, from one TAP to the other: what a user gets, and what the target is about. And the engine
 // alone, in this process, without system calls: every lookup misses all caches, and nothing hides it.
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { inNamespace } from "../scripts/lab.mjs";
@@ -25,9 +26,10 @@ const FRAME_BYTES = 64;
 const FRAMES = 65_536;
 const SECONDS = 1;
 const HOST = "f";
-/** Frames a second that teach: slow enough that none is lost in a TAP's queue. */
+/** Frames a second that teach. On a busy machine a TAP's queue loses some even so: then they are all said again. */
 const LEARN_RATE = 100_000;
 const LEARNED_MIN = 0.99;
+const PASSES_MAX = 5;
 
 const dist = (/** @type {string} */ path) => import(join(ROOT, "build/dist", path));
 
@@ -136,11 +138,13 @@ async function throughDaemon(entries) {
     }
     const [from = "", to = ""] = paths;
     const macs = String(entries / 2);
-    for (const [side, path] of paths.entries()) await ask(path, [SENDER, "learn", "eth0", macs, String(side), String(LEARN_RATE)]);
-    await wait(200);
-    const stats = JSON.parse(await weft(HOST, ["--format", "json", "stats"]));
-    const learned = Number(stats.Counters["fdb-learned"]);
-    if (!(learned >= LEARNED_MIN * entries)) throw new StepError(`the daemon learned ${learned} of ${entries} addresses`);
+    for (let pass = 0, learned = 0; learned < LEARNED_MIN * entries; pass += 1) {
+      if (pass === PASSES_MAX) throw new StepError(`the daemon learned ${learned} of ${entries} addresses in ${pass} passes`);
+      for (const [side, path] of paths.entries()) await ask(path, [SENDER, "learn", "eth0", macs, String(side), String(LEARN_RATE)]);
+      await wait(200);
+      const stats = JSON.parse(await weft(HOST, ["--format", "json", "stats"]));
+      learned = Number(stats.Counters["fdb-learned"]);
+    }
     const before = await received(to);
     const blast = await ask(from, [SENDER, "frames", "eth0", macs, "0", String(SECONDS)]);
     await wait(100);
@@ -148,6 +152,7 @@ async function throughDaemon(entries) {
   } finally {
     await lab.end(daemon);
     await lab.removeNamespaces([`${HOST}0`, `${HOST}1`, HOST]);
+    rmSync(join(lab.folder, HOST), { recursive: true, force: true });
   }
 }
 

@@ -117,7 +117,8 @@ export class Lab {
 
   /** Removes some of the lab's namespaces, and with them their interfaces. @param {string[]} shorts as for namespacePath */
   async removeNamespaces(shorts) {
-    for (const short of shorts) await run(["ip", "netns", "delete", `${this.name}-${short}`]);
+    const wanted = shorts.map((short) => `${this.name}-${short}`);
+    for (const name of this.namespaces().filter((one) => wanted.includes(one))) await run(["ip", "netns", "delete", name]);
   }
 
   /** Removes all that carries the lab's name. Safe to call twice, also at the same time. */
