@@ -15,6 +15,7 @@ import type { NetworkNamespaces } from "../netns/namespaces.ts";
 import { IPAM_PREFIX } from "../store/keys.ts";
 import type { Json, Put, Store } from "../store/store.ts";
 import { KeyedLocks } from "./locks.ts";
+import { byName } from "./names.ts";
 import type { State } from "./state.ts";
 import type { EndpointRecord, Id, NetworkRecord, PeerRecord, SandboxRecord } from "./types.ts";
 import type { Attachment } from "./wants.ts";
@@ -100,8 +101,10 @@ export async function attempt(context: Context, what: string, step: () => Promis
   }
 }
 
+/** By their networks' names. */
 export function attachmentsOf(context: Context, sandbox: Pick<SandboxRecord, "id">): Attachment[] {
-  return context.state.endpointsOfSandbox(sandbox.id).map((endpoint) => attachment(context, endpoint));
+  const attachments = context.state.endpointsOfSandbox(sandbox.id).map((endpoint) => attachment(context, endpoint));
+  return attachments.sort((a, b) => byName(a.network, b.network));
 }
 
 export function attachment(context: Context, endpoint: EndpointRecord): Attachment {

@@ -11,6 +11,10 @@ const PREDEFINED = new Set(["bridge", "host", "none"]);
 
 export const shortId = (id: Id): string => id.slice(0, SHORT_ID_DIGITS);
 
+/** The order of lists: by code units, the same on every host and after every restart. */
+export const byName = (a: { readonly name: string }, b: { readonly name: string }): number =>
+  a.name < b.name ? -1 : a.name > b.name ? 1 : 0;
+
 /** Throws INVALID_ARGUMENT. `what`: "network name". */
 export function checkName(name: string, what: string): void {
   if (!NAME.test(name)) throw invalidArgument(`invalid ${what} ${JSON.stringify(name)}: only [a-zA-Z0-9][a-zA-Z0-9_.-]* are allowed`);

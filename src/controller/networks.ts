@@ -7,7 +7,7 @@ import { networkKey, peerKey, ULA_KEY } from "../store/keys.ts";
 import type { Put } from "../store/store.ts";
 import { attempt, type Context, commit, networkOwner, newId, put } from "./context.ts";
 import { exclusive } from "./locks.ts";
-import { checkName, refusePredefined, resolve, shortId } from "./names.ts";
+import { byName, checkName, refusePredefined, resolve, shortId } from "./names.ts";
 import type { CreateNetworkRequest, NetworkRecord, NetworkView } from "./types.ts";
 
 /** Held by whatever changes what networks there are, or what all of them declare. */
@@ -23,7 +23,7 @@ export function findNetwork(context: Context, reference: string): NetworkRecord 
 }
 
 export function listNetworks(context: Context): NetworkRecord[] {
-  return [...context.state.networks.values()].filter(({ id }) => !context.pending.has(id));
+  return [...context.state.networks.values()].filter(({ id }) => !context.pending.has(id)).sort(byName);
 }
 
 export function inspectNetwork(context: Context, reference: string): NetworkView {
@@ -33,6 +33,7 @@ export function inspectNetwork(context: Context, reference: string): NetworkView
   const endpoints = state
     .endpointsOfNetwork(network.id)
     .filter(({ id, sandboxId }) => !pending.has(id) && (sandboxId === null || !pending.has(sandboxId)))
+    .sort(byName)
     .map((endpoint) => ({ endpoint, sandbox: endpoint.sandboxId === null ? null : (state.sandboxes.get(endpoint.sandboxId) ?? null) }));
   const peers = context.drivers.get(network.driver).hasPeers
     ? [...state.peers.values()].filter(({ networkId }) => networkId === null || networkId === network.id)

@@ -4,10 +4,18 @@ import { addressRange, canonicalAddress, formatAddress, parseAddress } from "../
 import { peerKey } from "../store/keys.ts";
 import { attempt, type Context, commit, put } from "./context.ts";
 import { exclusive } from "./locks.ts";
+import { byName } from "./names.ts";
 import { declareNetwork, findNetwork, NETWORKS_LOCK } from "./networks.ts";
 import type { NetworkRecord, PeerRecord } from "./types.ts";
 
-export const listPeers = (context: Context): PeerRecord[] => [...context.state.peers.values()];
+/** Those of all networks first, then by network and address. */
+export function listPeers(context: Context): PeerRecord[] {
+  const named = [...context.state.peers.values()].map((peer) => {
+    const network = peer.networkId === null ? "" : (context.state.networks.get(peer.networkId)?.name ?? "");
+    return { name: `${network} ${peer.address}`, peer };
+  });
+  return named.sort(byName).map(({ peer }) => peer);
+}
 
 export async function addPeer(
   context: Context,

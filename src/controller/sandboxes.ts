@@ -5,7 +5,7 @@ import { endpointKey, sandboxKey } from "../store/keys.ts";
 import { type Prepared, prepareAttachment, realizeAttachments, withdrawAttachments } from "./attachments.ts";
 import { attachmentsOf, attempt, type Context, commit, newId, put } from "./context.ts";
 import { exclusive, shared } from "./locks.ts";
-import { checkHostname, checkName, resolve, shortId } from "./names.ts";
+import { byName, checkHostname, checkName, resolve, shortId } from "./names.ts";
 import { findNetwork, networkLock } from "./networks.ts";
 import type { AttachRequest, CreateSandboxRequest, EndpointRecord, NetworkRecord, SandboxRecord, SandboxView } from "./types.ts";
 import type { Attachment } from "./wants.ts";
@@ -38,7 +38,8 @@ export function inspectSandbox(context: Context, reference: string): SandboxView
 }
 
 export function listSandboxes(context: Context): SandboxView[] {
-  return [...context.state.sandboxes.values()].filter(({ id }) => !context.pending.has(id)).map((sandbox) => viewSandbox(context, sandbox));
+  const sandboxes = [...context.state.sandboxes.values()].filter(({ id }) => !context.pending.has(id));
+  return sandboxes.sort(byName).map((sandbox) => viewSandbox(context, sandbox));
 }
 
 export async function createSandbox(context: Context, request: CreateSandboxRequest): Promise<SandboxView> {

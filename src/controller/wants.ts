@@ -4,6 +4,7 @@
 // name sorts first. So it depends on what is attached and not on when.
 import type { Driver } from "../drivers/driver.ts";
 import type { InterfaceConfig } from "../netns/namespaces.ts";
+import { byName } from "./names.ts";
 import type { EndpointRecord, NetworkRecord } from "./types.ts";
 
 export interface Attachment {
@@ -27,7 +28,7 @@ export function sandboxInterfaces(attachments: readonly Attachment[]): SandboxIn
   const joined = attachments
     .filter(({ endpoint }) => endpoint.interfaceName !== null)
     .map((attachment) => ({ ...attachment, join: attachment.driver.join(attachment.network, attachment.endpoint) }))
-    .sort((a, b) => (a.network.name < b.network.name ? -1 : a.network.name > b.network.name ? 1 : 0));
+    .sort((a, b) => byName(a.network, b.network));
   const ipv4Route = joined.find(({ join, endpoint }) => join.gatewayIpv4 !== null && endpoint.ipv4 !== null);
   const ipv6Route = joined.find(({ join, endpoint }) => join.gatewayIpv6 !== null && endpoint.ipv6 !== null);
   return joined.map((attachment) => {

@@ -81,6 +81,9 @@ export class MemoryDatapath implements Datapath {
 }
 
 function refuseTwins(names: readonly string[]): void {
-  const twin = names.find((name, index) => names.indexOf(name) < index);
-  if (twin !== undefined) throw unavailable(`${twin} is declared twice`);
+  const seen = new Set<string>();
+  for (const name of names) {
+    if (seen.has(name)) throw unavailable(`${name} is declared twice`);
+    seen.add(name);
+  }
 }

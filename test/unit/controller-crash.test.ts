@@ -1,0 +1,335 @@
+// The daemon may die at any instant. Each operation is stopped before its n-th step towards store, data plane or kernel, for
+// each n there is; nothing that it does afterwards counts, as if the process were gone. A new controller on the same store and
+// kernel must then find the state of before or of after, and store, data plane and kernel must agree to the last interface.
+import { describe, expect, it } from "vitest";
+import type { CnmController } from "../../src/controller/controller.ts";
+import { MemoryStore } from "../../src/store/memory.ts";
+import type { Store } from "../../src/store/store.ts";
+import { type Bench, STATE_DIR, startController } from "../support/controller.ts";
+import { MemoryNamespaces } from "../support/memory-namespaces.ts";
+
+const FOREIGN = "/run/netns/mine";
+
+/** What users see. */
+function described(controller: CnmController): string {
+  const networks = controller.listNetworks().map(({ id, name }) => ({ name, subnets: controller.inspectNetwork(id).subnets }));
+  const sandboxes = controller.listSandboxes().map(({ sandbox, endpoints }) => ({
+    name: sandbox.name,
+    endpoints: endpoints.map(({ endpoint, network }) => [network.name, endpoint.interfaceName, endpoint.ipv4, endpoint.ipv6]),
+  }));
+  const peers = controller.listPeers().map(({ address, port }) => [address, port]);
+  return JSON.stringify({ networks, sandboxes, peers });
+}
+
+/** That what is declared and what the kernel has are what the store says: no more, no less. */
+function expectAgreement({ controller, datapath, namespaces }: Bench): void {
+  const expectedLinks = new Map<string, string[]>();
+  const links = (path: string): string[] => expectedLinks.get(path) ?? expectedLinks.set(path, ["lo"]).get(path)!;
+  expectedLinks.set("host", ["eth0", "lo"]);
+  for (const { driver, driverState } of controller.listNetworks())
+    if (driver === "bridge") links("host").push(driverState.interfaceName as string);
+  if (namespaces.byPath.has(FOREIGN)) links(FOREIGN);
+  for (const { sandbox, endpoints } of controller.listSandboxes()) {
+    links(sandbox.namespacePath).push(...endpoints.map(({ endpoint }) => endpoint.interfaceName!));
+    for (const { endpoint } of endpoints) {
+      expect(namespaces.link(sandbox.namespacePath, endpoint.interfaceName!)).toMatchObject({
+        addresses: [endpoint.ipv4, endpoint.ipv6].filter((text) => text !== null),
+        up: true,
+      });
+    }
+    const gateway = endpoints
+      .filter(({ gatewayIpv4 }) => gatewayIpv4 !== null)
+      .sort((a, b) => (a.network.name < b.network.name ? -1 : 1))[0];
+    expect([...namespaces.at(sandbox.namespacePath).routes]).toEqual(gateway === undefined ? [] : [["0.0.0.0/0", gateway.gatewayIpv4]]);
+  }
+  const sorted = (map: Map<string, string[]>) =>
+    Object.fromEntries([...map].map(([path, names]) => [path, [...names].sort()] as const).sort());
+  const found = new Map([
+    ["host", [...namespaces.at(null).links.keys()]],
+    ...namespaces.paths.map((path) => [path, [...namespaces.at(path).links.keys()]] as const),
+  ] as [string, string[]][]);
+  expect(sorted(found)).toEqual(sorted(expectedLinks));
+  const owners = [
+    ...controller.listNetworks().map(({ id }) => `network/${id}`),
+    ...controller.listSandboxes().flatMap(({ endpoints }) => endpoints.map(({ endpoint }) => `endpoint/${endpoint.id}`)),
+  ];
+  expect([...datapath.declared.keys()].sort()).toEqual(owners.sort());
+}
+
+class Dead extends Error {}
+
+/** Counts the steps that leave the process; from the `fatal`-th on, none happens. */
+class Fate {
+  steps = 0;
+  readonly #fatal: number;
+
+  constructor(fatal: number) {
+    this.#fatal = fatal;
+  }
+
+  step(): void {
+    if (this.steps++ >= this.#fatal) throw new Dead("the process is gone");
+  }
+}
+
+function mortal(store: Store, fate: Fate): Store {
+  return {
+    description: store.description,
+    get: (key) => store.get(key),
+    list: (prefix) => store.list(prefix),
+    watch: (prefix, listener) => store.watch(prefix, listener),
+    close: () => store.close(),
+    commit: async (transaction) => {
+      fate.step();
+      return store.commit(transaction);
+    },
+  };
+}
+
+interface World {
+  readonly store: MemoryStore;
+  readonly namespaces: MemoryNamespaces;
+}
+
+/** A host with a bridge, an overlay, a sandbox on both and a foreign namespace. */
+async function populate(): Promise<World> {
+  const world = { store: new MemoryStore(), namespaces: new MemoryNamespaces() };
+  world.namespaces.addForeign(FOREIGN);
+  const { controller } = await startController(world);
+  await controller.createNetwork({ name: "web", ipam: [{ subnet: "10.1.0.0/24" }] });
+  await controller.createNetwork({ name: "app", ipam: [{ subnet: "10.2.0.0/24" }] });
+  await controller.createNetwork({
+    name: "far",
+    driver: "overlay",
+    enableIpv6: true,
+    ipam: [{ subnet: "10.9.0.0/24" }, { subnet: "fd09::/64" }],
+  });
+  await controller.createSandbox({ name: "box", networks: [{ network: "web" }, { network: "far" }] });
+  await controller.addPeer("192.0.2.2", undefined, undefined);
+  return world;
+}
+
+const OPERATIONS: readonly [string, (controller: CnmController) => Promise<unknown>][] = [
+  ["create a bridge network", (c) => c.createNetwork({ name: "new", ipam: [{ subnet: "10.3.0.0/24" }] })],
+  ["create an overlay network", (c) => c.createNetwork({ name: "new", driver: "overlay", enableIpv6: true })],
+  ["create a sandbox", (c) => c.createSandbox({ name: "new", networks: [{ network: "web" }, { network: "app" }, { network: "far" }] })],
+  [
+    "create a sandbox in the user's namespace",
+    (c) => c.createSandbox({ name: "new", namespacePath: FOREIGN, networks: [{ network: "web" }] }),
+  ],
+  ["connect, which moves the default route", (c) => c.connect("box", { network: "app" })],
+  ["disconnect, which takes it away", (c) => c.disconnect("box", "web", false)],
+  ["remove a sandbox", (c) => c.removeSandbox("box", false)],
+  ["remove a network", (c) => c.removeNetwork("app")],
+  ["add a peer", (c) => c.addPeer("192.0.2.3", undefined, "far")],
+  ["remove a peer", (c) => c.removePeer("192.0.2.2", undefined)],
+];
+
+/** Random ids differ from run to run: what is compared has none. */
+const anonymous = (text: string): string => text.replaceAll(/fd[0-9a-f:]+\/64/g, "ULA");
+
+async function stopped(operation: (controller: CnmController) => Promise<unknown>, fatal: number) {
+  const world = await populate();
+  const fate = new Fate(Number.POSITIVE_INFINITY);
+  const doomed = new Fate(fatal);
+  let current = fate;
+  const bench = await startController({ store: mortal(world.store, { step: () => current.step() } as Fate), namespaces: world.namespaces });
+  await bench.controller.restore();
+  const before = anonymous(described(bench.controller));
+  current = doomed;
+  bench.datapath.onChange = () => current.step();
+  world.namespaces.onChange = () => current.step();
+  const outcome = await operation(bench.controller).then(
+    () => "done",
+    () => "failed",
+  );
+  world.namespaces.onChange = () => {};
+  const next = await startController(world);
+  const report = await next.controller.restore();
+  expect(report.failures).toEqual([]);
+  return { before, outcome, steps: doomed.steps, next, after: anonymous(described(next.controller)) };
+}
+
+describe.each(OPERATIONS)("%s", (_what, operation) => {
+  it("leaves before or after, wherever it is stopped", async () => {
+    const { before, after: done, outcome, steps, next } = await stopped(operation, Number.POSITIVE_INFINITY);
+    expect(outcome).toBe("done");
+    expect(done).not.toBe(before);
+    expectAgreement(next);
+    for (let fatal = 0; fatal < steps; fatal++) {
+      const run = await stopped(operation, fatal);
+      expect([before, done], `stopped before step ${fatal} of ${steps}`).toContain(run.after);
+      expectAgreement(run.next);
+    }
+  });
+
+  it("leaves before when a single step fails, and says why", async () => {
+    const { steps } = await stopped(operation, Number.POSITIVE_INFINITY);
+    for (let failing = 0; failing < steps; failing++) {
+      const world = await populate();
+      let count = -1;
+      let armed = false;
+      const step = (): void => {
+        if (armed && ++count === failing) throw new Error("a step failed");
+      };
+      const bench = await startController({ store: mortal(world.store, { step } as Fate), namespaces: world.namespaces });
+      await bench.controller.restore();
+      const before = described(bench.controller);
+      bench.datapath.onChange = step;
+      world.namespaces.onChange = step;
+      armed = true;
+      const failure = await operation(bench.controller).then(
+        () => null,
+        (error) => error as Error,
+      );
+      armed = false;
+      if (failure === null) {
+        // A step whose failure is no reason to refuse: what it left undone is logged.
+        expect(bench.logged.some((line) => line.startsWith("error"))).toBe(true);
+        continue;
+      }
+      expect(failure.message).toContain("a step failed");
+      expect(described(bench.controller), `step ${failing} of ${steps}`).toBe(before);
+      expectAgreement(bench);
+    }
+  });
+});
+
+describe("restore", () => {
+  it("deletes namespaces of nobody from its folder, and touches no others", async () => {
+    const world = await populate();
+    world.namespaces.addForeign(`${STATE_DIR}/netns/000000000000`);
+    const next = await startController(world);
+    const report = await next.controller.restore();
+    expect(report.deletedNamespaces).toEqual([`${STATE_DIR}/netns/000000000000`]);
+    expectAgreement(next);
+  });
+
+  it("makes everything anew after a boot, and reports foreign namespaces that are gone", async () => {
+    const world = await populate();
+    const { controller } = await startController(world);
+    await controller.restore();
+    await controller.createSandbox({ name: "guest", namespacePath: FOREIGN, networks: [{ network: "web" }] });
+    const booted = { store: world.store, namespaces: new MemoryNamespaces() };
+    const next = await startController(booted);
+    const report = await next.controller.restore();
+    expect(report).toMatchObject({ networks: 3, sandboxes: 2, endpoints: 3, recreated: ["box"], lost: ["guest"], failures: [] });
+    expect(next.logged.some((line) => line.startsWith("warn") && line.includes(FOREIGN))).toBe(true);
+    await expect(next.controller.connect("guest", { network: "far" })).rejects.toMatchObject({ code: "FORBIDDEN" });
+    await next.controller.removeSandbox("guest", false);
+    expectAgreement(next);
+  });
+
+  it("keeps what an interface's owner added while the daemon was away, and mends what is missing", async () => {
+    const world = await populate();
+    const box = (await startController(world)).controller.inspectSandbox("box").sandbox.namespacePath;
+    world.namespaces.link(box, "eth0").addresses.push("10.1.0.77/24");
+    world.namespaces.link(box, "eth1").addresses.length = 0;
+    world.namespaces.at(box).routes.clear();
+    const next = await startController(world);
+    await next.controller.restore();
+    expect(world.namespaces.link(box, "eth0").addresses).toEqual(["10.1.0.2/24", "10.1.0.77/24"]);
+    expect(world.namespaces.link(box, "eth1").addresses).toEqual(["10.9.0.2/24", "fd09::2/64"]);
+    expect([...world.namespaces.at(box).routes]).toEqual([["0.0.0.0/0", "10.1.0.1"]]);
+  });
+
+  it("goes on beside what fails", async () => {
+    const world = await populate();
+    const next = await startController(world);
+    const { id } = next.controller.inspectNetwork("app").network;
+    next.datapath.onChange = (what) => {
+      if (what.includes(id)) throw new Error("no such luck");
+    };
+    const report = await next.controller.restore();
+    expect(report.failures.map(({ what }) => what)).toEqual(["network app"]);
+    expect(next.datapath.declared.size).toBe(4);
+  });
+
+  it("refuses a store that is not whole", async () => {
+    const world = await populate();
+    const [endpoint] = await world.store.list("endpoint/");
+    const damage = async (key: string, value: object | null) => {
+      const copy = new MemoryStore();
+      await copy.commit({ puts: (await world.store.list("")).map((entry) => ({ key: entry.key, value: entry.value })) });
+      await copy.commit(value === null ? { deletes: [key] } : { puts: [{ key, value: value as never }] });
+      return startController({ store: copy }).then(
+        () => "taken",
+        (error) => `${error.code} ${error.message}`,
+      );
+    };
+    const { id: sandboxId } = (await startController(world)).controller.inspectSandbox("box").sandbox;
+    expect(await damage(endpoint!.key, { ...(endpoint!.value as object), mac: "nonsense" })).toMatch(
+      /^DATA_LOSS the store memory is corrupt: the record endpoint\/[0-9a-f]{64} is not valid \(mac: .*restore it from a backup/,
+    );
+    expect(await damage(`sandbox/${sandboxId}`, null)).toMatch(/^DATA_LOSS .*its sandbox [0-9a-f]{64} is not there/);
+    expect(await damage("network/abc", { id: "abc" })).toMatch(/^DATA_LOSS .*network\/abc/);
+  });
+});
+
+describe("at once", () => {
+  it("200 sandboxes come and go and leave nothing", async () => {
+    const bench = await startController();
+    const { controller, store, datapath, namespaces } = bench;
+    // Each step takes a turn or two of the event loop, so that operations interleave.
+    datapath.onChange = () => new Promise((resolve) => setImmediate(resolve));
+    await Promise.all([
+      controller.createNetwork({ name: "web", ipam: [{ subnet: "10.1.0.0/16" }] }),
+      controller.createNetwork({ name: "far", driver: "overlay", ipam: [{ subnet: "10.9.0.0/16" }] }),
+    ]);
+    const names = Array.from({ length: 200 }, (_, index) => `box${index}`);
+    await Promise.all(names.map((name) => controller.createSandbox({ name, networks: [{ network: "web" }] })));
+    expectAgreement(bench);
+    const addresses = controller.listSandboxes().map(({ endpoints }) => endpoints[0]!.endpoint.ipv4);
+    expect(new Set(addresses).size).toBe(200);
+    await Promise.all(names.map((name) => controller.connect(name, { network: "far" })));
+    expectAgreement(bench);
+    const mixed = names.flatMap((name, index) => [
+      index % 2 ? controller.disconnect(name, "web", false) : controller.removeSandbox(name, false),
+      index % 3 ? Promise.resolve() : controller.createSandbox({ name: `other${index}`, networks: [{ network: "web" }] }),
+    ]);
+    await Promise.all(mixed);
+    expectAgreement(bench);
+    await Promise.all(controller.listSandboxes().map(({ sandbox }) => controller.removeSandbox(sandbox.id, false)));
+    await Promise.all([controller.removeNetwork("web"), controller.removeNetwork("far")]);
+    expectAgreement(bench);
+    expect(await store.list("")).toEqual([]);
+    expect(datapath.declared.size).toBe(0);
+    expect(namespaces.paths).toEqual([]);
+  });
+
+  it("one of many that want the same name, address, MAC or network wins", async () => {
+    const { controller } = await startController();
+    await controller.createNetwork({ name: "web", ipam: [{ subnet: "10.1.0.0/24" }] });
+    const race = async (attempts: Promise<unknown>[]) => {
+      const results = await Promise.allSettled(attempts);
+      const codes = results.flatMap((result) => (result.status === "rejected" ? [result.reason.code] : []));
+      expect(codes).toHaveLength(attempts.length - 1);
+      return new Set(codes);
+    };
+    const eight = Array.from({ length: 8 }, (_, index) => index);
+    expect(await race(eight.map(() => controller.createSandbox({ name: "same" })))).toEqual(new Set(["ALREADY_EXISTS"]));
+    expect(await race(eight.map(() => controller.createSandbox({ networks: [{ network: "web", ipv4: "10.1.0.9" }] })))).toEqual(
+      new Set(["ADDRESS_IN_USE"]),
+    );
+    const mac = "02:00:00:00:00:01";
+    expect(await race(eight.map(() => controller.createSandbox({ networks: [{ network: "web", mac }] })))).toEqual(
+      new Set(["ADDRESS_IN_USE"]),
+    );
+    expect(await race(eight.map(() => controller.createNetwork({ name: "again" })))).toEqual(new Set(["ALREADY_EXISTS"]));
+    expect(await race(eight.map(() => controller.connect("same", { network: "web" })))).toEqual(new Set(["FORBIDDEN"]));
+    expect(await race(eight.map(() => controller.removeSandbox("same", false)))).toEqual(new Set(["NOT_FOUND"]));
+  });
+
+  it("a network that is removed and joined at once is gone or in use, never both", async () => {
+    for (let round = 0; round < 20; round++) {
+      const bench = await startController();
+      const { controller } = bench;
+      await controller.createNetwork({ name: "web" });
+      await controller.createSandbox({ name: "box" });
+      const both = [controller.connect("box", { network: "web" }), controller.removeNetwork("web")];
+      const [joined, removed] = await Promise.allSettled(round % 2 ? both : [both[0]!, both[1]!]);
+      expect([joined!.status, removed!.status].sort()).toEqual(["fulfilled", "rejected"]);
+      expectAgreement(bench);
+    }
+  });
+});
