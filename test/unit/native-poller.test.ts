@@ -455,6 +455,7 @@ describe("sleeping", () => {
       }
     `;
     const worker = new Worker(source, { eval: true });
+    const ended = new Promise((resolve) => worker.once("exit", resolve));
     const next = () => new Promise((resolve) => worker.once("message", resolve));
     const wakeFd = (await next()) as number;
     for (let round = 1; round <= 3; round++) {
@@ -463,7 +464,7 @@ describe("sleeping", () => {
       native().wake(wakeFd);
       expect(await told).toEqual([0, true, false, round]);
     }
-    await new Promise((resolve) => worker.once("exit", resolve));
+    await ended;
     expect(() => native().wake(100_000)).toThrow(/^write eventfd 100000: EBADF/);
   });
 

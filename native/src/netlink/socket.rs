@@ -113,7 +113,8 @@ impl Netlink {
             };
             match usize::try_from(received) {
                 Ok(length) if length <= self.buffer.len() => return Ok(length),
-                Ok(length) => self.buffer.resize(length, 0),
+                // Cut, and the rest is lost.
+                Ok(_) => return Err(SystemError::new(call, object, Errno::EMSGSIZE)),
                 Err(_) if Errno::last() == Errno::EINTR => {}
                 Err(_) => return Err(SystemError::last(call, object)),
             }
