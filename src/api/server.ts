@@ -8,6 +8,7 @@ import { once } from "node:events";
 import { chmodSync, existsSync, lstatSync, mkdirSync, renameSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { dirname, join, resolve } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
 import {
   type handleServerStreamingCall,
   type handleUnaryCall,
@@ -16,8 +17,9 @@ import {
   type ServiceDefinition,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
+import { loadSync } from "@grpc/proto-loader";
 import { ReflectionService } from "@grpc/reflection";
-import { HealthImplementation } from "grpc-health-check";
+import { HealthImplementation, protoPath as healthProtoPath } from "grpc-health-check";
 import { alreadyExists, invalidArgument, WeftError } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { type MethodsOf, packageDefinition, type RequestOutOf, type ResponseOf, SERVICE_NAMES, SERVICES, type Services } from "./proto.ts";
@@ -26,8 +28,9 @@ import { toStatus } from "./status.ts";
 export const SOCKET_MODE = 0o660;
 /** sun_path of struct sockaddr_un, less its closing zero. */
 export const SOCKET_PATH_MAX = 107;
-/** Calls under way at close have this long to end. */
+/** Our calls under way at close have this long to end; then their answers have this long to leave. */
 const CLOSE_GRACE_MS = 2000;
+const FLUSH_MS = 50;
 
 export interface CallContext {
   /** Aborted when the client cancels or the server closes. */
@@ -53,50 +56,60 @@ export interface ApiServer {
 
 type AnyHandler = (request: unknown, context: CallContext) => Promise<unknown> | AsyncIterable<unknown>;
 
-function unary(method: string, handler: AnyHandler, closing: AbortSignal, log: Logger): handleUnaryCall<unknown, unknown> {
+/** What all calls share: whether the server closes, and which calls are under way. */
+interface Calls {
+  readonly closing: AbortSignal;
+  readonly active: Set<Promise<void>>;
+  readonly log: Logger;
+}
+
+function track(calls: Calls, work: Promise<void>): void {
+  calls.active.add(work);
+  work.finally(() => calls.active.delete(work));
+}
+
+function unary(method: string, handler: AnyHandler, calls: Calls): handleUnaryCall<unknown, unknown> {
   return (call, callback) => {
     const cancelled = new AbortController();
     call.on("cancelled", () => cancelled.abort());
-    const signal = AbortSignal.any([cancelled.signal, closing]);
+    // Not by `closing`: what has been begun is finished, for a client that was told "unavailable" could not know what is done.
+    const context = { signal: cancelled.signal };
     // `async` so that a handler that throws at once is caught like one that rejects.
-    (async () => handler(call.request, { signal }) as Promise<unknown>)().then(
+    const work = (async () => handler(call.request, context) as Promise<unknown>)().then(
       (response) => callback(null, response),
-      (error: unknown) => callback(toStatus(error, method, log)),
+      (error: unknown) => callback(toStatus(error, method, calls.log)),
     );
+    track(calls, work);
   };
 }
 
-function streaming(method: string, handler: AnyHandler, closing: AbortSignal, log: Logger): handleServerStreamingCall<unknown, unknown> {
+function streaming(method: string, handler: AnyHandler, calls: Calls): handleServerStreamingCall<unknown, unknown> {
   return (call) => {
     const cancelled = new AbortController();
     call.on("cancelled", () => cancelled.abort());
-    const signal = AbortSignal.any([cancelled.signal, closing]);
+    const signal = AbortSignal.any([cancelled.signal, calls.closing]);
     const pump = async (): Promise<void> => {
       for await (const response of handler(call.request, { signal }) as AsyncIterable<unknown>) {
         if (signal.aborted) break;
         if (!call.write(response)) await once(call, "drain", { signal });
       }
     };
-    pump().then(
-      () => call.end(),
+    const work = pump().then(
+      () => void call.end(),
       (error: unknown) => {
         if (signal.aborted) call.end();
-        else call.emit("error", toStatus(error, method, log));
+        else call.emit("error", toStatus(error, method, calls.log));
       },
     );
+    track(calls, work);
   };
 }
 
-function implementation(
-  definition: ServiceDefinition,
-  handlers: Record<string, AnyHandler>,
-  closing: AbortSignal,
-  log: Logger,
-): UntypedServiceImplementation {
+function implementation(definition: ServiceDefinition, handlers: Record<string, AnyHandler>, calls: Calls): UntypedServiceImplementation {
   const wrap = ([name, method]: [string, ServiceDefinition[string]]) => {
     const handler = handlers[name];
     if (handler === undefined) throw new Error(`no handler for ${method.path}`);
-    return [name, (method.responseStream ? streaming : unary)(method.path, handler, closing, log)];
+    return [name, (method.responseStream ? streaming : unary)(method.path, handler, calls)];
   };
   return Object.fromEntries(Object.entries(definition).map(wrap)) as UntypedServiceImplementation;
 }
@@ -137,14 +150,15 @@ export async function startApi(options: ApiOptions): Promise<ApiServer> {
   }
 
   const closing = new AbortController();
+  const calls: Calls = { closing: closing.signal, active: new Set(), log };
   const server = new Server();
   for (const [name, definition] of Object.entries(SERVICES)) {
     const handlers = options.handlers[name as keyof AllHandlers] as unknown as Record<string, AnyHandler>;
-    server.addService(definition, implementation(definition, handlers, closing.signal, log));
+    server.addService(definition, implementation(definition, handlers, calls));
   }
   const health = new HealthImplementation(Object.fromEntries(["", ...SERVICE_NAMES].map((name) => [name, "SERVING" as const])));
   health.addToServer(server);
-  new ReflectionService(packageDefinition).addToServer(server);
+  new ReflectionService({ ...packageDefinition, ...loadSync(healthProtoPath) }).addToServer(server);
 
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
@@ -166,13 +180,12 @@ export async function startApi(options: ApiOptions): Promise<ApiServer> {
       for (const name of ["", ...SERVICE_NAMES]) health.setStatus(name, "NOT_SERVING");
       closing.abort();
       rmSync(path, { force: true });
-      await new Promise<void>((done) => {
-        const force = setTimeout(() => server.forceShutdown(), CLOSE_GRACE_MS);
-        server.tryShutdown(() => {
-          clearTimeout(force);
-          done();
-        });
-      });
+      const drained = new Promise<void>((done) => server.tryShutdown(() => done()));
+      await Promise.race([Promise.all(calls.active), wait(CLOSE_GRACE_MS, undefined, { ref: false })]);
+      await Promise.race([drained, wait(FLUSH_MS)]);
+      // What is left watches health or reflection, and would do so for ever.
+      server.forceShutdown();
+      await drained;
     },
   };
 }

@@ -1,7 +1,19 @@
-import { statSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
+import { once } from "node:events";
+import { renameSync, statSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
-import { Client, credentials, loadPackageDefinition, type Metadata, type ServiceError, status } from "@grpc/grpc-js";
+import {
+  type ChannelCredentials,
+  Client,
+  type ClientDuplexStream,
+  type ClientReadableStream,
+  credentials,
+  loadPackageDefinition,
+  type Metadata,
+  type ServiceError,
+  status,
+} from "@grpc/grpc-js";
 import { loadSync } from "@grpc/proto-loader";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ApiClient } from "../../src/api/client.ts";
@@ -9,8 +21,10 @@ import { SERVICE_NAMES, SERVICES } from "../../src/api/proto.ts";
 import { startApi } from "../../src/api/server.ts";
 import { ERROR_CODES, WeftError } from "../../src/errors.ts";
 import { createLogger } from "../../src/log.ts";
+import { metricsRegistry, serveMetrics } from "../../src/metrics.ts";
 import { type ServedApi, serveApi } from "../support/api.ts";
 
+const require = createRequire(import.meta.url);
 let api: ServedApi;
 
 beforeEach(async () => {
@@ -133,7 +147,6 @@ describe("the socket", () => {
     // A listening socket that is renamed away survives its server: nobody listens, the file stays.
     const dead = createServer().listen(join(api.folder, "dying.sock"));
     await new Promise((done) => dead.once("listening", done));
-    const { renameSync } = await import("node:fs");
     renameSync(join(api.folder, "dying.sock"), path);
     await new Promise((done) => dead.close(done));
     expect(statSync(path).isSocket()).toBe(true);
@@ -152,17 +165,147 @@ describe("the socket", () => {
   const every = new Proxy(handlers, { get: () => async () => ({ pid: 7 }) });
 });
 
+/** A client of a service that isn't ours, made from its own proto file. */
+function foreignClient(protoPath: string, service: string): Client & Record<string, (...args: unknown[]) => never> {
+  const found = loadPackageDefinition(loadSync(require.resolve(protoPath)));
+  const Service = service.split(".").reduce((at: unknown, name) => (at as Record<string, unknown>)[name], found);
+  return new (Service as new (address: string, credentials: ChannelCredentials) => never)(
+    `unix:${api.socketPath}`,
+    credentials.createInsecure(),
+  );
+}
+
 describe("what every gRPC tool expects", () => {
-  it("reflection lists the services", async () => {
-    const grpc = loadPackageDefinition(loadSync(require.resolve("@grpc/reflection/build/proto/grpc/reflection/v1/reflection.proto")));
-    const Reflection = (grpc.grpc as any).reflection.v1.ServerReflection;
-    const client = new Reflection(`unix:${api.socketPath}`, credentials.createInsecure());
-    const call = client.ServerReflectionInfo();
-    const answer = new Promise<any>((done, fail) => call.once("data", done).once("error", fail));
-    call.write({ listServices: "" });
-    const names = (await answer).listServicesResponse.service.map(({ name }: { name: string }) => name);
-    expect(names).toEqual(expect.arrayContaining([...SERVICE_NAMES]));
-    call.end();
+  it.each(["v1", "v1alpha"])("reflection %s lists the services and knows their files", async (version) => {
+    const path = `@grpc/reflection/build/proto/grpc/reflection/${version}/reflection.proto`;
+    const client = foreignClient(path, `grpc.reflection.${version}.ServerReflection`);
+    const call = client.ServerReflectionInfo!() as ClientDuplexStream<object, Record<string, never>>;
+    const ask = async (question: object): Promise<Record<string, never>> => {
+      const answer = once(call, "data");
+      call.write(question);
+      return (await answer)[0];
+    };
+    const { listServicesResponse } = await ask({ listServices: "" });
+    const names = (listServicesResponse as { service: { name: string }[] }).service.map(({ name }) => name);
+    expect(names).toEqual(expect.arrayContaining([...SERVICE_NAMES, "grpc.health.v1.Health"]));
+    for (const name of SERVICE_NAMES) {
+      const { fileDescriptorResponse } = await ask({ fileContainingSymbol: name });
+      expect((fileDescriptorResponse as { fileDescriptorProto: Buffer[] }).fileDescriptorProto.length).toBeGreaterThan(0);
+    }
+    call.on("error", () => {});
+    call.cancel();
     client.close();
   });
+
+  it.each(["", ...SERVICE_NAMES])("health of %j is SERVING, and NOT_SERVING once it closes", async (service) => {
+    const client = foreignClient("grpc-health-check/proto/health/v1/health.proto", "grpc.health.v1.Health");
+    const watch = client.watch!({ service }) as ClientReadableStream<{ status: number }>;
+    const seen: number[] = [];
+    watch.on("data", ({ status }) => seen.push(status));
+    watch.on("error", () => {});
+    await once(watch, "data");
+    const closed = api.server.close();
+    await once(watch, "data");
+    expect(seen).toEqual([1, 2]); // SERVING, NOT_SERVING
+    client.close();
+    await closed;
+  });
 });
+
+describe("streams", () => {
+  it("end on the daemon's side when the client goes", async () => {
+    await api.controller.createNetwork({ name: "web" });
+    await api.controller.createSandbox({ name: "s", networks: [{ network: "web" }] });
+    api.datapath.captureEndless = true;
+    const abort = new AbortController();
+    const stream = api.client.stream("diagnostics", "Capture", { sandbox: "s" }, abort.signal);
+    const first = await stream.next();
+    expect((first.value as { data: Buffer }).data).toEqual(Buffer.from([10, 13, 13, 10]));
+    abort.abort();
+    for await (const _ of stream); // what was on its way, and no error
+    await expect.poll(() => api.datapath.capturesEnded).toBe(1);
+  });
+
+  it("end when the daemon stops, and don't keep it from stopping", async () => {
+    const stream = api.client.stream("diagnostics", "Stats", { intervalMs: 60_000 });
+    await stream.next();
+    const began = performance.now();
+    await api.server.close();
+    expect(performance.now() - began).toBeLessThan(1000);
+    expect((await stream.next()).done).toBe(true);
+  });
+
+  it("wait for a reader that is slow", async () => {
+    await api.controller.createNetwork({ name: "web" });
+    await api.controller.createSandbox({ name: "s", networks: [{ network: "web" }] });
+    const CHUNKS = 200;
+    let made = 0;
+    api.datapath.captureChunks = Array.from({ length: CHUNKS }, () => Buffer.alloc(65536));
+    const chunks = api.datapath.captureChunks;
+    api.datapath.captureChunks = {
+      *[Symbol.iterator]() {
+        for (const chunk of chunks) {
+          made += 1;
+          yield chunk;
+        }
+      },
+    } as never;
+    const stream = api.client.stream("diagnostics", "Capture", { sandbox: "s" });
+    await stream.next();
+    await new Promise((done) => setTimeout(done, 100));
+    expect(made).toBeLessThan(CHUNKS); // 13 MB don't fit what lies between
+    let bytes = 65536;
+    for await (const { data } of stream) bytes += data.length;
+    expect({ made, bytes }).toEqual({ made: CHUNKS, bytes: CHUNKS * 65536 });
+  });
+
+  it("refuse an interval that would be a load", async () => {
+    const stream = api.client.stream("diagnostics", "Stats", { intervalMs: 5 });
+    await expect(stream.next()).rejects.toThrow("an interval of 5 ms is too short: at least 100 ms");
+  });
+});
+
+describe("requests that no CLI would send", () => {
+  it.each([
+    { what: "a connect without an attachment", call: () => api.client.call("endpoint", "Connect", { sandbox: "s" }), message: "name" },
+    {
+      what: "a capture without a target",
+      call: () => api.client.stream("diagnostics", "Capture", {}).next(),
+      message: "a capture has a target",
+    },
+    { what: "an empty reference", call: () => api.client.call("network", "Inspect", {}), message: "not found" },
+  ])("$what is refused", async ({ call, message }) => {
+    await expect(call()).rejects.toThrow(message);
+  });
+});
+
+describe("metrics", () => {
+  it("are the engine's counters at the time of the scrape", async () => {
+    const registry = metricsRegistry({ stats: () => api.datapath.stats(), sizes: () => ({ networks: 2, sandboxes: 3 }) });
+    const text = await registry.metrics();
+    expect(text).toContain('weft_drops_total{reason="vni-unknown"} 5\n');
+    expect(text).toContain("weft_networks 2\n");
+    expect(text).toContain("weft_law_difference 0\n");
+    expect(await registry.metrics()).toContain('weft_drops_total{reason="vni-unknown"} 5\n'); // set, not added up
+  });
+
+  it("are served at /metrics and nowhere else", async () => {
+    const source = { stats: () => api.datapath.stats(), sizes: () => ({ networks: 0, sandboxes: 0 }) };
+    const port = await freePort();
+    const server = await serveMetrics(`127.0.0.1:${port}`, source);
+    await expect(serveMetrics(`127.0.0.1:${port}`, source)).rejects.toThrow(/cannot serve metrics on 127.0.0.1:.*EADDRINUSE/);
+    const answer = await fetch(`http://127.0.0.1:${port}/metrics`);
+    expect([answer.status, answer.headers.get("content-type")]).toEqual([200, expect.stringContaining("text/plain")]);
+    expect(await answer.text()).toContain("weft_engine_total");
+    expect((await fetch(`http://127.0.0.1:${port}/`)).status).toBe(404);
+    await server.close();
+  });
+});
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  await new Promise((done) => server.close(done));
+  return port;
+}
