@@ -157,7 +157,7 @@ export class WeftDatapath implements DatapathService {
         onDeath: (error) => this.#died(error),
       });
       this.#tables.setUnderlays(
-        underlays.map(({ address, port, fds }) => ({ name: underlayName(address), address, udpPort: port, socketCount: fds.length })),
+        underlays.map(({ address, port, fds }) => ({ name: underlayName(address), address, udpPort: port, socketCount: fds.length - 1 })),
       );
       const sync = new Sync(client, this.#tables);
       const attach: Attachment[] = underlays.map(({ address, fds }) => ({

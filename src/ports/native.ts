@@ -120,8 +120,8 @@ export interface Poller {
    */
   addTap(port: number, fd: number): void;
   /**
-   * `fds[0]` receives and sends; all of `fds` send, chosen by the descriptor's socket field modulo their number. One address
-   * family a port; link-local peers can't be named (no scope id).
+   * `fds[0]` receives; the others send, chosen by the descriptor's socket field modulo their number. A lone one does both. One
+   * address family a port; link-local peers can't be named (no scope id).
    */
   addUdp(port: number, fds: number[]): void;
   /** Stops polling `port` (none: fine); resolves once its fds are closed (on a thread: a TAP's close can take 16 ms). */

@@ -83,7 +83,7 @@ impl Poller {
         added.map_err(|error| error.into_js(env))
     }
 
-    /// The first of `fds` receives and sends, all of them send.
+    /// The first of `fds` receives, the others send; a lone one does both.
     #[napi(catch_unwind)]
     pub fn add_udp(&self, env: &Env, port: u32, fds: Vec<i32>) -> napi::Result<()> {
         let added = self.scheduler.borrow_mut().add(port, &fds, |owned| sockets_kind(port, owned));

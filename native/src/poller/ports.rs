@@ -33,9 +33,12 @@ impl Port {
         self.fds[0].as_raw_fd()
     }
 
+    /// The socket that sends for `socket`: one behind the receiver, whose own source port would carry no entropy (RFC 7348
+    /// section 5), unless it is alone.
     #[inline]
     pub fn sender(&self, socket: u16) -> RawFd {
-        self.fds[usize::from(socket) % self.fds.len()].as_raw_fd()
+        let senders = if self.fds.len() > 1 { &self.fds[1..] } else { &self.fds[..] };
+        senders[usize::from(socket) % senders.len()].as_raw_fd()
     }
 }
 
