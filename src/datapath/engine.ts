@@ -13,25 +13,35 @@ export interface EngineExports {
   // ── the batch ──
   /** Takes `count` receive descriptors; processes until they are used up or the transmit ring needs a flush. Transmit descriptors filled. */
   run(count: number): number;
-  /** Receive descriptors of the batch that `run` has not taken yet: flush, then call `resume`. */
+  /**
+   * Receive descriptors of the batch that `run` has not taken yet, at least 1 while a flood waits for room: flush, then call
+   * `resume`, until it is 0. The receive arena must stay as it is until then.
+   */
   pending(): number;
   /** Goes on with the batch after a flush. Transmit descriptors filled. */
   resume(): number;
   /** After a flush that refused something: moves packets of descriptors with an errno from tx to drops. `count` as flushed. */
   settle(count: number): void;
-  /** Once a second and before the first batch: the clock of ageing and of rate limits. `nowMs` is monotonic, modulo 2^32. */
+  /**
+   * Once a second and before the first batch: the clock of ageing, rate limits and capture times. `nowMs` is monotonic, modulo
+   * 2^32. It may be called as often as one likes, for finer capture times: a sweep happens when a second has passed.
+   */
   tick(nowMs: number): void;
 
   // ── tables: written through these calls only, by src/datapath/tables.ts ──
   /** kind: PORT_*; flags: PORT_FLAG_*. A port that changes its domain loses its learned entries. */
   portSet(port: number, kind: number, domain: number, flags: number, mtuBytes: number): number;
+  /** What was learned on it goes with it; static entries stay (their frames are dropped as port-down) until `fdbDelete`. */
   portDelete(port: number): void;
   /** UDP port that an underlay port listens on (to recognise VXLAN in VXLAN). */
   underlaySet(port: number, udpPort: number, socketCount: number): number;
+  /** `flags`' HAS_VNI follows from `vni`. `fdbAgeS`: at most 65000, 0: entries stay. */
   domainSet(domain: number, vni: number, flags: number, mtuBytes: number, fdbLimit: number, fdbAgeS: number): number;
+  /** Its ports, members, FDB entries (static too) and neighbours go with it. */
   domainDelete(domain: number): void;
   /** address at ARGUMENTS. VTEP 0 is never used. underlayPort: the port (of that address family) to send by. */
   vtepSet(vtep: number, udpPort: number, underlayPort: number): number;
+  /** Its memberships and what was learned from it go with it; static entries stay (dropped as vtep-unknown) until `fdbDelete`. */
   vtepDelete(vtep: number): void;
   /** Puts the VTEP on the domain's flood list, and accepts frames of the domain from it. */
   memberSet(domain: number, vtep: number): number;
