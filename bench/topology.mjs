@@ -117,7 +117,7 @@ async function kernelBridge() {
 export const weft = (host, argv) => run([join(ROOT, "bin/weft"), "--socket", socketOf(host), ...argv]);
 
 /** @param {string} host */
-const socketOf = (host) => join(lab.folder, host, "weft.sock");
+export const socketOf = (host) => join(lab.folder, host, "weft.sock");
 
 /**
  * Starts a daemon and waits until it serves.
