@@ -22,7 +22,9 @@ let failed = 0;
 /** A check that counts like a test. @param {string} name @param {() => Promise<unknown>} work */
 async function check(name, work) {
   try {
-    await step(name, work);
+    await step(name, async () => {
+      await work();
+    });
     passed += 1;
   } catch (error) {
     report(error);

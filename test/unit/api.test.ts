@@ -180,7 +180,7 @@ describe("what every gRPC tool expects", () => {
     const path = `@grpc/reflection/build/proto/grpc/reflection/${version}/reflection.proto`;
     const client = foreignClient(path, `grpc.reflection.${version}.ServerReflection`);
     const call = client.ServerReflectionInfo!() as ClientDuplexStream<object, Record<string, never>>;
-    const ask = async (question: object): Promise<Record<string, never>> => {
+    const ask = async (question: object): Promise<Record<string, unknown>> => {
       const answer = once(call, "data");
       call.write(question);
       return (await answer)[0];
