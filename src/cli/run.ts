@@ -12,7 +12,6 @@ import type { Sandbox__Output } from "../api/generated/weft/v1/Sandbox.ts";
 import { sandboxLogPath } from "../config/defaults.ts";
 import { WeftError } from "../errors.ts";
 import { type Context, leaf, type Session } from "./command.ts";
-import { UsageError } from "./errors.ts";
 import { NOT_EXECUTABLE, runInSandbox } from "./process.ts";
 import { createRequest, type SandboxFlags, sandboxOptions } from "./sandbox-flags.ts";
 
@@ -107,10 +106,10 @@ export function register(program: Command, host: Session): void {
       ],
       async run(context, argv, flags) {
         if (flags.supervise !== undefined) return supervise(context, argv, flags.supervise, flags);
-        if (argv.length === 0) throw new UsageError("name a program behind --");
         return flags.detach ? background(context, argv, flags) : foreground(context, argv, flags);
       },
     })
+      .passThroughOptions()
       .option("--name <name>", "the sandbox's name (default: one is made up)")
       .option("--rm", "remove the sandbox when the program ends")
       .option("-d, --detach", "in the background; prints the sandbox's id, output goes to a log file")

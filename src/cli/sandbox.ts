@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import { collect, group, leaf, type Session } from "./command.ts";
 import { sandboxDocument, sandboxRow } from "./documents.ts";
+import { UsageError } from "./errors.ts";
 import { createRequest, type SandboxFlags, sandboxOptions } from "./sandbox-flags.ts";
 
 export function register(program: Command, host: Session): void {
@@ -74,11 +75,13 @@ export function register(program: Command, host: Session): void {
     usage: "exec <sandbox> <command...>",
     summary: "Run a program in a sandbox's namespace; its exit code is passed on",
     examples: ["weft sandbox exec a -- ping -c1 10.1.0.3", "weft sandbox exec a -- sh -c 'ip addr'"],
-    async run(context, [reference, ...argv]) {
+    async run(context, [reference, ...rest]) {
+      const argv = rest[0] === "--" ? rest.slice(1) : rest;
+      if (argv.length === 0) throw new UsageError("name a program behind --");
       const { runInSandbox } = await import("./process.ts");
       const { sandbox: one } = await context.client.call("sandbox", "Inspect", { sandbox: reference! });
       context.close();
       context.host.exitCode = await runInSandbox(one!, argv);
     },
-  });
+  }).passThroughOptions();
 }

@@ -97,6 +97,14 @@ describe("run", () => {
 });
 
 describe("exec", () => {
+  test.each([
+    { what: "behind --", argv: ["sandbox", "exec", "box", "--", "echo", "-n", "--format", "x"] },
+    { what: "without --", argv: ["sandbox", "exec", "box", "echo", "-n", "--format", "x"] },
+    { what: "of run, without --", argv: ["run", "--rm", "echo", "-n", "--format", "x"] },
+  ])("leaves a program's own options alone, $what", async ({ argv }) => {
+    expect(await daemon.cli(argv)).toEqual({ code: 0, stdout: "--format x", stderr: "" });
+  });
+
   test("runs in the sandbox's namespace", async () => {
     const outcome = await daemon.cli(["sandbox", "exec", "box", "--", "ip", "-4", "-o", "addr", "show", "dev", "eth0"]);
     expect(outcome.stdout).toContain("10.86.0.11/24");
