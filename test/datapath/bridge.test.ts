@@ -532,6 +532,8 @@ describe.each(BUILDS)("bridge (%s)", (build) => {
     const want = (expected ?? []).map(([where, bytes]): [string, string] => [where, Buffer.from(bytes).toString("hex")]);
     // What a tunnel writes in front of a shared frame must not show in the header of a local copy.
     for (const one of sent) if (one.destination === "") expect(one.bytes.subarray(0, 10)).toEqual(new Uint8Array(10));
+    const header = vxlan(VNI, new Uint8Array(0));
+    for (const bytes of sent.flatMap((one) => one.datagrams)) expect(bytes.subarray(0, 8)).toEqual(header);
     expect(reached(sent)).toEqual(want.sort((left, right) => (left.join() < right.join() ? -1 : 1)));
     expect(engine.drops()).toEqual(drops ?? {});
     for (const [name, value] of Object.entries(counters ?? {})) expect([name, engine.counter(name)]).toEqual([name, value]);
@@ -604,6 +606,25 @@ describe.each(BUILDS)("bridge (%s)", (build) => {
     const sent = engine.run(Array.from({ length: 8 }, () => port(1, big, { vnet })));
     expect(sent.reduce((sum, one) => sum + one.datagrams.length, 0)).toBe(8 * 40 * 50);
     for (const bytes of sent.flatMap((one) => one.datagrams)) expect(checksumFault(bytes.subarray(8))).toBe("");
+    expect(engine.drops()).toEqual({});
+    expect(engine.lawDifference()).toBe(0);
+  });
+
+  it("takes a batch of super-frames in as many chunks as the header slots of their segments want", () => {
+    const engine = network(build);
+    engine.run([knownRemote]);
+    const big = frame(A, REMOTE, v4(udp({ source: 1, destination: 2, checksum: "partial" }, pattern(60000))));
+    const vnet = {
+      flags: VNET_FLAG_NEEDS_CHECKSUM,
+      gsoType: VNET_GSO_UDP_L4,
+      gsoSize: 1200,
+      headerLength: 42,
+      checksumStart: 34,
+      checksumOffset: 6,
+    };
+    // 12,800 segments: half as much again as there are slots.
+    const sent = engine.run(Array.from({ length: 256 }, () => port(1, big, { vnet })));
+    expect(sent.reduce((sum, one) => sum + one.datagrams.length, 0)).toBe(256 * 50);
     expect(engine.drops()).toEqual({});
     expect(engine.lawDifference()).toBe(0);
   });
