@@ -292,7 +292,7 @@ impl Scheduler {
             return false;
         }
         loop {
-            std::hint::spin_loop();
+            yield_processor();
             let brought = self.collect();
             let spent = start.elapsed();
             if brought || self.woken || spent >= self.spin {
@@ -309,6 +309,13 @@ impl Scheduler {
         }
         brought
     }
+}
+
+/// Lets whoever else wants this processor have it, above all the program that the last frames were for: on a machine of few
+/// cores, where every spinner has one, its answer would else wait until a spin ends. Returns at once when nobody does.
+fn yield_processor() {
+    // SAFETY: no arguments; it can't fail on Linux.
+    unsafe { libc::sched_yield() };
 }
 
 /// The memory, its address taken afresh.
