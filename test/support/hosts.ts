@@ -86,7 +86,8 @@ export class Background {
   constructor(argv: readonly string[], env: Readonly<Record<string, string>> = {}) {
     this.argv = argv;
     const [program, ...rest] = argv;
-    this.child = spawn(program!, rest, { stdio: ["pipe", "pipe", "pipe"], env: { ...process.env, ...env } });
+    // A process group of its own, so that what it started itself ends with it.
+    this.child = spawn(program!, rest, { stdio: ["pipe", "pipe", "pipe"], env: { ...process.env, ...env }, detached: true });
     running.add(this);
     this.child.stdin!.on("error", () => {});
     this.child.stdout!.setEncoding("utf8").on("data", (text: string) => {
@@ -108,8 +109,13 @@ export class Background {
         this.stderr += String(error);
         finish(127);
       });
+      this.child.on("exit", () => this.#killGroup());
       this.child.on("close", (code, signal) => finish(code ?? 128 + (signalNumbers[signal!] ?? 0)));
     });
+  }
+
+  #killGroup(): void {
+    killGroup(this.child);
   }
 
   get pid(): number {
@@ -147,7 +153,7 @@ export class Background {
   /** Ends it and waits until it has ended; a program that ignores the signal for 5 s is killed. */
   async end(signal: NodeJS.Signals = "SIGTERM"): Promise<number> {
     if (!this.#over) this.child.kill(signal);
-    const timer = setTimeout(() => this.child.kill("SIGKILL"), 5000);
+    const timer = setTimeout(() => this.#killGroup(), 5000);
     const code = await this.ended;
     clearTimeout(timer);
     return code;
@@ -161,8 +167,16 @@ const namespaces = new Set<string>();
 /** Called at exit only; synchronous. */
 const lastResorts = new Set<() => void>();
 
+function killGroup(child: ChildProcess): void {
+  try {
+    if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
+  } catch {
+    // all of it has ended
+  }
+}
+
 function onExit(): void {
-  for (const background of running) background.child.kill("SIGKILL");
+  for (const background of running) killGroup(background.child);
   for (const resort of lastResorts) resort();
   for (const name of namespaces) spawnSync("ip", ["netns", "del", name], { stdio: "ignore" });
 }

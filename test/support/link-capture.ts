@@ -3,12 +3,28 @@ import { rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Background, type Host, type Lab, must } from "./hosts.ts";
+import { TCP_PORT, UDP_PORT } from "./traffic.ts";
 
-/** As decoded by tshark: VXLAN on its port, and all checksums verified, which is not its default. */
+/**
+ * As decoded by tshark: VXLAN on its port, all checksums verified, which is not its default, and random payloads taken for
+ * what they are, not for the protocols that once lived on their ports.
+ */
 function options(port: number): string[] {
   const checks = ["ip.check_checksum", "tcp.check_checksum", "udp.check_checksum"];
-  return ["-n", "-d", `udp.port==${port},vxlan`, ...checks.flatMap((check) => ["-o", `${check}:TRUE`])];
+  const payloads = [TCP_PORT, TCP_PORT + 10].map((one) => `tcp.port==${one},data`);
+  payloads.push(...[UDP_PORT, UDP_PORT + 10].map((one) => `udp.port==${one},data`));
+  return [
+    "-n",
+    ...[`udp.port==${port},vxlan`, ...payloads].flatMap((as) => ["-d", as]),
+    ...checks.flatMap((check) => ["-o", `${check}:TRUE`]),
+  ];
 }
+
+/** Wireshark's group of objections to the sequence of packets, not to any one of them. */
+const GROUP_SEQUENCE = 0x02000000;
+const SEVERITY_WARNING = 0x600000;
+/** Joins several values of one field. */
+const AGGREGATOR = "^";
 
 export class LinkCapture {
   readonly file: string;
@@ -39,8 +55,26 @@ export class LinkCapture {
 let captures = 0;
 
 /** One row a packet that passes the display filter, with the fields asked for; several values of one field are joined by ",". */
-export async function fieldsOf(file: string, filter: string, fields: readonly string[], port = 4789): Promise<string[][]> {
-  const argv = ["tshark", ...options(port), "-r", file, "-Y", filter, "-T", "fields", ...fields.flatMap((field) => ["-e", field])];
+export async function fieldsOf(
+  file: string,
+  filter: string,
+  fields: readonly string[],
+  port = 4789,
+  aggregator = ",",
+): Promise<string[][]> {
+  const argv = [
+    "tshark",
+    ...options(port),
+    "-r",
+    file,
+    "-Y",
+    filter,
+    "-T",
+    "fields",
+    "-E",
+    `aggregator=${aggregator}`,
+    ...fields.flatMap((field) => ["-e", field]),
+  ];
   const text = await must(argv);
   return text
     .split("\n")
@@ -49,11 +83,16 @@ export async function fieldsOf(file: string, filter: string, fields: readonly st
 }
 
 /**
- * What the dissectors object to, as "frame number: message". What TCP's own dynamics cause (a lost or late segment, a full
- * window) is no fault of an encoding and is left out.
+ * What the dissectors object to, as "frame number: message". What TCP's own dynamics cause (a lost or late segment, a reset, a
+ * full window) is no fault of an encoding and is left out.
  */
 export async function expertWarnings(file: string, port = 4789): Promise<string[]> {
-  const filter = "(_ws.expert.severity >= 0x600000 and not tcp.analysis.flags) or _ws.malformed";
-  const rows = await fieldsOf(file, filter, ["frame.number", "_ws.expert.message", "_ws.col.Info"], port);
-  return rows.map((row) => row.join(": "));
+  const filter = `_ws.expert.severity >= ${SEVERITY_WARNING} or _ws.malformed`;
+  const fields = ["frame.number", "_ws.expert.severity", "_ws.expert.group", "_ws.expert.message", "_ws.col.Info"];
+  const rows = await fieldsOf(file, filter, fields, port, AGGREGATOR);
+  return rows.flatMap(([frame, severities, groups, messages, info]) => {
+    const [severity, group, message] = [severities!, groups!, messages!].map((values) => values.split(AGGREGATOR));
+    const objections = message!.filter((_, i) => Number(severity![i]) >= SEVERITY_WARNING && Number(group![i]) !== GROUP_SEQUENCE);
+    return objections.map((objection) => `${frame}: ${objection}: ${info}`);
+  });
 }
