@@ -29,7 +29,7 @@ function open(namespace: string | null, address: string, port: number, receives:
     address,
     port,
     gro: receives,
-    packetInfo: false, // bound to one address: that is the one we were reached on
+    packetInfo: receives, // the engine knows a tunnel in this tunnel by the address that was reached
     reusePort: false,
     receiveBufferBytes: receives ? BUFFER_BYTES : 4096,
     sendBufferBytes: BUFFER_BYTES,
