@@ -40,6 +40,7 @@ export const TEST_PACKAGES = {
   ...BENCH_PACKAGES,
   tcpdump: "tcpdump", // captures a link
   tshark: "tshark", // decodes captures: the oracle of the interop tests
+  "bind9-dnsutils": "dig", // asks the embedded DNS
   "python3-scapy": null, // builds frames that no code of ours built
 };
 

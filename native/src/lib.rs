@@ -5,7 +5,7 @@
 //   netns      network namespaces                       descriptor fds that cross to JavaScript
 //   tap, udp   ports                                    netlink    links, addresses, routes
 //   sysctl     /proc/sys in a namespace                 process    programs in a namespace
-//   lock       one daemon a state directory
+//   lock       one daemon a state directory            loopback   a service at an address of a namespace's loopback
 //   layout     numbers shared with the engine           memory     checked access to its memory
 //   poller     the data plane's loop
 
@@ -13,6 +13,7 @@ mod descriptor;
 mod error;
 mod layout;
 mod lock;
+mod loopback;
 mod memory;
 mod netlink;
 mod netns;

@@ -87,7 +87,7 @@ fn set_option(raw: RawFd, level: i32, name: i32, value: i32, call: &'static str,
     check(result, "setsockopt", &format!("{call} {object}")).map(|_| ())
 }
 
-fn bind(raw: RawFd, address: SocketAddr, object: &str) -> SystemResult<()> {
+pub fn bind(raw: RawFd, address: SocketAddr, object: &str) -> SystemResult<()> {
     let result = match address {
         SocketAddr::V4(v4) => {
             let name = libc::sockaddr_in {

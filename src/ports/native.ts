@@ -147,6 +147,22 @@ export interface Poller {
   stats(): PollerStats;
 }
 
+export interface LoopbackOptions {
+  namespace: string;
+  /** IPv4, of the loopback interface: "127.0.0.11". */
+  address: string;
+  /** Where the service is found; programs in the namespace can still bind it on all addresses. */
+  port: number;
+  /** Name of the nftables table (family ip) that leads there. Replaced if it is there. */
+  table: string;
+}
+
+/** Bound sockets, non-blocking and close-on-exec; `tcp` listens. */
+export interface LoopbackService {
+  udp: number;
+  tcp: number;
+}
+
 export interface ChildExit {
   /** Exit code, or null when a signal ended it. */
   code: number | null;
@@ -163,6 +179,12 @@ export interface Native {
   /** Deletes a persistent TAP: by its fd's TUNSETPERSIST 0, or by netlink when no fd is at hand. Missing ones are fine. */
   deleteLink(namespace: string | null, name: string): Promise<void>;
   openUdp(options: UdpOptions): Promise<number>;
+  /** Opens a service by UDP and TCP at an address of the namespace's loopback, which is set up. */
+  openLoopbackService(options: LoopbackOptions): Promise<LoopbackService>;
+  /** Deletes that service's table; missing ones are fine. */
+  removeLoopbackService(namespace: string, table: string): Promise<void>;
+  /** A connected socket, non-blocking and close-on-exec. Rejects with ETIMEDOUT, ECONNREFUSED etc. */
+  connectTcp(namespace: string, address: string, port: number, timeoutMs: number): Promise<number>;
   closeFd(fd: number): Promise<void>;
   /** Makes a new network namespace, loopback up, and keeps it by a bind mount at `path` (made with its parents). EEXIST if it is one already. */
   createNamespace(path: string): Promise<void>;
@@ -180,12 +202,13 @@ export interface Native {
   writeSysctls(namespace: string | null, values: Record<string, string>): Promise<void>;
   /**
    * Runs a program in the namespace with this process's stdio, environment and working directory unless given; resolves when
-   * it ends. `onSpawn` gets the pid at once. ENOENT etc. reject.
+   * it ends. `onSpawn` gets the pid at once. ENOENT etc. reject. `files` are bind-mounted in a mount namespace of its own (not
+   * where there is no file at `target`), `hostname` is its own.
    */
   runInNamespace(
     namespace: string,
     argv: string[],
-    options: { env?: Record<string, string>; cwd?: string },
+    options: { env?: Record<string, string>; cwd?: string; hostname?: string; files?: { source: string; target: string }[] },
     onSpawn: (pid: number) => void,
   ): Promise<ChildExit>;
   /** The descriptor layouts it was built with, by their names in wasm/shared/abi.ts; a test compares them. */

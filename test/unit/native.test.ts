@@ -1,7 +1,10 @@
 // The addon's system calls, against the kernel: TAPs, interfaces, namespaces, locks. The poller has its own file.
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, Socket } from "node:net";
+import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { ADDON_PATH } from "../../src/paths.ts";
@@ -346,6 +349,103 @@ describe("runInNamespace", () => {
     await expect(run([])).rejects.toMatchObject({ code: "EINVAL" });
     await expect(run(["true"], { cwd: "/weft-t-none" })).rejects.toThrow(/^chdir \/weft-t-none/);
     await expect(native().runInNamespace(namespaces.path("none"), ["true"], {}, () => {})).rejects.toMatchObject({ code: "ENOENT" });
+  });
+});
+
+describe("runInNamespace with files and a hostname", () => {
+  it("shows them to the program and to nobody else", async () => {
+    const namespace = await namespaces.create("a");
+    const folder = temporaryFolder();
+    const source = join(folder, "resolv.conf");
+    writeFileSync(source, "nameserver 127.0.0.11\n");
+    const files = [
+      { source, target: "/etc/resolv.conf" },
+      { source, target: "/etc/weft-t-none" },
+    ];
+    const script = 'test "$(cat /etc/resolv.conf) $(uname -n)" = "nameserver 127.0.0.11 weft-t-host" && echo edited >> /etc/resolv.conf';
+    const outcome = await native().runInNamespace(namespace, ["sh", "-c", script], { files, hostname: "weft-t-host" }, () => {});
+    expect(outcome).toEqual({ code: 0, signal: null });
+    expect(readFileSync(source, "utf8")).toBe("nameserver 127.0.0.11\nedited\n");
+    expect(readFileSync("/etc/resolv.conf", "utf8")).not.toContain("127.0.0.11");
+    expect(hostname()).not.toBe("weft-t-host");
+  });
+
+  it("says which file can't be mounted", async () => {
+    const namespace = await namespaces.create("a");
+    const files = [{ source: "/weft-t-none", target: "/etc/resolv.conf" }];
+    await expect(native().runInNamespace(namespace, ["true"], { files }, () => {})).rejects.toThrow(
+      "mount /weft-t-none at /etc/resolv.conf: ENOENT",
+    );
+  });
+});
+
+describe("openLoopbackService", () => {
+  const TABLE = "weft_t_dns";
+  // Binds port 53 on all addresses without any option, and asks 127.0.0.11 beside; prints what it heard.
+  const CLIENT = `
+import socket
+a = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); a.bind(("0.0.0.0", 53))
+b = socket.socket(); b.bind(("0.0.0.0", 53)); b.listen()
+c = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); c.settimeout(5); c.connect(("127.0.0.11", 53))
+c.send(b"question")
+answer = c.recv(64)
+d = socket.create_connection(("127.0.0.11", 53), 5)
+e = b""
+while part := d.recv(64): e += part
+raise SystemExit(0 if (answer, e) == (b"udp", b"tcp") else 1)
+`;
+
+  async function serve(namespace: string): Promise<() => void> {
+    const fds = await native().openLoopbackService({ namespace, address: "127.0.0.11", port: 53, table: TABLE });
+    const udp = createSocket("udp4");
+    udp.on("message", (_, { port, address }) => udp.send("udp", port, address));
+    udp.bind({ fd: fds.udp });
+    const tcp = createServer((connection) => connection.end("tcp"));
+    tcp.listen({ fd: fds.tcp });
+    await once(tcp, "listening");
+    return () => {
+      udp.close();
+      tcp.close();
+    };
+  }
+
+  it("is reached at a port that programs can bind, also when opened anew", async () => {
+    const namespace = await namespaces.create("a");
+    const ask = () => native().runInNamespace(namespace, ["python3", "-c", CLIENT], {}, () => {});
+    const stopFirst = await serve(namespace);
+    expect(await ask()).toEqual({ code: 0, signal: null });
+    const stopSecond = await serve(namespace);
+    expect(await ask()).toEqual({ code: 0, signal: null });
+    stopFirst();
+    stopSecond();
+    await native().removeLoopbackService(namespace, TABLE);
+    await native().removeLoopbackService(namespace, TABLE);
+  });
+
+  it("refuses what is no address", async () => {
+    const namespace = await namespaces.create("a");
+    const open = (address: string, port: number) => native().openLoopbackService({ namespace, address, port, table: TABLE });
+    await expect(open("::1", 53)).rejects.toMatchObject({ code: "EINVAL" });
+    await expect(open("127.0.0.11", 65536)).rejects.toMatchObject({ code: "EINVAL" });
+    await expect(open("192.0.2.1", 53)).rejects.toMatchObject({ code: "EADDRNOTAVAIL" });
+  });
+});
+
+describe("connectTcp", () => {
+  it("connects from inside the namespace", async () => {
+    const namespace = await namespaces.create("a");
+    const { udp, tcp } = await native().openLoopbackService({ namespace, address: "127.0.0.11", port: 53, table: "weft_t_dns" });
+    await native().closeFd(udp);
+    const server = createServer((connection) => connection.end(connection.remoteAddress));
+    server.listen({ fd: tcp });
+    const socket = new Socket({ fd: await native().connectTcp(namespace, "127.0.0.11", 53, 1000) });
+    const [heard] = (await once(socket, "data")) as [Buffer];
+    expect(heard.toString()).toBe("127.0.0.1");
+    server.close();
+    socket.destroy();
+    await expect(native().connectTcp(namespace, "127.0.0.1", 9, 1000)).rejects.toThrow(/^connect 127.0.0.1 port 9 in .*: ECONNREFUSED/);
+    await expect(native().connectTcp(namespace, "192.0.2.1", 9, 1000)).rejects.toMatchObject({ code: "ENETUNREACH" });
+    await expect(native().connectTcp(namespace, "nobody", 9, 1000)).rejects.toMatchObject({ code: "EINVAL" });
   });
 });
 

@@ -28,9 +28,17 @@ pub struct Entry {
 
 impl Netlink {
     pub fn open() -> SystemResult<Self> {
+        Self::open_for(libc::NETLINK_ROUTE, "NETLINK_ROUTE")
+    }
+
+    pub fn open_netfilter() -> SystemResult<Self> {
+        Self::open_for(libc::NETLINK_NETFILTER, "NETLINK_NETFILTER")
+    }
+
+    fn open_for(protocol: libc::c_int, name: &str) -> SystemResult<Self> {
         // SAFETY: no pointers.
-        let raw = unsafe { libc::socket(libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC, libc::NETLINK_ROUTE) };
-        check(raw, "socket", "NETLINK_ROUTE")?;
+        let raw = unsafe { libc::socket(libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC, protocol) };
+        check(raw, "socket", name)?;
         // SAFETY: `raw` was opened above and nobody else knows it.
         Ok(Self { fd: unsafe { OwnedFd::from_raw_fd(raw) }, sequence: 0, buffer: vec![0; RECEIVE_BYTES] })
     }
@@ -46,6 +54,28 @@ impl Netlink {
                 }
             }
         }
+    }
+
+    /// Sends requests as one datagram, which netfilter takes as one transaction, and waits for the acknowledgements of those
+    /// that ask for one. The first refusal is the transaction's.
+    pub fn transact(&mut self, requests: Vec<Request>, call: &'static str, object: &str) -> SystemResult<()> {
+        let mut awaited = requests.iter().filter(|request| request.is_acknowledged()).count();
+        let mut bytes = Vec::new();
+        for request in requests {
+            self.sequence += 1;
+            bytes.extend(request.finish(self.sequence));
+        }
+        self.send_bytes(&bytes, call, object)?;
+        while awaited > 0 {
+            let length = self.receive(call, object)?;
+            for message in messages(&self.buffer[..length]) {
+                if i32::from(message.kind) == libc::NLMSG_ERROR {
+                    acknowledged(message.body, call, object)?;
+                    awaited = awaited.saturating_sub(1);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// All objects of a kind.
@@ -87,7 +117,11 @@ impl Netlink {
 
     fn send(&mut self, request: Request, call: &'static str, object: &str) -> SystemResult<u32> {
         self.sequence += 1;
-        let bytes = request.finish(self.sequence);
+        self.send_bytes(&request.finish(self.sequence), call, object)?;
+        Ok(self.sequence)
+    }
+
+    fn send_bytes(&self, bytes: &[u8], call: &'static str, object: &str) -> SystemResult<()> {
         // SAFETY: sockaddr_nl is integers only.
         let mut kernel: libc::sockaddr_nl = unsafe { zeroed() };
         kernel.nl_family = libc::AF_NETLINK as libc::sa_family_t;
@@ -102,7 +136,7 @@ impl Netlink {
                 size_of::<libc::sockaddr_nl>() as libc::socklen_t,
             )
         };
-        if sent == -1 { Err(SystemError::last(call, object)) } else { Ok(self.sequence) }
+        if sent == -1 { Err(SystemError::last(call, object)) } else { Ok(()) }
     }
 
     fn receive(&mut self, call: &'static str, object: &str) -> SystemResult<usize> {

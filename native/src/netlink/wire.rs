@@ -15,6 +15,25 @@ const fn aligned(length: usize) -> usize {
     (length + 3) & !3
 }
 
+/// An attribute that holds others.
+const NESTED: u16 = 0x8000;
+
+/// One attribute as bytes, padded.
+pub fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+    let length = (ATTRIBUTE_HEADER_BYTES + value.len()) as u16;
+    let mut bytes = Vec::with_capacity(aligned(usize::from(length)));
+    bytes.extend_from_slice(&length.to_ne_bytes());
+    bytes.extend_from_slice(&kind.to_ne_bytes());
+    bytes.extend_from_slice(value);
+    bytes.resize(aligned(bytes.len()), 0);
+    bytes
+}
+
+/// One that holds others, as bytes.
+pub fn nested(kind: u16, values: &[Vec<u8>]) -> Vec<u8> {
+    attribute(kind | NESTED, &values.concat())
+}
+
 pub struct Request {
     bytes: Vec<u8>,
 }
@@ -30,11 +49,7 @@ impl Request {
     }
 
     pub fn attribute(mut self, kind: u16, value: &[u8]) -> Self {
-        let length = (ATTRIBUTE_HEADER_BYTES + value.len()) as u16;
-        self.bytes.extend_from_slice(&length.to_ne_bytes());
-        self.bytes.extend_from_slice(&kind.to_ne_bytes());
-        self.bytes.extend_from_slice(value);
-        self.bytes.resize(aligned(self.bytes.len()), 0);
+        self.bytes.extend(attribute(kind, value));
         self
     }
 
@@ -46,6 +61,15 @@ impl Request {
         let mut terminated = value.as_bytes().to_vec();
         terminated.push(0);
         self.attribute(kind, &terminated)
+    }
+
+    /// Several attributes under one.
+    pub fn nested(self, kind: u16, values: &[u8]) -> Self {
+        self.attribute(kind | NESTED, values)
+    }
+
+    pub fn is_acknowledged(&self) -> bool {
+        u16_at(&self.bytes, 6).is_some_and(|flags| i32::from(flags) & libc::NLM_F_ACK != 0)
     }
 
     /// The whole message, its length and sequence number filled in.
