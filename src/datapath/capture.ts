@@ -5,10 +5,23 @@
 //
 // The engine copies what the union of all subscribers wants; each filters for itself. A subscriber that reads slowly loses
 // packets of its file, never anybody else's, and never a frame on its way.
+//
+// An underlay port shows two things: to who captures it, the datagrams, as IP packets; to who captures a bridge domain, the
+// frames in them. Those are two interfaces of the file, for an interface has one link type.
 import { DIRECTION_RX } from "../../wasm/shared/abi.ts";
-import { type CaptureRecord, captureRecords } from "./capture-records.ts";
+import { type CaptureRecord, captureRecords, type DatagramRecord } from "./capture-records.ts";
 import type { CaptureOptions } from "./datapath-api.ts";
-import { concat, enhancedPacket, INBOUND, interfaceDescription, LINKTYPE_ETHERNET, OUTBOUND, sectionHeader } from "./pcapng.ts";
+import { outerHeaders } from "./outer-headers.ts";
+import {
+  concat,
+  enhancedPacket,
+  INBOUND,
+  interfaceDescription,
+  LINKTYPE_ETHERNET,
+  LINKTYPE_RAW,
+  OUTBOUND,
+  sectionHeader,
+} from "./pcapng.ts";
 import type { CaptureMarks } from "./tables.ts";
 import type { Names } from "./trace.ts";
 
@@ -20,7 +33,36 @@ const QUEUE_BYTES_MAX = 64 * 1024 * 1024;
 export interface CaptureNames extends Names {
   /** "eth0" of a TAP; empty for others. */
   readonly interfaceName: (port: string) => string;
-  readonly isUnderlay: (port: string) => boolean;
+  /** Of an underlay port, else undefined. */
+  readonly underlay: (port: string) => UnderlayEnd | undefined;
+}
+
+/** What of an underlay port's datagrams is not in their records. */
+export interface UnderlayEnd {
+  /** 16 bytes. */
+  readonly address: Uint8Array;
+  readonly port: number;
+  /** Of its transmit sockets. */
+  readonly sourcePorts: readonly number[];
+}
+
+const REBUILT = "outer addresses, ports and lengths are the wire's; hop limit, identification and UDP checksum are made up";
+const UNKNOWN_ADDRESS = new Uint8Array(16);
+
+const NO_HEADERS = new Uint8Array(0);
+
+function outerHeadersOf(record: CaptureRecord, datagram: DatagramRecord, underlay: UnderlayEnd | undefined): Uint8Array {
+  const known = datagram.localAddress.some((byte) => byte !== 0);
+  const local = known ? datagram.localAddress : (underlay?.address ?? UNKNOWN_ADDRESS);
+  const remote = datagram.remoteAddress;
+  const { remotePort, socket, sum: payloadSum } = datagram;
+  const payload = { payloadLength: record.originalLength, payloadSum };
+  if (record.direction === DIRECTION_RX) {
+    return outerHeaders({ source: remote, sourcePort: remotePort, destination: local, destinationPort: underlay?.port ?? 0, ...payload });
+  }
+  const sourcePorts = underlay?.sourcePorts ?? [];
+  const sourcePort = sourcePorts[socket % sourcePorts.length] ?? 0;
+  return outerHeaders({ source: local, sourcePort, destination: remote, destinationPort: remotePort, ...payload });
 }
 
 class Subscriber implements AsyncIterableIterator<Uint8Array> {
@@ -60,28 +102,43 @@ class Subscriber implements AsyncIterableIterator<Uint8Array> {
   offer(record: CaptureRecord): void {
     if (!this.#begun) return;
     const port = this.#names.port(record.port) ?? `#${record.port}`;
-    if (!this.everything && !this.#wants(port, record.domain)) return;
+    const underlay = this.#names.underlay(port);
+    if (!this.#wants(port, underlay !== undefined, record)) return;
     if (this.#queuedBytes > QUEUE_BYTES_MAX) {
       this.lost++;
       return;
     }
-    let interfaceId = this.#interfaces.get(port);
-    if (interfaceId === undefined) {
-      interfaceId = this.#interfaces.size;
-      this.#interfaces.set(port, interfaceId);
-      const interfaceName = this.#names.interfaceName(port);
-      this.#push(interfaceDescription(interfaceName === "" ? port : interfaceName, LINKTYPE_ETHERNET, this.snapLength, port));
-    }
-    const bytes = record.bytes.subarray(0, this.snapLength);
-    const direction = record.direction === DIRECTION_RX ? INBOUND : OUTBOUND;
-    this.#push(enhancedPacket({ interfaceId, timeNs: record.timeNs, bytes, originalLength: record.bytes.length, direction }));
+    const { datagram } = record;
+    const headers = datagram === null ? NO_HEADERS : outerHeadersOf(record, datagram, underlay);
+    this.#push(
+      enhancedPacket({
+        interfaceId: this.#interface(port, datagram === null ? LINKTYPE_ETHERNET : LINKTYPE_RAW),
+        timeNs: record.timeNs,
+        bytes: concat([headers, record.bytes]).subarray(0, this.snapLength),
+        originalLength: headers.length + record.originalLength,
+        direction: record.direction === DIRECTION_RX ? INBOUND : OUTBOUND,
+      }),
+    );
   }
 
-  #wants(port: string, domain: number): boolean {
-    if (this.#ports.has(port)) return true;
-    if (this.options.underlay === true && this.#names.isUnderlay(port)) return true;
+  #interface(port: string, linkType: number): number {
+    const key = `${linkType} ${port}`;
+    let id = this.#interfaces.get(key);
+    if (id === undefined) {
+      id = this.#interfaces.size;
+      this.#interfaces.set(key, id);
+      const name = this.#names.interfaceName(port);
+      const description = linkType === LINKTYPE_RAW ? `${port}: ${REBUILT}` : port;
+      this.#push(interfaceDescription(name === "" ? port : name, linkType, this.snapLength, description));
+    }
+    return id;
+  }
+
+  #wants(port: string, isUnderlay: boolean, { domain, datagram }: CaptureRecord): boolean {
+    if (datagram !== null) return this.everything || this.options.underlay === true || this.#ports.has(port);
     const name = this.#names.domain(domain);
-    return name !== undefined && this.#domains.has(name);
+    if (name !== undefined && this.#domains.has(name)) return true;
+    return !isUnderlay && (this.everything || this.#ports.has(port));
   }
 
   #push(chunk: Uint8Array): void {

@@ -184,15 +184,15 @@ export interface TraceResult {
 
 // ── capture ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** All absent: everything that crosses the engine. */
+/** All absent: everything that crosses the engine, frames at TAPs and datagrams at the underlay. */
 export interface CaptureOptions {
   /** Ids of ports. */
   readonly ports?: readonly string[];
   /** Ids of bridge domains. */
   readonly domains?: readonly string[];
-  /** The underlay's own ports: frames that cross it, without the VXLAN headers that they cross it in. */
+  /** The underlay: VXLAN datagrams as they are on the wire, as IP packets (without link headers). */
   readonly underlay?: boolean;
-  /** Bytes kept of each frame; 262144 (all of it) unless given. */
+  /** Bytes kept of each frame, or of each datagram with its outer headers; 262144 (all of it) unless given. */
   readonly snapLengthBytes?: number;
   /** Ends the capture; the iterator then finishes. */
   readonly signal?: AbortSignal;

@@ -104,7 +104,10 @@ export class WeftDatapath implements DatapathService {
     {
       ...this.#names,
       interfaceName: (port) => this.#desired.ports.get(port)?.interfaceName ?? "",
-      isUnderlay: (port) => this.#tables.underlays.some(({ name }) => name === port),
+      underlay: (port) => {
+        const sockets = this.#running?.underlays.find(({ address }) => underlayName(address) === port);
+        return sockets && { address: addressBytes(sockets.address), port: sockets.port, sourcePorts: sockets.sourcePorts };
+      },
     },
     () => this.#captureChanged(),
   );

@@ -4,6 +4,7 @@
 import { ETHERTYPE_IPV4, ETHERTYPE_IPV6, IP_PROTOCOL_ICMP, IP_PROTOCOL_ICMPV6 } from "../../wasm/shared/protocol.ts";
 import { invalidArgument } from "../errors.ts";
 import type { EchoProbe } from "./datapath-api.ts";
+import { complement, sum } from "./internet-checksum.ts";
 import { addressBytes, isIpv6, macBytes } from "./words.ts";
 
 const ECHO_REQUEST = 8; // RFC 792
@@ -37,7 +38,7 @@ export function echoFrame(probe: EchoProbe): Uint8Array<ArrayBuffer> {
     frame.set(source, 22);
     frame.set(destination, 38);
     const pseudo = sum(frame, 22, 32) + ICMP_LENGTH + IP_PROTOCOL_ICMPV6;
-    view.setUint16(icmp + 2, fold(pseudo + sum(frame, icmp, ICMP_LENGTH)));
+    view.setUint16(icmp + 2, complement(pseudo + sum(frame, icmp, ICMP_LENGTH)));
   } else {
     frame[14] = 0x45;
     view.setUint16(16, ipLength + ICMP_LENGTH);
@@ -45,21 +46,8 @@ export function echoFrame(probe: EchoProbe): Uint8Array<ArrayBuffer> {
     frame[23] = IP_PROTOCOL_ICMP;
     frame.set(source.subarray(12), 26);
     frame.set(destination.subarray(12), 30);
-    view.setUint16(24, fold(sum(frame, 14, 20)));
-    view.setUint16(icmp + 2, fold(sum(frame, icmp, ICMP_LENGTH)));
+    view.setUint16(24, complement(sum(frame, 14, 20)));
+    view.setUint16(icmp + 2, complement(sum(frame, icmp, ICMP_LENGTH)));
   }
   return frame;
-}
-
-/** Sum of big-endian 16-bit words (RFC 1071); an odd last byte counts as a word's high half. */
-function sum(bytes: Uint8Array, from: number, length: number): number {
-  let total = 0;
-  for (let i = 0; i < length; i++) total += i % 2 === 0 ? bytes[from + i]! << 8 : bytes[from + i]!;
-  return total;
-}
-
-function fold(total: number): number {
-  let folded = total;
-  while (folded > 0xffff) folded = (folded & 0xffff) + (folded >>> 16);
-  return ~folded & 0xffff;
 }

@@ -1,6 +1,13 @@
 // The engine's tables as it has them, read back from its memory into an image that can be compared with what should be. What
 // the path writes by itself (learned entries, counts, counters) is left out.
 import {
+  DOMAIN_FDB_AGE_S,
+  DOMAIN_FDB_LIMIT,
+  DOMAIN_FLAGS,
+  DOMAIN_LENGTH,
+  DOMAIN_MTU,
+  DOMAIN_USED,
+  DOMAIN_VNI,
   FDB_AGE_S,
   FDB_ENTRY_LENGTH,
   FDB_FLAG_STATIC,
@@ -14,33 +21,25 @@ import {
   NEIGHBOR_ADDRESS,
   NEIGHBOR_ENTRY_LENGTH,
   NEIGHBOR_KEY,
+  PORT_DOMAIN,
+  PORT_FLAGS,
+  PORT_KIND,
   PORT_LENGTH,
+  PORT_MTU,
   PORT_NONE,
+  PORT_SOCKETS,
+  PORT_UDP_PORT,
   PORT_UNDERLAY,
+  VTEP_ADDRESS,
+  VTEP_LENGTH,
+  VTEP_PORT,
+  VTEP_UDP_PORT,
+  VTEP_USED,
 } from "../../wasm/shared/abi.ts";
 import { type Image, put } from "./diff.ts";
 import type { EntriesReply } from "./messages.ts";
 import { addressRow, DOMAIN_SET, FDB_SET, MEMBER_SET, NEIGHBOR_SET, PORT_SET, UNDERLAY_SET, VTEP_SET } from "./ops.ts";
 import type { AddressWords } from "./words.ts";
-
-/** Fields of the entries as wasm/tables/{port,bridge-domain,vtep}.ts picture them. */
-const PORT_KIND = 0;
-const PORT_FLAGS = 1;
-const PORT_DOMAIN = 2;
-const PORT_MTU = 4;
-const PORT_UDP_PORT = 12;
-const PORT_SOCKETS = 14;
-const DOMAIN_LENGTH = 64;
-const DOMAIN_FLAGS = 0;
-const DOMAIN_MTU = 4;
-const DOMAIN_VNI = 8;
-const DOMAIN_FDB_LIMIT = 12;
-const DOMAIN_FDB_AGE = 16;
-const DOMAIN_USED = 44;
-const VTEP_LENGTH = 64;
-const VTEP_UDP_PORT = 16;
-const VTEP_PORT = 18;
-const VTEP_USED = 20;
 
 const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
@@ -60,7 +59,15 @@ export function readEntries(image: Image, entries: EntriesReply): void {
   for (let at = 0, domain = 0; at < domains.byteLength; at += DOMAIN_LENGTH, domain++) {
     if (domains.getUint32(at + DOMAIN_USED, true) === 0) continue;
     const word = (field: number): number => domains.getUint32(at + field, true);
-    put(image, [DOMAIN_SET, domain, word(DOMAIN_VNI), word(DOMAIN_FLAGS), word(DOMAIN_MTU), word(DOMAIN_FDB_LIMIT), word(DOMAIN_FDB_AGE)]);
+    put(image, [
+      DOMAIN_SET,
+      domain,
+      word(DOMAIN_VNI),
+      word(DOMAIN_FLAGS),
+      word(DOMAIN_MTU),
+      word(DOMAIN_FDB_LIMIT),
+      word(DOMAIN_FDB_AGE_S),
+    ]);
   }
   const ports = viewOf(entries.ports);
   for (let at = 0, port = 0; at < ports.byteLength; at += PORT_LENGTH, port++) {
@@ -76,7 +83,7 @@ export function readEntries(image: Image, entries: EntriesReply): void {
   for (let at = 0, vtep = 0; at < vteps.byteLength; at += VTEP_LENGTH, vtep++) {
     if (vteps.getUint32(at + VTEP_USED, true) === 0) continue;
     const scalars = [vtep, vteps.getUint16(at + VTEP_UDP_PORT, true), vteps.getUint16(at + VTEP_PORT, true)];
-    put(image, addressRow(VTEP_SET, scalars, readAddress(vteps, at)));
+    put(image, addressRow(VTEP_SET, scalars, readAddress(vteps, at + VTEP_ADDRESS)));
   }
 }
 

@@ -8,6 +8,7 @@
 // it, its packets are counted under engine-trap, a new instance takes over the memory, and the main thread, told by the
 // generation's number, sends all tables again. Counters go on: they are read before the reset and written back after it.
 import {
+  DOMAIN_LENGTH,
   FDB_ENTRY_LENGTH,
   FDB_FLAG_STATIC,
   FDB_FLAGS,
@@ -15,6 +16,7 @@ import {
   NEIGHBOR_ENTRY_LENGTH,
   PORT_LENGTH,
   PORT_RX_PACKETS,
+  PORT_UDP_PORT,
   RX_FLAG_INJECTED,
   RX_FLAGS,
   RX_LENGTH,
@@ -22,6 +24,7 @@ import {
   RX_PORT,
   RX_SEGMENT,
   VNET_HEADER_LENGTH,
+  VTEP_LENGTH,
 } from "../../wasm/shared/abi.ts";
 import {
   COUNTER_CLONED,
@@ -57,8 +60,6 @@ import { type PortFraming, saveTrap } from "./trap-file.ts";
 const TICK_MS = 1000;
 /** Counters per port in the table: rx packets, rx bytes, tx packets, tx bytes, drops. */
 export const PORT_COUNTERS = 5;
-const DOMAIN_ENTRY_LENGTH = 64;
-const VTEP_ENTRY_LENGTH = 64;
 /** Captured bytes on their way to the main thread; beyond that a slow reader loses records, never packets. */
 const CAPTURE_IN_FLIGHT_MAX = 32 * 1024 * 1024;
 
@@ -321,9 +322,9 @@ export class Shard {
     }
   }
 
-  /** UDP port of an underlay port, from its entry (tables/port.ts). */
+  /** UDP port of an underlay port, from its entry. */
   #udpPort(port: number): number {
-    return this.#views.data.getUint16(PORTS + port * PORT_LENGTH + 12, true);
+    return this.#views.data.getUint16(PORTS + port * PORT_LENGTH + PORT_UDP_PORT, true);
   }
 
   #release(port: number): number[] {
@@ -380,9 +381,9 @@ export class Shard {
   #entries(limits: { domains: number; ports: number; vteps: number }, transfer: ArrayBuffer[]): EntriesReply {
     return {
       generation: this.#generation,
-      domains: this.#copy(DOMAINS, limits.domains * DOMAIN_ENTRY_LENGTH, transfer),
+      domains: this.#copy(DOMAINS, limits.domains * DOMAIN_LENGTH, transfer),
       ports: this.#copy(PORTS, limits.ports * PORT_LENGTH, transfer),
-      vteps: this.#copy(VTEPS, limits.vteps * VTEP_ENTRY_LENGTH, transfer),
+      vteps: this.#copy(VTEPS, limits.vteps * VTEP_LENGTH, transfer),
     };
   }
 

@@ -88,7 +88,8 @@ export class Tables {
     for (const domain of desired.domains.values()) put(image, this.#domainRow(domain, marks));
     for (const underlay of this.#underlays) {
       const port = this.ports.ensure(underlay.name);
-      put(image, [PORT_SET, port, PORT_UNDERLAY, 0, marks.underlay ? PORT_FLAG_CAPTURE : 0, MTU_MAX]);
+      const captured = marks.underlay || marks.ports.has(underlay.name);
+      put(image, [PORT_SET, port, PORT_UNDERLAY, 0, captured ? PORT_FLAG_CAPTURE : 0, MTU_MAX]);
       put(image, [UNDERLAY_SET, port, underlay.udpPort, underlay.socketCount]);
     }
     for (const port of desired.ports.values()) put(image, this.#portRow(port, marks));

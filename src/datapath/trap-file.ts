@@ -1,8 +1,7 @@
 // The batch that trapped the engine, as a pcapng file that tshark opens and a test can replay: what was received, frame by
 // frame, in order, with what the file format has no place for (the virtio-net header, the sender) in comments.
 //
-// Datagrams of the underlay have lost their IP and UDP headers in the kernel; these are made up again from what the
-// descriptor says, or nobody could tell VXLAN from noise.
+// Datagrams of the underlay get outer headers again (outer-headers.ts), as in a capture.
 import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import {
@@ -17,7 +16,10 @@ import {
   VNET_HEADER_LENGTH,
 } from "../../wasm/shared/abi.ts";
 import { MEMORY_LENGTH } from "../../wasm/shared/layout.ts";
+import { HEADROOM } from "../../wasm/shared/limits.ts";
+import { sum } from "./internet-checksum.ts";
 import { rxDescriptor, type Views } from "./memory.ts";
+import { outerHeaders } from "./outer-headers.ts";
 import { concat, enhancedPacket, INBOUND, interfaceDescription, LINKTYPE_ETHERNET, LINKTYPE_RAW, sectionHeader } from "./pcapng.ts";
 
 /** A bug that a stranger's frames can hit must not fill the disk. */
@@ -33,44 +35,6 @@ export interface TrapBatch {
   readonly framings: ReadonlyMap<number, PortFraming>;
   readonly reason: string;
   readonly timeNs: bigint;
-}
-
-/** UDP and IP headers in front of a datagram of the underlay, checksums left zero. */
-export function wrapDatagram(
-  sender: Uint8Array,
-  senderPort: number,
-  local: Uint8Array,
-  localPort: number,
-  payload: Uint8Array,
-): Uint8Array<ArrayBuffer> {
-  const isV4 = sender.subarray(0, 10).every((byte) => byte === 0) && sender[10] === 0xff && sender[11] === 0xff;
-  const ipLength = isV4 ? 20 : 40;
-  const packet = new Uint8Array(ipLength + 8 + payload.length);
-  const view = new DataView(packet.buffer);
-  if (isV4) {
-    packet[0] = 0x45;
-    view.setUint16(2, packet.length);
-    packet[8] = 64; // TTL
-    packet[9] = 17; // UDP
-    packet.set(sender.subarray(12, 16), 12);
-    packet.set(local.subarray(12, 16), 16);
-    let sum = 0;
-    for (let i = 0; i < 20; i += 2) sum += view.getUint16(i);
-    while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
-    view.setUint16(10, ~sum & 0xffff);
-  } else {
-    packet[0] = 0x60;
-    view.setUint16(4, 8 + payload.length);
-    packet[6] = 17;
-    packet[7] = 64; // hop limit
-    packet.set(sender, 8);
-    packet.set(local, 24);
-  }
-  view.setUint16(ipLength, senderPort);
-  view.setUint16(ipLength + 2, localPort);
-  view.setUint16(ipLength + 4, Math.min(8 + payload.length, 0xffff));
-  packet.set(payload, ipLength + 8);
-  return packet;
 }
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
@@ -94,7 +58,7 @@ export function trapCapture(batch: TrapBatch): Uint8Array<ArrayBuffer> {
       interfaces.set(port, interfaceId);
       chunks.push(interfaceDescription(`port ${port}`, framing.kind === "tap" ? LINKTYPE_ETHERNET : LINKTYPE_RAW, 0));
     }
-    if (offset < 64 || offset + length > MEMORY_LENGTH) continue;
+    if (offset < HEADROOM || offset + length > MEMORY_LENGTH) continue;
     const emit = (frame: Uint8Array, comment: string): void => {
       chunks.push(
         enhancedPacket({ interfaceId, timeNs: batch.timeNs, bytes: frame, originalLength: frame.length, direction: INBOUND, comment }),
@@ -111,7 +75,15 @@ export function trapCapture(batch: TrapBatch): Uint8Array<ArrayBuffer> {
       const step = segment === 0 ? Math.max(length, 1) : segment;
       for (let from = 0; from < Math.max(length, 1); from += step) {
         const payload = bytes.subarray(offset + from, offset + Math.min(from + step, length));
-        emit(wrapDatagram(sender, senderPort, local, framing.udpPort, payload), `${head}, segment ${segment}`);
+        const headers = outerHeaders({
+          source: sender,
+          sourcePort: senderPort,
+          destination: local,
+          destinationPort: framing.udpPort,
+          payloadLength: payload.length,
+          payloadSum: sum(payload),
+        });
+        emit(concat([headers, payload]), `${head}, segment ${segment}`);
       }
     }
   }

@@ -322,27 +322,6 @@ describe.each(["debug", "release"] as const)("VXLAN (%s)", (target) => {
       expect(traced().at(-1)).toEqual([abi.NODE_VXLAN_ENCAP, abi.EVENT_DROP]);
     });
 
-    it("captures frames as they are, before they are merged, wrapped or finished", () => {
-      engine.exports.captureSet(1, 65535);
-      const frames = [0, 1, 2].map((i) => frame({ ...flow, sourceMac: 0x20, destinationMac: 2, payload: pattern(50), identification: i }));
-      engine.fromVtep(frames.map((one) => vxlan(one)));
-      engine.run();
-      const records: [number, number, Uint8Array][] = [];
-      for (let at = layout.CAPTURE_RING; at < layout.CAPTURE_RING + engine.exports.captureLength(); ) {
-        const length = engine.view.getUint32(at + abi.CAPTURE_LENGTH, true);
-        records.push([
-          engine.view.getUint16(at + abi.CAPTURE_PORT, true),
-          engine.view.getUint16(at + abi.CAPTURE_DIRECTION, true),
-          engine.bytes.slice(at + abi.CAPTURE_HEADER_LENGTH, at + abi.CAPTURE_HEADER_LENGTH + length),
-        ]);
-        at += engine.view.getUint32(at + abi.CAPTURE_RECORD, true);
-      }
-      expect(records).toEqual([
-        ...frames.map((one) => [UNDERLAY, abi.DIRECTION_RX, one]),
-        ...frames.map((one) => [2, abi.DIRECTION_TX, one]),
-      ]);
-    });
-
     it("counts for each port what it received, sent and lost", () => {
       const port = (index: number, field: number): number =>
         Number(engine.view.getBigUint64(layout.PORTS + index * abi.PORT_LENGTH + field, true));

@@ -285,6 +285,67 @@ describe("the underlay", () => {
     expect(await datapaths[0]!.dumpVteps("n1")).toEqual([{ domain: "n1", vni: 4097, address: remote, port: 4789 }]);
   });
 
+  it.each(["ipv4", "ipv6"] as const)("is captured as VXLAN, both ways, by a reader that tshark trusts: over %s", async (family) => {
+    await twoHosts(family);
+    await namespaces.ping("s0", IPV4[1], 1, 0.01);
+    const [datapath] = datapaths;
+    const stop = new AbortController();
+    const capture = datapath!.capture({ underlay: true, signal: stop.signal });
+    const short = datapath!.capture({ underlay: true, snapLengthBytes: 60, signal: stop.signal });
+    const chunks = [(await capture.next()).value as Uint8Array];
+    const shortChunks = [(await short.next()).value as Uint8Array];
+    await namespaces.ping("s0", IPV4[1], 3, 0.01);
+    await datapath!.stats(); // what was captured before this is on its way before the answer
+    stop.abort();
+    for await (const chunk of capture) chunks.push(chunk);
+    for await (const chunk of short) shortChunks.push(chunk);
+    const [source, destination] = family === "ipv4" ? ["ip.src", "ip.dst"] : ["ipv6.src", "ipv6.dst"];
+    const [local, remote] = family === "ipv4" ? ["10.9.0.1", "10.9.0.2"] : ["fd09::1", "fd09::2"];
+    const fields = ["frame.packet_flags_direction", source, destination, "udp.dstport", "vxlan.vni", "icmp.type", "_ws.expert"];
+    const checks = ["-o", "ip.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE"];
+    expect(tsharkFields(Buffer.concat(chunks), fields, ["-Y", "icmp", ...checks])).toEqual(
+      [1, 2, 3].flatMap(() => [
+        ["0x00000002", local, remote, "4789", "4097", "8", ""],
+        ["0x00000001", remote, local, "4789", "4097", "0", ""],
+      ]),
+    );
+    const { sourcePorts } = datapath!.info().underlay[0]!;
+    const ports = tsharkFields(Buffer.concat(chunks), ["udp.srcport"], ["-Y", "icmp && frame.packet_flags_direction == 2"]);
+    for (const [port] of ports) expect(sourcePorts).toContain(Number(port));
+    const lengths = tsharkFields(Buffer.concat(shortChunks), ["frame.cap_len", "frame.len"]);
+    const whole = tsharkFields(Buffer.concat(chunks), ["frame.len"]);
+    expect(lengths).toEqual(whole.map(([length]) => ["60", length]));
+  });
+
+  it("is part of a capture of everything as datagrams, of a network's as the frames in them", async () => {
+    await twoHosts("ipv4");
+    await namespaces.ping("s0", IPV4[1], 1, 0.01);
+    const [datapath] = datapaths;
+    const stop = new AbortController();
+    const readers = [datapath!.capture({ signal: stop.signal }), datapath!.capture({ domains: ["n1"], signal: stop.signal })];
+    const files = await Promise.all(readers.map(async (reader) => [(await reader.next()).value as Uint8Array]));
+    await namespaces.ping("s0", IPV4[1], 1, 0.01);
+    await datapath!.stats();
+    stop.abort();
+    for (const [i, reader] of readers.entries()) for await (const chunk of reader) files[i]!.push(chunk);
+    const fields = ["frame.interface_name", "frame.packet_flags_direction", "vxlan.vni"];
+    const [everything, network] = files.map((file) => tsharkFields(Buffer.concat(file), fields, ["-Y", "icmp"]));
+    const [rx, tx] = ["0x00000001", "0x00000002"];
+    const underlay = "underlay/10.9.0.1";
+    expect(everything).toEqual([
+      ["eth0", rx, ""],
+      [underlay, tx, "4097"],
+      [underlay, rx, "4097"],
+      ["eth0", tx, ""],
+    ]);
+    expect(network).toEqual([
+      ["eth0", rx, ""],
+      [underlay, tx, ""],
+      [underlay, rx, ""],
+      ["eth0", tx, ""],
+    ]);
+  });
+
   it("is refused with the reason", async () => {
     await namespaces.create("h0");
     await namespaces.ip("h0", "address", "add", "10.9.0.1/32", "dev", "lo");

@@ -19,6 +19,7 @@ import { RUNS, RUNS_LENGTH } from "../shared/layout";
 import { RUN_LENGTH_MAX, RUN_SEGMENTS_MAX, RUN_SLOTS } from "../shared/limits";
 import * as arena from "./arena";
 import { copy16 } from "./bytes";
+import * as capture from "./capture";
 import * as transmit from "./transmit";
 
 @unmanaged export class Run {
@@ -135,9 +136,14 @@ function close(run: Run): void {
     transmit.unsend(run.port, run.packets);
     return;
   }
+  const socket = run.key & 0xffff;
+  const pieces = changetype<usize>(run) + PIECES;
   const descriptor = transmit.begin(run.port, datagrams == 1 ? 0 : run.segment, run.packets);
-  transmit.addressTo(descriptor, run.key & 0xffff, run.destination, run.udpPort);
-  transmit.pieces(descriptor, changetype<usize>(run) + PIECES, run.iovecs, run.length);
+  transmit.addressTo(descriptor, socket, run.destination, run.udpPort);
+  transmit.pieces(descriptor, pieces, run.iovecs, run.length);
+  if (capture.armed() && capture.wantsDatagrams(run.port)) {
+    capture.sent(run.port, socket, run.destination, run.udpPort, pieces, run.segment, run.length);
+  }
 }
 
 /** The batch is over: every open run goes out as far as it got. */

@@ -37,7 +37,7 @@ export function ethernetInput(): void {
       drop(packet, DROP_RUNT);
       continue;
     }
-    if (capturing && (capture.all() || ports.captured(packet.port, packet.domain))) capture.copy(packet, packet.port, DIRECTION_RX);
+    if (capturing && ports.captured(packet.port, packet.domain)) capture.copy(packet, packet.port, DIRECTION_RX);
     const whole = classify(packet);
     if (trace.armed()) {
       trace.considerAddress(packet);

@@ -18,9 +18,7 @@ export function gro(): void {
   for (let i: u32 = 0; i < n; i++) {
     const packet = packetAt(NODE_GRO, i);
     // Before it is merged: who looks wants the frames, not what we make of them.
-    if (capturing && (capture.all() || ports.captured(packet.toPort, packet.domain))) {
-      capture.copy(packet, packet.toPort, DIRECTION_TX);
-    }
+    if (capturing && ports.captured(packet.toPort, packet.domain)) capture.copy(packet, packet.toPort, DIRECTION_TX);
     offer(packet, (ports.at(packet.toPort).flags & PORT_FLAG_NO_UDP_GSO) == 0);
   }
   clear(NODE_GRO);

@@ -15,9 +15,7 @@ export function portOutput(): void {
   const capturing = capture.armed();
   for (let i: u32 = 0; i < n; i++) {
     const packet = packetAt(NODE_PORT_OUTPUT, i);
-    if (capturing && (capture.all() || ports.captured(packet.toPort, packet.domain))) {
-      capture.copy(packet, packet.toPort, DIRECTION_TX);
-    }
+    if (capturing && ports.captured(packet.toPort, packet.domain)) capture.copy(packet, packet.toPort, DIRECTION_TX);
     deliver(packet);
   }
   clear(NODE_PORT_OUTPUT);

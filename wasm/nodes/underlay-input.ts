@@ -7,6 +7,7 @@
 //      `flow` says where the buffer starts until ethernet-input puts the inner frame's hash there: the addresses that native
 //      left before it are the outer header to whoever still asks (vxlan-decap)
 //      drops TRUNCATED
+//      a capture of the port gets its copies here, where also those that nobody will want are whole
 // not  here: whether that VTEP may speak in the network it names (vxlan-decap)
 //
 import {
@@ -14,6 +15,7 @@ import {
   RX_SENDER_ADDRESS,
 } from "../shared/abi";
 import { DROP_TRUNCATED } from "../shared/counters";
+import * as capture from "../core/capture";
 import { drop, rx } from "../core/counters";
 import * as cursor from "../core/cursor";
 import { FROM_UNDERLAY, take } from "../core/packet";
@@ -36,6 +38,7 @@ export function underlayInput(): void {
     const announced: u32 = load<u16>(descriptor, RX_SEGMENT);
     const segment = announced == 0 || truncated ? length : announced;
     const vtep = vteps.find(<usize>buffer + RX_SENDER_ADDRESS);
+    const captured = capture.armed() && capture.wantsDatagrams(port);
     let taken = cursor.taken();
     do {
       if (!cursor.fits(1)) return;
@@ -50,6 +53,7 @@ export function underlayInput(): void {
       cursor.advance(packet.length);
       taken += packet.length;
       rx(packet);
+      if (captured) capture.received(port, buffer, packet.offset, packet.length);
       if (flags & RX_FLAG_INJECTED) trace.begin(packet);
       else if (tracing) trace.considerPort(packet);
       if (truncated) drop(packet, DROP_TRUNCATED);

@@ -10,7 +10,7 @@
 // all write the same eight bytes. Nobody reads those again: core/deliver makes a new vnet_hdr for shared frames. An unfinished
 // checksum in bytes that others share does not come here: l2-flood finishes it before it makes copies for VTEPs.
 //
-// not  here: the outer UDP checksum: the kernel sends 0 over IPv4 and what the socket says over IPv6. MTU: policy's
+// not  here: the outer UDP checksum, which the kernel computes or has the hardware compute. MTU: policy's
 //
 import { DIRECTION_TX, EVENT_TO_VTEP, NODE_UNDERLAY_OUTPUT, NODE_VXLAN_ENCAP, PORT_UNDERLAY, VNI_NONE } from "../shared/abi";
 import { DROP_NO_UNDERLAY, DROP_VNI_UNKNOWN, DROP_VTEP_UNKNOWN, DROP_VXLAN_NESTED } from "../shared/counters";
@@ -63,7 +63,7 @@ export function vxlanEncap(): void {
       drop(packet, DROP_VXLAN_NESTED);
       continue;
     }
-    if (capturing && (capture.all() || ports.captured(port, packet.domain))) capture.copy(packet, port, DIRECTION_TX);
+    if (capturing && ports.captured(port, packet.domain)) capture.copy(packet, port, DIRECTION_TX);
     trace.mark(packet, EVENT_TO_VTEP, packet.toVtep, vni, 0);
     if (packet.gso == 0) {
       if (packet.flags & NEEDS_CHECKSUM) {

@@ -1,7 +1,7 @@
 // Names and numbers that both sides speak. Lists are APPEND ONLY: the numbers travel in captures, traces and metrics.
 
 /** Raised whenever a layout or a call changes; the host refuses a module with another number. */
-export const ABI_VERSION = 1;
+export const ABI_VERSION = 2;
 
 // ── Receive descriptor: native -> engine ─────────────────────────────────────────────────────────────────────────────
 //
@@ -154,28 +154,69 @@ export const EVENT_FROM_VTEP = 14; // a: VTEP, b: VNI
 export const EVENT_SENT = 15; // a: port, b: datagrams
 
 // ── Capture ring record ──────────────────────────────────────────────────────────────────────────────────────────────
-//   0        4        8      10          12      16          24
-//   ┌────────┬────────┬──────┬───────────┬───────┬───────────┬───── frame bytes, padded to 8
-//   │ record │ length │ port │ direction │ domain│ time ns   │
-//   └────────┴────────┴──────┴───────────┴───────┴───────────┴─────
-// record: bytes of the whole record, padding and header included. length: bytes of frame that follow.
-export const CAPTURE_HEADER_LENGTH = 24;
+//   0        4        8      10          12       16        24         28     32
+//   ┌────────┬────────┬──────┬───────────┬────────┬─────────┬──────────┬──────┬───── bytes, padded to 8
+//   │ record │ length │ port │ direction │ domain │ time ns │ original │ kind │
+//   └────────┴────────┴──────┴───────────┴────────┴─────────┴──────────┴──────┴─────
+// record: bytes of the whole record, padding and headers included. length: bytes that follow the headers. original: how many
+// there were before they were cut to the snap length. domain: CAPTURE_DOMAIN_NONE for datagrams, which are in none.
+//
+// kind CAPTURE_FRAME: an Ethernet frame. CAPTURE_DATAGRAM: the payload of a datagram of the underlay, whose outer headers
+// only the kernel sees; what is known of them stands before it:
+//   32               48              64           66       68    70   72
+//   ┌────────────────┬───────────────┬────────────┬────────┬─────┬────┬───── bytes
+//   │ remote address │ local address │ remotePort │ socket │ sum │    │
+//   └────────────────┴───────────────┴────────────┴────────┴─────┴────┴─────
+// Addresses have 16 bytes, IPv4 as ::ffff:a.b.c.d; the local one is zero where only the host knows it. remotePort: host order.
+// socket: as in the transmit descriptor; of sent ones. sum: of the whole datagram, folded, in memory order.
+export const CAPTURE_HEADER_LENGTH = 32;
 export const CAPTURE_RECORD = 0;
 export const CAPTURE_LENGTH = 4;
 export const CAPTURE_PORT = 8;
 export const CAPTURE_DIRECTION = 10;
 export const CAPTURE_DOMAIN = 12;
 export const CAPTURE_TIME_NS = 16;
+export const CAPTURE_ORIGINAL = 24;
+export const CAPTURE_KIND = 28;
+export const CAPTURE_REMOTE_ADDRESS = 32;
+export const CAPTURE_LOCAL_ADDRESS = 48;
+export const CAPTURE_REMOTE_PORT = 64;
+export const CAPTURE_SOCKET = 66;
+export const CAPTURE_SUM = 68;
+export const CAPTURE_DATAGRAM_HEADER_LENGTH = 72;
+export const CAPTURE_FRAME = 0;
+export const CAPTURE_DATAGRAM = 1;
+export const CAPTURE_DOMAIN_NONE = 0xffffffff;
 export const DIRECTION_RX = 0; // from the port's view: the engine received it
 export const DIRECTION_TX = 1;
 
-// ── Port entry in PORTS: what the host reads of it (the rest is tables/port.ts's own) ────────────────────────────────
+// ── Entries in PORTS, DOMAINS and VTEPS: what the host reads of them (pictures and the rest: tables/*.ts) ─────────────
 export const PORT_LENGTH = 128;
+export const PORT_KIND = 0; // u8
+export const PORT_FLAGS = 1; // u8
+export const PORT_DOMAIN = 2; // u16
+export const PORT_MTU = 4; // u32
+export const PORT_UDP_PORT = 12; // u16
+export const PORT_SOCKETS = 14; // u16
 export const PORT_RX_PACKETS = 24; // u64 each
 export const PORT_RX_BYTES = 32;
 export const PORT_TX_PACKETS = 40;
 export const PORT_TX_BYTES = 48;
 export const PORT_DROPS = 56; // of frames that came in by it, or that the kernel refused to take on it
+
+export const DOMAIN_LENGTH = 64;
+export const DOMAIN_FLAGS = 0; // u32 each
+export const DOMAIN_MTU = 4;
+export const DOMAIN_VNI = 8;
+export const DOMAIN_FDB_LIMIT = 12;
+export const DOMAIN_FDB_AGE_S = 16;
+export const DOMAIN_USED = 44;
+
+export const VTEP_LENGTH = 64;
+export const VTEP_ADDRESS = 0; // 16 B
+export const VTEP_UDP_PORT = 16; // u16
+export const VTEP_PORT = 18; // u16
+export const VTEP_USED = 20; // u32
 
 // ── Dump entries in ARGUMENTS ────────────────────────────────────────────────────────────────────────────────────────
 //   FDB, 16 B:      key:u64 = domain << 48 | MAC   vtep:u16   flags:u16   port:u16   ageS:u16     vtep != 0: remote

@@ -18,7 +18,9 @@
 //   │ VNI + 1 │ domain │   0 = free
 //   └─────────┴────────┘
 //
-import { VNI_NONE } from "../shared/abi";
+import {
+  DOMAIN_FDB_AGE_S, DOMAIN_FDB_LIMIT, DOMAIN_FLAGS, DOMAIN_LENGTH, DOMAIN_MTU, DOMAIN_USED, DOMAIN_VNI, VNI_NONE,
+} from "../shared/abi";
 import { DOMAINS, DOMAINS_LENGTH, VNI_INDEX, VNI_INDEX_LENGTH } from "../shared/layout";
 import { DOMAIN_MAX, ICMP_ERRORS_PER_SECOND } from "../shared/limits";
 import * as clock from "../core/clock";
@@ -42,9 +44,15 @@ import * as clock from "../core/clock";
 }
 
 if (offsetof<BridgeDomain>() != 56) ERROR("BridgeDomain's fields must end at 56 bytes");
+if (offsetof<BridgeDomain>("flags") != DOMAIN_FLAGS) ERROR("flags is not at DOMAIN_FLAGS");
+if (offsetof<BridgeDomain>("mtuBytes") != DOMAIN_MTU) ERROR("mtuBytes is not at DOMAIN_MTU");
+if (offsetof<BridgeDomain>("vni") != DOMAIN_VNI) ERROR("vni is not at DOMAIN_VNI");
+if (offsetof<BridgeDomain>("fdbLimit") != DOMAIN_FDB_LIMIT) ERROR("fdbLimit is not at DOMAIN_FDB_LIMIT");
+if (offsetof<BridgeDomain>("fdbAgeS") != DOMAIN_FDB_AGE_S) ERROR("fdbAgeS is not at DOMAIN_FDB_AGE_S");
+if (offsetof<BridgeDomain>("used") != DOMAIN_USED) ERROR("used is not at DOMAIN_USED");
 
-const LENGTH: usize = 64;
-if (DOMAIN_MAX * 64 > DOMAINS_LENGTH) ERROR("DOMAINS outgrows its region");
+const LENGTH: usize = DOMAIN_LENGTH;
+if (DOMAIN_MAX * DOMAIN_LENGTH > DOMAINS_LENGTH) ERROR("DOMAINS outgrows its region");
 
 const SLOTS: u32 = VNI_INDEX_LENGTH / 8;
 if (DOMAIN_MAX * 2 > VNI_INDEX_LENGTH / 8) ERROR("VNI_INDEX would be more than half full");

@@ -9,10 +9,12 @@
 // domain's entry has the first. Underlay ports are in no domain.
 //
 import {
-  DOMAIN_FLAG_CAPTURE, PORT_DROPS, PORT_FLAG_CAPTURE, PORT_LENGTH, PORT_NONE, PORT_RX_PACKETS, PORT_TX_PACKETS, PORT_UNDERLAY,
+  DOMAIN_FLAG_CAPTURE, PORT_DOMAIN, PORT_DROPS, PORT_FLAG_CAPTURE, PORT_FLAGS, PORT_KIND, PORT_LENGTH, PORT_MTU, PORT_NONE,
+  PORT_RX_BYTES, PORT_RX_PACKETS, PORT_SOCKETS, PORT_TX_BYTES, PORT_TX_PACKETS, PORT_UDP_PORT, PORT_UNDERLAY,
 } from "../shared/abi";
 import { PORTS, PORTS_LENGTH } from "../shared/layout";
 import { PORT_MAX } from "../shared/limits";
+import * as capture from "../core/capture";
 import * as domains from "./bridge-domain";
 
 @unmanaged export class Port {
@@ -34,8 +36,16 @@ import * as domains from "./bridge-domain";
 }
 
 if (offsetof<Port>() != 64) ERROR("Port's fields must end at 64 bytes");
+if (offsetof<Port>("kind") != PORT_KIND) ERROR("kind is not at PORT_KIND");
+if (offsetof<Port>("flags") != PORT_FLAGS) ERROR("flags is not at PORT_FLAGS");
+if (offsetof<Port>("domain") != PORT_DOMAIN) ERROR("domain is not at PORT_DOMAIN");
+if (offsetof<Port>("mtuBytes") != PORT_MTU) ERROR("mtuBytes is not at PORT_MTU");
+if (offsetof<Port>("udpPort") != PORT_UDP_PORT) ERROR("udpPort is not at PORT_UDP_PORT");
+if (offsetof<Port>("sockets") != PORT_SOCKETS) ERROR("sockets is not at PORT_SOCKETS");
 if (offsetof<Port>("rxPackets") != PORT_RX_PACKETS) ERROR("rxPackets is not at PORT_RX_PACKETS");
+if (offsetof<Port>("rxBytes") != PORT_RX_BYTES) ERROR("rxBytes is not at PORT_RX_BYTES");
 if (offsetof<Port>("txPackets") != PORT_TX_PACKETS) ERROR("txPackets is not at PORT_TX_PACKETS");
+if (offsetof<Port>("txBytes") != PORT_TX_BYTES) ERROR("txBytes is not at PORT_TX_BYTES");
 if (offsetof<Port>("drops") != PORT_DROPS) ERROR("drops is not at PORT_DROPS");
 if (PORT_MAX * PORT_LENGTH > PORTS_LENGTH) ERROR("PORTS outgrows its region");
 
@@ -50,9 +60,14 @@ if (PORT_MAX * PORT_LENGTH > PORTS_LENGTH) ERROR("PORTS outgrows its region");
   return port < <u32>PORT_MAX && at(port).kind != PORT_NONE;
 }
 
-/** Whether frames of `port` in `domain` are to be copied, given that capture is on but not for all. */
+/**
+ * Whether frames of `port` in `domain` are to be copied, given that capture is on. An underlay port is seen from two sides: who
+ * captures the port gets its datagrams (core/capture), who captures the domain the frames in them.
+ */
 export function captured(port: u32, domain: u32): bool {
-  return (at(port).flags & PORT_FLAG_CAPTURE) != 0 || (domains.at(domain).flags & DOMAIN_FLAG_CAPTURE) != 0;
+  if ((domains.at(domain).flags & DOMAIN_FLAG_CAPTURE) != 0) return true;
+  const entry = at(port);
+  return entry.kind != PORT_UNDERLAY && (capture.all() || (entry.flags & PORT_FLAG_CAPTURE) != 0);
 }
 
 /** Sets the entry and hangs it into its domain's list. The caller has checked ranges. */

@@ -8,6 +8,7 @@
 // A sender's address finds its VTEP by VTEP_INDEX: open addressing over u16 slots (the VTEP, 0 = free; VTEP 0 is never
 // used), the address itself being compared in the entry. It is made anew when a VTEP goes.
 //
+import { VTEP_ADDRESS, VTEP_LENGTH, VTEP_PORT, VTEP_UDP_PORT, VTEP_USED } from "../shared/abi";
 import { VTEPS, VTEPS_LENGTH, VTEP_INDEX, VTEP_INDEX_LENGTH } from "../shared/layout";
 import { VTEP_MAX } from "../shared/limits";
 
@@ -22,10 +23,14 @@ import { VTEP_MAX } from "../shared/limits";
 }
 
 if (offsetof<Vtep>() != 32) ERROR("Vtep's fields must end at 32 bytes");
+if (offsetof<Vtep>("addressLow") != VTEP_ADDRESS) ERROR("addressLow is not at VTEP_ADDRESS");
+if (offsetof<Vtep>("udpPort") != VTEP_UDP_PORT) ERROR("udpPort is not at VTEP_UDP_PORT");
+if (offsetof<Vtep>("port") != VTEP_PORT) ERROR("port is not at VTEP_PORT");
+if (offsetof<Vtep>("used") != VTEP_USED) ERROR("used is not at VTEP_USED");
 
-const LENGTH: usize = 64;
+const LENGTH: usize = VTEP_LENGTH;
 const SLOTS: u32 = VTEP_INDEX_LENGTH / 2;
-if (VTEP_MAX * 64 > VTEPS_LENGTH) ERROR("VTEPS outgrows its region");
+if (VTEP_MAX * VTEP_LENGTH > VTEPS_LENGTH) ERROR("VTEPS outgrows its region");
 if (VTEP_INDEX_LENGTH / 2 != 32768) ERROR("home() is made for 32768 slots");
 
 /** The entry of an index below VTEP_MAX, set or not. Its first 16 bytes are the address: what TX_DESTINATION refers to. */

@@ -1,4 +1,6 @@
 import { describe, expect, it } from "vitest";
+import { sum } from "../../../src/datapath/internet-checksum.ts";
+import { outerHeaders } from "../../../src/datapath/outer-headers.ts";
 import {
   concat,
   enhancedPacket,
@@ -10,7 +12,6 @@ import {
   sectionHeader,
 } from "../../../src/datapath/pcapng.ts";
 import { echoFrame } from "../../../src/datapath/probe.ts";
-import { wrapDatagram } from "../../../src/datapath/trap-file.ts";
 import { addressBytes } from "../../../src/datapath/words.ts";
 import { tsharkFields } from "../../support/tshark.ts";
 
@@ -83,15 +84,46 @@ describe("a probe's frame", () => {
   });
 });
 
-describe("a datagram of the underlay in a trap's file", () => {
+describe("a datagram of the underlay", () => {
+  const FIELDS = ["udp.srcport", "udp.dstport", "udp.checksum.status", "vxlan.vni", "icmp.type", "_ws.expert"];
+  const CHECKED = ["-o", "ip.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE"];
+
   it.each([
-    ["10.9.0.2", "10.9.0.1"],
-    ["fd09::2", "fd09::1"],
-  ])("has the headers back that the kernel took: from %s", (from, to) => {
-    const vxlan = Uint8Array.from([0x08, 0, 0, 0, 0, 0x10, 0x01, 0, ...V4]);
-    const packet = wrapDatagram(addressBytes(from), 50000, addressBytes(to), 4789, vxlan);
+    ["10.9.0.2", "10.9.0.1", 0],
+    ["10.9.0.2", "10.9.0.1", 1],
+    ["fd09::2", "fd09::1", 0],
+    ["fd09::2", "fd09::1", 1],
+  ])("has the headers back that the kernel took: from %s to %s, %i bytes more", (from, to, more) => {
+    const payload = Uint8Array.from([0x08, 0, 0, 0, 0, 0x10, 0x01, 0, ...V4, ...new Uint8Array(more).fill(7)]);
+    const headers = outerHeaders({
+      source: addressBytes(from),
+      sourcePort: 50000,
+      destination: addressBytes(to),
+      destinationPort: 4789,
+      payloadLength: payload.length,
+      payloadSum: sum(payload),
+    });
     const family = from.includes(":") ? "ipv6" : "ip";
-    const fields = [`${family}.src`, `${family}.dst`, "udp.srcport", "udp.dstport", "vxlan.vni", "icmp.type"];
-    expect(tsharkFields(capture(LINKTYPE_RAW, [packet]), fields)).toEqual([[from, to, "50000", "4789", "4097", "8"]]);
+    expect(
+      tsharkFields(capture(LINKTYPE_RAW, [concat([headers, payload])]), [`${family}.src`, `${family}.dst`, ...FIELDS], CHECKED),
+    ).toEqual([[from, to, "50000", "4789", "1", "4097", "8", ""]]);
+  });
+
+  it("never has the checksum 0, which would say that there is none", () => {
+    const outer = {
+      source: addressBytes("10.9.0.2"),
+      sourcePort: 50000,
+      destination: addressBytes("10.9.0.1"),
+      destinationPort: 4789,
+      payloadLength: 2,
+    };
+    const checksum = (payloadSum: number): number => new DataView(outerHeaders({ ...outer, payloadSum }).buffer).getUint16(26);
+    expect(checksum(checksum(0))).toBe(0xffff); // adding the checksum itself makes the sum what complements to zero
+  });
+
+  it("of 64 KiB does not overflow its length fields", () => {
+    const outer = { source: addressBytes("10.9.0.2"), sourcePort: 1, destination: addressBytes("10.9.0.1"), destinationPort: 2 };
+    const view = new DataView(outerHeaders({ ...outer, payloadLength: 65_530, payloadSum: 0 }).buffer);
+    expect([view.getUint16(2), view.getUint16(24)]).toEqual([0xffff, 0xffff]);
   });
 });

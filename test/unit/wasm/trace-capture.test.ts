@@ -1,12 +1,22 @@
 // Trace and capture: what somebody who looks on gets to see.
 import { describe, expect, it } from "vitest";
 import {
+  CAPTURE_DATAGRAM,
+  CAPTURE_DATAGRAM_HEADER_LENGTH,
   CAPTURE_DIRECTION,
   CAPTURE_DOMAIN,
+  CAPTURE_DOMAIN_NONE,
   CAPTURE_HEADER_LENGTH,
+  CAPTURE_KIND,
   CAPTURE_LENGTH,
+  CAPTURE_LOCAL_ADDRESS,
+  CAPTURE_ORIGINAL,
   CAPTURE_PORT,
   CAPTURE_RECORD,
+  CAPTURE_REMOTE_ADDRESS,
+  CAPTURE_REMOTE_PORT,
+  CAPTURE_SOCKET,
+  CAPTURE_SUM,
   CAPTURE_TIME_NS,
   DIRECTION_RX,
   DIRECTION_TX,
@@ -20,6 +30,7 @@ import {
   EVENT_TO_PORT,
   NODE_NAMES,
   PORT_FLAG_CAPTURE,
+  PORT_UNDERLAY,
   RX_FLAG_INJECTED,
   TRACE_A,
   TRACE_ENTRY_LENGTH,
@@ -45,7 +56,7 @@ import {
   udp,
   vxlan,
 } from "../../support/packet-builder.ts";
-import { BUILDS, type Build, Engine } from "../../support/wasm.ts";
+import { BUILDS, type Build, destinationOf, Engine } from "../../support/wasm.ts";
 
 const A = "02:00:00:00:00:0a";
 const B = "02:00:00:00:00:0b";
@@ -172,23 +183,53 @@ interface Copy {
   readonly domain: number;
   readonly timeNs: bigint;
   readonly frame: Uint8Array;
+  readonly original: number;
+  /** Of a datagram: its other end, and what else the record says of it. */
+  readonly datagram?: {
+    readonly remote: string;
+    readonly remotePort: number;
+    readonly local: string;
+    readonly socket: number;
+    sum: number;
+  };
 }
 
 function copies(engine: Engine): Copy[] {
+  const { view, bytes } = engine;
   const out: Copy[] = [];
   const end = CAPTURE_RING + engine.exports.captureLength();
-  for (let at = CAPTURE_RING; at < end; at += engine.view.getUint32(at + CAPTURE_RECORD, true)) {
-    const length = engine.view.getUint32(at + CAPTURE_LENGTH, true);
+  for (let at = CAPTURE_RING; at < end; at += view.getUint32(at + CAPTURE_RECORD, true)) {
+    const length = view.getUint32(at + CAPTURE_LENGTH, true);
+    const isDatagram = view.getUint32(at + CAPTURE_KIND, true) === CAPTURE_DATAGRAM;
+    const from = at + (isDatagram ? CAPTURE_DATAGRAM_HEADER_LENGTH : CAPTURE_HEADER_LENGTH);
+    const address = (field: number): string => Buffer.from(bytes.subarray(at + field, at + field + 16)).toString("hex");
+    const datagram = {
+      remote: address(CAPTURE_REMOTE_ADDRESS),
+      remotePort: view.getUint16(at + CAPTURE_REMOTE_PORT, true),
+      local: address(CAPTURE_LOCAL_ADDRESS),
+      socket: view.getUint16(at + CAPTURE_SOCKET, true),
+      sum: view.getUint16(at + CAPTURE_SUM, true),
+    };
     out.push({
-      port: engine.view.getUint16(at + CAPTURE_PORT, true),
-      direction: engine.view.getUint16(at + CAPTURE_DIRECTION, true),
-      domain: engine.view.getUint32(at + CAPTURE_DOMAIN, true),
-      timeNs: engine.view.getBigUint64(at + CAPTURE_TIME_NS, true),
-      frame: engine.bytes.slice(at + CAPTURE_HEADER_LENGTH, at + CAPTURE_HEADER_LENGTH + length),
+      port: view.getUint16(at + CAPTURE_PORT, true),
+      direction: view.getUint16(at + CAPTURE_DIRECTION, true),
+      domain: view.getUint32(at + CAPTURE_DOMAIN, true),
+      timeNs: view.getBigUint64(at + CAPTURE_TIME_NS, true),
+      frame: bytes.slice(from, from + length),
+      original: view.getUint32(at + CAPTURE_ORIGINAL, true),
+      ...(isDatagram ? { datagram } : {}),
     });
   }
   engine.exports.captureClear();
   return out;
+}
+
+/** RFC 1071 word by word, in memory order. */
+function plainSum(bytes: Uint8Array): number {
+  let total = 0;
+  for (let i = 0; i < bytes.length; i += 2) total += bytes[i]! | ((bytes[i + 1] ?? 0) << 8);
+  while (total > 0xffff) total = (total & 0xffff) + (total >>> 16);
+  return total;
 }
 
 describe.each(BUILDS)("capture (%s)", (build) => {
@@ -198,8 +239,8 @@ describe.each(BUILDS)("capture (%s)", (build) => {
     engine.exports.tick(5000);
     engine.run([{ port: 1, frame: plain }]);
     expect(copies(engine)).toEqual([
-      { port: 1, direction: DIRECTION_RX, domain: 0, timeNs: 5_000_000_000n, frame: plain },
-      { port: 2, direction: DIRECTION_TX, domain: 0, timeNs: 5_000_000_000n, frame: plain },
+      { port: 1, direction: DIRECTION_RX, domain: 0, timeNs: 5_000_000_000n, frame: plain, original: plain.length },
+      { port: 2, direction: DIRECTION_TX, domain: 0, timeNs: 5_000_000_000n, frame: plain, original: plain.length },
     ]);
     expect(engine.exports.captureLength()).toBe(0);
   });
@@ -221,13 +262,113 @@ describe.each(BUILDS)("capture (%s)", (build) => {
     expect(copies(byDomain).map((copy) => copy.port)).toEqual([1, 2]);
   });
 
-  it("shows the frame inside a tunnel, as of the underlay port", () => {
+  it("copies datagrams at an underlay port, as they came", () => {
     const engine = network(build);
     engine.exports.captureSet(1, 65536);
-    engine.run([{ port: 8, datagrams: [vxlan(100, plain)], from: "10.9.0.2" }]);
-    expect(copies(engine).map((copy) => [copy.port, copy.direction, copy.frame])).toEqual([
-      [8, DIRECTION_RX, plain],
-      [2, DIRECTION_TX, plain],
+    const datagrams = [vxlan(100, plain), vxlan(100, plain), vxlan(100, plain).subarray(0, 50)];
+    engine.run([{ port: 8, datagrams, from: "10.9.0.2", fromPort: 50001, local: "10.9.0.1" }]);
+    const [first, second, third, ...rest] = copies(engine);
+    [first, second, third].forEach((copy, i) => {
+      const frame = datagrams[i]!;
+      const remote = destinationOf("10.9.0.2");
+      const datagram = { remote, remotePort: 50001, local: destinationOf("10.9.0.1"), socket: 0, sum: plainSum(frame) };
+      const original = frame.length;
+      expect(copy).toEqual({ port: 8, direction: DIRECTION_RX, domain: CAPTURE_DOMAIN_NONE, timeNs: 0n, frame, original, datagram });
+    });
+    expect(rest.map((copy) => copy.port)).toEqual([2, 2, 2]);
+  });
+
+  it("copies frames before they are merged", () => {
+    const engine = network(build);
+    engine.exports.captureSet(1, 65536);
+    const frames = [0, 1, 2].map((i) =>
+      ethernet(
+        { source: A, destination: B },
+        ipv4(
+          { source: "10.0.0.1", destination: "10.0.0.2", dontFragment: true },
+          tcp({ source: 1, destination: 2, sequence: 100 * i }, pattern(100)),
+        ),
+      ),
+    );
+    const out = engine.run([{ port: 8, datagrams: frames.map((frame) => vxlan(100, frame)), from: "10.9.0.2" }]);
+    expect(out.length).toBe(1);
+    const seen = copies(engine).filter((copy) => copy.port === 2);
+    expect(seen.map((copy) => copy.frame)).toEqual(frames);
+  });
+
+  it("copies datagrams that come only to be dropped", () => {
+    const engine = network(build);
+    engine.exports.captureSet(1, 65536);
+    const wrong = [new Uint8Array(0), Uint8Array.of(1, 2, 3), vxlan(99, plain), vxlan(100, plain)];
+    engine.run(wrong.map((datagram, i) => ({ port: 8, datagrams: [datagram], from: i === 3 ? "10.9.0.77" : "10.9.0.2" })));
+    expect(copies(engine).map((copy) => copy.frame)).toEqual(wrong);
+  });
+
+  it.each([
+    ["copied behind its headers", 200],
+    ["in two pieces", 1000],
+    ["of odd length", 1001],
+  ])("copies each datagram that a super-frame becomes: %s", (_, gsoSize) => {
+    const engine = network(build);
+    engine.pin(0, B, { vtep: 1 });
+    engine.exports.captureSet(1, 65536);
+    const partial = ethernet(
+      { source: A, destination: B },
+      ipv4({ source: "10.0.0.1", destination: "10.0.0.2" }, tcp({ source: 1, destination: 2, checksum: "partial" }, pattern(5003))),
+    );
+    const vnet = {
+      flags: VNET_FLAG_NEEDS_CHECKSUM,
+      gsoType: VNET_GSO_TCPV4,
+      gsoSize,
+      headerLength: 54,
+      checksumStart: 34,
+      checksumOffset: 16,
+    };
+    const [one] = engine.run([{ port: 1, frame: partial, vnet }]);
+    const seen = copies(engine).slice(1);
+    expect(seen.map((copy) => copy.frame)).toEqual(one!.datagrams);
+    expect(seen.length).toBe(Math.ceil(5003 / gsoSize));
+    for (const copy of seen) {
+      expect(copy).toMatchObject({ port: 8, direction: DIRECTION_TX, original: copy.frame.length });
+      expect(copy.datagram).toMatchObject({ remote: one!.destination, remotePort: 4789, socket: one!.socket, sum: plainSum(copy.frame) });
+    }
+  });
+
+  it("copies plain frames that share a run as datagrams of their own", () => {
+    const engine = network(build);
+    engine.pin(0, B, { vtep: 1 });
+    engine.exports.captureSet(1, 65536);
+    const frames = [60, 60, 61, 60].map((size, i) => ethernet({ source: A, destination: B }, raw(0x88b5, pattern(size, i))));
+    const out = engine.run(frames.map((frame) => ({ port: 1, frame })));
+    const seen = copies(engine).filter((copy) => copy.port === 8);
+    expect(seen.map((copy) => copy.frame)).toEqual(out.flatMap((one) => one.datagrams));
+    for (const copy of seen) expect(copy.datagram!.sum).toBe(plainSum(copy.frame));
+  });
+
+  it("copies of a flagged underlay port the datagrams, of a flagged domain the frames in them", () => {
+    const inputs = [
+      { port: 8, datagrams: [vxlan(100, plain)], from: "10.9.0.2" },
+      { port: 1, frame: ethernet({ source: A, destination: BROADCAST }, raw(0x88b5, pattern(46))) },
+    ];
+    const seen = (engine: Engine): [number, number, boolean][] => {
+      engine.run(inputs);
+      return copies(engine)
+        .filter((copy) => copy.port === 8)
+        .map((copy) => [copy.port, copy.direction, copy.datagram !== undefined]);
+    };
+    const byPort = network(build);
+    byPort.exports.captureSet(0, 65536);
+    expect(seen(byPort)).toEqual([]);
+    byPort.exports.portSet(8, PORT_UNDERLAY, 0, PORT_FLAG_CAPTURE, 1500);
+    expect(seen(byPort)).toEqual([
+      [8, DIRECTION_RX, true],
+      [8, DIRECTION_TX, true],
+    ]);
+    const byDomain = network(build, 0, DOMAIN_FLAG_CAPTURE);
+    byDomain.exports.captureSet(0, 65536);
+    expect(seen(byDomain)).toEqual([
+      [8, DIRECTION_RX, false],
+      [8, DIRECTION_TX, false],
     ]);
   });
 
@@ -264,7 +405,17 @@ describe.each(BUILDS)("capture (%s)", (build) => {
         ipv4({ source: "10.0.0.1", destination: "10.0.0.2" }, tcp({ source: 1, destination: 2, checksum }, pattern(501))),
       );
     engine.run([{ port: 1, frame: build1("partial"), vnet: { flags: VNET_FLAG_NEEDS_CHECKSUM, checksumStart: 34, checksumOffset: 16 } }]);
-    expect(copies(engine)[0]?.frame).toEqual(build1("full").subarray(0, 60));
+    expect(copies(engine)[0]).toMatchObject({ frame: build1("full").subarray(0, 60), original: build1("full").length });
+  });
+
+  it("cuts datagrams too, with the sum of the whole", () => {
+    const engine = network(build);
+    engine.pin(0, B, { vtep: 1 });
+    engine.exports.captureSet(1, 20);
+    const frame = ethernet({ source: A, destination: B }, raw(0x88b5, pattern(201)));
+    const [out] = engine.run([{ port: 1, frame }]);
+    const sent = out!.datagrams[0]!;
+    expect(copies(engine)[1]).toMatchObject({ frame: sent.subarray(0, 20), original: sent.length, datagram: { sum: plainSum(sent) } });
   });
 
   it("loses copies, never packets, when its ring is full", () => {
