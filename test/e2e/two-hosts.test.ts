@@ -175,6 +175,15 @@ describe("capture", () => {
     expect((await fieldsOf(file, "icmpv6.type == 129 and frame.len == 839", ["ipv6.src"])).length).toBeGreaterThanOrEqual(5);
   });
 
+  test("of the underlay: VXLAN as it is on the wire", async () => {
+    const file = await captured("underlay", () => sandboxes.a1!.ping(ADDRESSES.b1![0], ["-s", "777"], 5));
+    expect(await expertWarnings(file)).toEqual([]);
+    const rows = await fieldsOf(file, "vxlan and icmp and ip.len == 855", ["vxlan.vni", "ip.src", "ip.dst"]);
+    const there = [String(OVERLAY_VNI), `${UNDERLAY.a},${ADDRESSES.a1![0]}`, `${UNDERLAY.b},${ADDRESSES.b1![0]}`];
+    const back = [String(OVERLAY_VNI), `${UNDERLAY.b},${ADDRESSES.b1![0]}`, `${UNDERLAY.a},${ADDRESSES.a1![0]}`];
+    expect(rows).toEqual([there, back, there, back, there, back, there, back, there, back]);
+  });
+
   test("to standard output", async () => {
     const command = `"$0" "$@" | tshark -n -r -`;
     const weft = ["--socket", a.socket, "capture", "--duration", "2s", "a1"];

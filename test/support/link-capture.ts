@@ -40,15 +40,15 @@ export class LinkCapture {
     captures += 1;
     const file = join(tmpdir(), `${lab.prefix}-${captures}.pcap`);
     lab.defer(() => rmSync(file, { force: true }));
-    const argv = ["tcpdump", "-i", interfaceName, "-n", "-U", "-B", "16384", "-Z", "root", "-w", file];
+    const argv = ["tcpdump", "-i", interfaceName, "-n", "-U", "--immediate-mode", "-B", "16384", "-Z", "root", "-w", file];
     const tcpdump = lab.background(host, filter === "" ? argv : [...argv, filter]);
     await tcpdump.until(/listening on/);
     return new LinkCapture(file, tcpdump);
   }
 
-  /** Ends the capture; answers its file, all packets written. */
+  /** Ends the capture; answers its file, all packets written: in immediate mode none waits in the kernel for more to come. */
   async stop(): Promise<string> {
-    await this.#tcpdump.end("SIGINT"); // flushes what the kernel has already handed over
+    await this.#tcpdump.end("SIGINT");
     return this.file;
   }
 }
