@@ -154,6 +154,7 @@ async function bringUp(config: Config, log: Logger, stack: Stack, stopping: () =
     log: logTo(log),
   });
   await controller.restore();
+  await controller.ensurePredefined();
   await removeAbandoned(controller, log);
   removeOldLogs(config.stateDir, controller);
   stack.push("sandboxes of run --rm", () => controller.removeTransient());

@@ -1,10 +1,12 @@
 // Entry of bin/weft: hands argv and the process's streams to the CLI and ends with its exit code.
+import { createInterface } from "node:readline";
 import { type CliHost, runCli } from "./cli/index.ts";
 
 // `weft network ls | head -1` closes the pipe early: that is no failure.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code === "EPIPE") process.exit(0);
-  throw error;
+  process.stderr.write(`weft: cannot write to stdout: ${error.message}\n`);
+  process.exit(1);
 });
 
 const host: CliHost = {
@@ -13,6 +15,16 @@ const host: CliHost = {
   stderr: process.stderr,
   stdoutIsTerminal: process.stdout.isTTY === true,
   columns: process.stdout.isTTY ? process.stdout.columns : undefined,
+  readLine() {
+    const lines = createInterface({ input: process.stdin });
+    return new Promise((done) => {
+      lines.once("line", (line) => {
+        done(line);
+        lines.close();
+      });
+      lines.once("close", () => done(null));
+    });
+  },
   interrupted() {
     const controller = new AbortController();
     for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => controller.abort());

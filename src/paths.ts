@@ -16,3 +16,6 @@ export const ADDON_PATH = join(ROOT, "build", "weft.node");
 export const ENGINE_RELEASE_PATH = join(ROOT, "build", "wasm", "engine.release.wasm");
 export const ENGINE_DEBUG_PATH = join(ROOT, "build", "wasm", "engine.debug.wasm");
 export const PROTO_PATH = join(ROOT, "proto");
+
+/** The network namespace of whoever looks: in records it means the daemon's. Other processes call it by the daemon's pid. */
+export const OWN_NAMESPACE = "/proc/self/ns/net";

@@ -1,4 +1,5 @@
 // Between the controller's records and the API's messages. The wire has no null: what is absent is the empty string.
+import { isPredefined } from "../controller/names.ts";
 import type {
   AttachRequest,
   EndpointRecord,
@@ -9,6 +10,7 @@ import type {
   SandboxRecord,
   SandboxView,
 } from "../controller/types.ts";
+import { OWN_NAMESPACE } from "../paths.ts";
 import type { Attachment__Output } from "./generated/weft/v1/Attachment.ts";
 import type { Endpoint } from "./generated/weft/v1/Endpoint.ts";
 import type { IpamConfig as IpamConfigMessage } from "./generated/weft/v1/IpamConfig.ts";
@@ -47,6 +49,10 @@ export function networkMessage(record: NetworkRecord): Network {
     ipam: record.ipam.map(ipamMessage),
     options: { ...record.options },
     labels: { ...record.labels },
+    ingress: record.ingress,
+    configOnly: record.configOnly,
+    configFrom: record.configFrom ?? "",
+    predefined: isPredefined(record),
   };
 }
 
@@ -56,11 +62,12 @@ export function networkEndpointMessage({ endpoint, sandbox }: NetworkView["endpo
     endpointName: endpoint.name,
     sandboxId: endpoint.sandboxId ?? "",
     sandboxName: sandbox?.name ?? "",
-    mac: endpoint.mac,
+    mac: endpoint.mac ?? "",
     ipv4: endpoint.ipv4 ?? "",
     ipv6: endpoint.ipv6 ?? "",
     interfaceName: endpoint.interfaceName ?? "",
     aliases: [...endpoint.aliases],
+    gwPriority: endpoint.gwPriority,
   };
 }
 
@@ -70,13 +77,17 @@ export function endpointMessage(record: EndpointRecord): Endpoint {
     networkId: record.networkId,
     sandboxId: record.sandboxId ?? "",
     name: record.name,
-    mac: record.mac,
+    mac: record.mac ?? "",
     ipv4: record.ipv4 ?? "",
     ipv6: record.ipv6 ?? "",
     aliases: [...record.aliases],
     interfaceName: record.interfaceName ?? "",
+    gwPriority: record.gwPriority,
   };
 }
+
+/** As another process of this host calls it. */
+const namespacePath = ({ namespacePath: path }: SandboxRecord): string => (path === OWN_NAMESPACE ? `/proc/${process.pid}/ns/net` : path);
 
 export function sandboxMessage(record: SandboxRecord, endpoints: SandboxView["endpoints"] = []): Sandbox {
   return {
@@ -84,10 +95,11 @@ export function sandboxMessage(record: SandboxRecord, endpoints: SandboxView["en
     name: record.name,
     createdAt: record.createdAt,
     hostname: record.hostname,
-    namespacePath: record.namespacePath,
+    namespacePath: namespacePath(record),
     ownsNamespace: record.ownsNamespace,
     labels: { ...record.labels },
     removeOnExit: record.removeOnExit,
+    joinedTo: record.joinedTo ?? "",
     endpoints: endpoints.map((one) => ({
       endpoint: endpointMessage(one.endpoint),
       network: networkMessage(one.network),
@@ -113,5 +125,6 @@ export function attachRequest(message: Attachment__Output): AttachRequest {
     network: message.network,
     ...present({ ipv4: message.ipv4, ipv6: message.ipv6, mac: message.mac }),
     ...(message.aliases.length > 0 ? { aliases: message.aliases } : {}),
+    ...(message.gwPriority === 0 ? {} : { gwPriority: message.gwPriority }),
   };
 }

@@ -57,8 +57,9 @@ function statsMessage(stats: DatapathStats, names: PortNames): StatsResponse {
 async function captureTarget(request: CaptureRequest__Output, controller: Controller, datapath: DatapathService): Promise<CaptureOptions> {
   const sandbox = (reference: string): CaptureOptions => {
     const view = controller.inspectSandbox(reference);
-    if (view.endpoints.length === 0) throw forbidden(`sandbox ${view.sandbox.name} is on no network: there is nothing to capture`);
-    return { ports: view.endpoints.map(({ endpoint }) => endpoint.id) };
+    const own = view.endpoints.filter(({ endpoint }) => endpoint.interfaceName !== null);
+    if (own.length === 0) throw forbidden(`sandbox ${view.sandbox.name} is on no network: there is nothing to capture`);
+    return { ports: own.map(({ endpoint }) => endpoint.id) };
   };
   const network = async (reference: string): Promise<CaptureOptions> => {
     const { id, name } = controller.inspectNetwork(reference).network;
@@ -103,7 +104,9 @@ async function traceOptions(request: TraceRequest__Output, controller: Controlle
   if (request.destination !== "") return { ...timeout, ...(await planProbe(request, controller, datapath)) };
   const view = controller.inspectSandbox(request.sandbox);
   const networkId = request.network === "" ? null : controller.inspectNetwork(request.network).network.id;
-  const own = view.endpoints.filter(({ network }) => networkId === null || network.id === networkId);
+  const own = view.endpoints.filter(
+    ({ endpoint, network }) => endpoint.interfaceName !== null && (networkId === null || network.id === networkId),
+  );
   if (own.length === 0)
     throw notFound(`sandbox ${view.sandbox.name} is ${networkId === null ? "on no network" : `not on network ${request.network}`}`);
   if (own.length > 1) {

@@ -20,7 +20,9 @@ function parse(text: string, known: readonly string[]): Filter {
 
 export function hasLabel(labels: Readonly<Record<string, string>>, wanted: string): boolean {
   const at = wanted.indexOf("=");
-  return at < 0 ? wanted in labels : labels[wanted.slice(0, at)] === wanted.slice(at + 1);
+  const key = at < 0 ? wanted : wanted.slice(0, at);
+  // Own ones only: every object has a `constructor`.
+  return Object.hasOwn(labels, key) && (at < 0 || labels[key] === wanted.slice(at + 1));
 }
 
 /** The objects that pass `filters`, in their order. */
@@ -40,4 +42,52 @@ export function yesOrNo(key: string, value: string): boolean {
   if (value === "true" || value === "1") return true;
   if (value === "false" || value === "0") return false;
   throw invalidArgument(`invalid filter "${key}=${value}": give true or false`);
+}
+
+/** Of what may be pruned. */
+interface Prunable {
+  readonly createdAt: string;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+/**
+ * `--filter` of prune commands: `until=TIME` (made before) and `label=key[=value]`, `label!=key[=value]`; all must hold.
+ * `nowMs`: what durations count back from.
+ */
+export function pruneMatcher(filters: readonly string[], nowMs: number): (object: Prunable) => boolean {
+  const tests = filters.map((text): ((object: Prunable) => boolean) => {
+    const [, key, not, value = ""] = /^\s*(\w+)\s*(!?)=(.*)$/.exec(text) ?? [];
+    if (key === "label") return ({ labels }) => hasLabel(labels, value.trim()) === (not === "");
+    if (key === "until" && not === "") {
+      const until = untilMs(value.trim(), nowMs);
+      return ({ createdAt }) => Date.parse(createdAt) < until;
+    }
+    throw invalidArgument(`invalid filter "${text}": use until=TIME, label=KEY[=VALUE] or label!=KEY[=VALUE]`);
+  });
+  if (filters.filter((text) => /^\s*until/.test(text)).length > 1) throw invalidArgument("more than one until filter specified: give one");
+  return (object) => tests.every((test) => test(object));
+}
+
+const UNIT_MS: Readonly<Record<string, number>> = { ns: 1e-6, us: 1e-3, µs: 1e-3, ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+
+/** A point in time: a Go duration before now ("1h30m"), Unix seconds, or a date with or without time and zone. */
+function untilMs(text: string, nowMs: number): number {
+  if (/^(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+$/.test(text)) {
+    const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)/g)];
+    return nowMs - parts.reduce((sum, [, count, unit]) => sum + Number(count) * UNIT_MS[unit!]!, 0);
+  }
+  if (/^\d+(\.\d+)?$/.test(text)) return Number(text) * 1000;
+  const time = /^\d{4}-\d{2}-\d{2}(T\d{2}(:\d{2}(:\d{2}(\.\d+)?)?)?(Z|[+-]\d{2}:\d{2})?)?$/.test(text)
+    ? Date.parse(completed(text))
+    : Number.NaN;
+  if (Number.isNaN(time)) {
+    throw invalidArgument(`invalid filter "until=${text}": give a duration (24h), Unix seconds or a time (2026-01-31T12:00:00Z)`);
+  }
+  return time;
+}
+
+/** "2026-01-31T12" -> "2026-01-31T12:00"; without a zone the daemon's own is meant, as for a bare date. */
+function completed(text: string): string {
+  if (!text.includes("T")) return `${text}T00:00`;
+  return text.replace(/T(\d{2})(?=$|Z|[+-])/, "T$1:00");
 }

@@ -1,14 +1,12 @@
 // NetworkService over the controller.
+import { isPredefined } from "../controller/names.ts";
 import type { Controller, CreateNetworkRequest, NetworkRecord } from "../controller/types.ts";
 import { invalidArgument } from "../errors.ts";
 import { networkEndpointMessage, networkMessage, present } from "./convert.ts";
-import { filtered, hasLabel, type Matchers, yesOrNo } from "./filters.ts";
+import { filtered, hasLabel, type Matchers, pruneMatcher, yesOrNo } from "./filters.ts";
 import type { CreateNetworkRequest__Output } from "./generated/weft/v1/CreateNetworkRequest.ts";
 import type { IpamConfig__Output } from "./generated/weft/v1/IpamConfig.ts";
 import type { AllHandlers } from "./server.ts";
-
-/** Networks that Docker makes by itself; `--filter type=builtin`. */
-const BUILTIN = ["bridge", "host", "none"];
 
 function ipamRequest(message: IpamConfig__Output): NonNullable<CreateNetworkRequest["ipam"]>[number] {
   return {
@@ -20,12 +18,14 @@ function ipamRequest(message: IpamConfig__Output): NonNullable<CreateNetworkRequ
 function createRequest(message: CreateNetworkRequest__Output): CreateNetworkRequest {
   return {
     name: message.name,
-    ...present({ driver: message.driver, ipamDriver: message.ipamDriver, scope: message.scope }),
+    ...present({ driver: message.driver, ipamDriver: message.ipamDriver, scope: message.scope, configFrom: message.configFrom }),
     ...present({ enableIpv4: message.enableIpv4, enableIpv6: message.enableIpv6 }),
     ...(message.ipam.length > 0 ? { ipam: message.ipam.map(ipamRequest) } : {}),
     ipamOptions: message.ipamOptions,
     internal: message.internal,
     attachable: message.attachable,
+    ingress: message.ingress,
+    configOnly: message.configOnly,
     options: message.options,
     labels: message.labels,
   };
@@ -34,7 +34,7 @@ function createRequest(message: CreateNetworkRequest__Output): CreateNetworkRequ
 function matchers(controller: Controller): Matchers<NetworkRecord> {
   const type = (network: NetworkRecord, value: string): boolean => {
     if (value !== "builtin" && value !== "custom") throw invalidArgument(`invalid filter "type=${value}": give builtin or custom`);
-    return BUILTIN.includes(network.name) === (value === "builtin");
+    return isPredefined(network) === (value === "builtin");
   };
   return {
     name: (network, value) => network.name.includes(value),
@@ -44,7 +44,7 @@ function matchers(controller: Controller): Matchers<NetworkRecord> {
     label: (network, value) => hasLabel(network.labels, value),
     type,
     dangling: (network, value) => {
-      const unused = controller.inspectNetwork(network.id).endpoints.length === 0 && !BUILTIN.includes(network.name);
+      const unused = controller.inspectNetwork(network.id).endpoints.length === 0 && !isPredefined(network);
       return unused === yesOrNo("dangling", value);
     },
   };
@@ -70,6 +70,10 @@ export function networkHandlers(controller: Controller): AllHandlers["network"] 
     },
     async Remove(request) {
       return { network: networkMessage(await controller.removeNetwork(request.network)) };
+    },
+    async Prune(request) {
+      const removed = await controller.pruneNetworks(pruneMatcher(request.filters, Date.now()));
+      return { networks: removed.map(networkMessage) };
     },
   };
 }

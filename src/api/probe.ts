@@ -76,7 +76,7 @@ async function macOf(address: string, one: SandboxEndpoint, controller: Controll
   const endpoint = controller
     .inspectNetwork(id)
     .endpoints.find((other) => [other.endpoint.ipv4, other.endpoint.ipv6].some((own) => own !== null && hostOf(own) === address));
-  if (endpoint !== undefined) return endpoint.endpoint.mac;
+  if (endpoint?.endpoint.mac != null) return endpoint.endpoint.mac;
   const neighbor = (await datapath.dumpNeighbors()).find((entry) => isDomainOf(id, entry.domain) && entry.address === address);
   if (neighbor !== undefined) return neighbor.mac;
   if (driver === "overlay" && !isIpv6(address)) return macFromIpv4(parseAddress(address));
@@ -85,17 +85,19 @@ async function macOf(address: string, one: SandboxEndpoint, controller: Controll
 
 export async function planProbe(request: ProbeRequest, controller: Controller, datapath: DatapathService): Promise<Probe> {
   const view = controller.inspectSandbox(request.sandbox);
-  const from = candidates(view, controller, request.network);
+  const from = candidates(view, controller, request.network).filter(({ endpoint }) => endpoint.interfaceName !== null);
   if (from.length === 0) throw invalidArgument(`sandbox ${view.sandbox.name} is on no network: there is nothing to trace`);
   const destination = resolveAddress(request.destination, from, controller);
   const { one, nextHop } = route(view, from, destination);
+  const sourceMac = one.endpoint.mac;
+  if (sourceMac === null) throw invalidArgument(`sandbox ${view.sandbox.name} has no interface on network ${one.network.name}`);
   const given = request.destinationMac;
   const destinationMac = given !== "" ? parseMac(given) : await macOf(nextHop, one, controller, datapath);
   return {
     port: one.endpoint.id,
     probe: {
       kind: "echo",
-      sourceMac: one.endpoint.mac,
+      sourceMac,
       destinationMac,
       source: hostOf(ownAddress(one, isIpv6(destination))!),
       destination,

@@ -1,8 +1,7 @@
 // weft capture: frames as pcapng, for tshark and Wireshark. Binary: into a file or a pipe, never onto a terminal.
 import { once } from "node:events";
-import { createWriteStream } from "node:fs";
+import { type FileHandle, open } from "node:fs/promises";
 import type { Writable } from "node:stream";
-import { finished } from "node:stream/promises";
 import type { Command } from "commander";
 import { WeftError } from "../errors.ts";
 import { type Context, integer, leaf, type Session } from "./command.ts";
@@ -19,10 +18,6 @@ interface Flags {
 
 const SNAPLEN_MAX = 262144;
 
-async function write(stream: Writable, data: Uint8Array): Promise<void> {
-  if (!stream.write(data)) await once(stream, "drain");
-}
-
 function target(name: string, flags: Flags) {
   if (flags.sandbox && flags.network) throw new UsageError("give --sandbox or --network, not both");
   if (flags.sandbox) return { sandbox: name };
@@ -30,14 +25,13 @@ function target(name: string, flags: Flags) {
   return name === "underlay" ? { underlay: true } : { name };
 }
 
-async function openFile(path: string): Promise<Writable> {
-  const file = createWriteStream(path);
+/** What fails at a file, said with its name: a disk that is full is no bug of ours. */
+async function at<T>(path: string, work: Promise<T>): Promise<T> {
   try {
-    await once(file, "open");
+    return await work;
   } catch (error) {
-    throw new WeftError("INVALID_ARGUMENT", `cannot write ${path}: ${(error as Error).message}`);
+    throw new WeftError("UNAVAILABLE", `cannot write ${path}: ${(error as Error).message}`);
   }
-  return file;
 }
 
 async function capture(context: Context, name: string, flags: Flags): Promise<void> {
@@ -51,25 +45,25 @@ async function capture(context: Context, name: string, flags: Flags): Promise<vo
   const stream = context.client.stream("diagnostics", "Capture", request, AbortSignal.any(ends));
 
   // The file is made once the daemon has agreed: a refused capture leaves none behind.
-  let file: Writable | undefined;
+  let file: FileHandle | undefined;
   let bytes = 0;
-  for await (const { data } of stream) {
-    bytes += data.length;
-    if (toStdout) {
-      if (context.host.stdout.write(data) === false) await once(context.host.stdout as Writable, "drain");
-      continue;
+  try {
+    for await (const { data } of stream) {
+      bytes += data.length;
+      if (toStdout) {
+        if (context.host.stdout.write(data) === false) await once(context.host.stdout as Writable, "drain");
+        continue;
+      }
+      if (file === undefined) {
+        file = await at(flags.write!, open(flags.write!, "w"));
+        if (!context.quiet) context.host.stderr.write(`weft: capturing ${name} to ${flags.write}, ctrl-c ends\n`);
+      }
+      await at(flags.write!, file.appendFile(data));
     }
-    if (file === undefined) {
-      file = await openFile(flags.write!);
-      if (!context.quiet) context.host.stderr.write(`weft: capturing ${name} to ${flags.write}, ctrl-c ends\n`);
-    }
-    await write(file, data);
+  } finally {
+    await file?.close();
   }
-  if (file !== undefined) {
-    file.end();
-    await finished(file);
-    if (!context.quiet) context.host.stderr.write(`weft: ${amount(bytes, "B")} written to ${flags.write}\n`);
-  }
+  if (file !== undefined && !context.quiet) context.host.stderr.write(`weft: ${amount(bytes, "B")} written to ${flags.write}\n`);
 }
 
 export function register(program: Command, host: Session): void {

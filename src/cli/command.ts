@@ -19,6 +19,8 @@ export interface CliHost {
   readonly stdoutIsTerminal: boolean;
   /** Width of the terminal; undefined: none. */
   readonly columns: number | undefined;
+  /** One line of standard input without its end; null: there is none. */
+  readLine(): Promise<string | null>;
   /** Aborted at the first SIGINT or SIGTERM, for commands that run until then. */
   interrupted(): AbortSignal;
   /** Runs the daemon until it has stopped; answers its exit code. */
@@ -97,6 +99,13 @@ export class Context {
   /** One line on stderr: "weft: ..." */
   complain(reason: unknown): void {
     this.host.stderr.write(`weft: ${reason instanceof Error ? reason.message : String(reason)}\n`);
+  }
+
+  /** Whether the user means it; only a plain yes does. `question`: what would happen, without "continue?". */
+  async confirmed(question: string): Promise<boolean> {
+    this.print(`${question}\nAre you sure you want to continue? [y/N] `);
+    const answer = (await this.host.readLine())?.trim().toLowerCase();
+    return answer === "y" || answer === "yes";
   }
 
   list<T extends object>(rows: readonly T[], view: ListView<T>): void {

@@ -135,7 +135,8 @@ async function trace(context: Context, sandbox: string, destination: string, fla
   };
   let count = 0;
   let packet = 0;
-  for await (const { lines, lost } of context.client.stream("diagnostics", "Trace", request, context.host.interrupted())) {
+  const interrupted = context.host.interrupted();
+  for await (const { lines, lost } of context.client.stream("diagnostics", "Trace", request, interrupted)) {
     for (const line of lines) {
       const document = { Packet: line.packet, Node: line.node, Event: line.event, Text: line.text };
       const gap = packet !== 0 && packet !== line.packet ? "\n" : "";
@@ -148,7 +149,8 @@ async function trace(context: Context, sandbox: string, destination: string, fla
     }
     if (lost > 0) context.complain(`${lost} lines were overwritten before they could be read`);
   }
-  if (count === 0) throw new WeftError("UNAVAILABLE", `no frame of ${sandbox} came by in time: give --timeout, or a destination to probe`);
+  if (count === 0 && !interrupted.aborted)
+    throw new WeftError("UNAVAILABLE", `no frame of ${sandbox} came by in time: give --timeout, or a destination to probe`);
 }
 
 export function register(program: Command, host: Session): void {

@@ -9,7 +9,8 @@ import { figure, shortId } from "./values.ts";
 
 const [hostPart, lengthPart] = [(cidr: string) => cidr.split("/")[0] ?? "", (cidr: string) => Number(cidr.split("/")[1] ?? 0)];
 
-export function networkDocument(response: InspectNetworkResponse__Output) {
+/** `verbose`: with what Docker's JSON has no place for. */
+export function networkDocument(response: InspectNetworkResponse__Output, verbose = false) {
   const network = response.network!;
   const containers = response.endpoints.map((one) => [
     one.sandboxId || `ep-${one.endpointId}`,
@@ -19,6 +20,7 @@ export function networkDocument(response: InspectNetworkResponse__Output) {
       MacAddress: one.mac,
       IPv4Address: one.ipv4,
       IPv6Address: one.ipv6,
+      ...(verbose ? { Aliases: one.aliases, InterfaceName: one.interfaceName, GwPriority: one.gwPriority } : {}),
     },
   ]);
   const subnets = Object.entries(response.subnets).map(([cidr, usage]) => [
@@ -45,9 +47,9 @@ export function networkDocument(response: InspectNetworkResponse__Output) {
     },
     Internal: network.internal,
     Attachable: network.attachable,
-    Ingress: false,
-    ConfigFrom: { Network: "" },
-    ConfigOnly: false,
+    Ingress: network.ingress,
+    ConfigFrom: { Network: network.configFrom },
+    ConfigOnly: network.configOnly,
     Containers: openMap(Object.fromEntries(containers)),
     Options: openMap({ ...network.options }),
     Labels: openMap({ ...network.labels }),
@@ -85,7 +87,7 @@ function endpointSettings(one: SandboxEndpoint__Output) {
     Links: null,
     Aliases: endpoint.aliases,
     DriverOpts: null,
-    GwPriority: 0,
+    GwPriority: one.endpoint!.gwPriority,
     NetworkID: endpoint.networkId,
     EndpointID: endpoint.id,
     Gateway: hostPart(one.gatewayIpv4),
@@ -100,6 +102,12 @@ function endpointSettings(one: SandboxEndpoint__Output) {
   };
 }
 
+/** Docker's word for whose stack it is: another's, or that of the first network. */
+function networkMode(sandbox: Sandbox__Output): string {
+  if (sandbox.joinedTo !== "") return `container:${sandbox.joinedTo}`;
+  return sandbox.endpoints[0]?.network?.name ?? "none";
+}
+
 export function sandboxDocument(sandbox: Sandbox__Output) {
   const networks = sandbox.endpoints.map((one) => [one.network!.name, endpointSettings(one)]);
   return {
@@ -109,6 +117,7 @@ export function sandboxDocument(sandbox: Sandbox__Output) {
     Hostname: sandbox.hostname,
     AutoRemove: sandbox.removeOnExit,
     Labels: openMap({ ...sandbox.labels }),
+    HostConfig: { NetworkMode: networkMode(sandbox) },
     NetworkSettings: {
       SandboxID: sandbox.id,
       SandboxKey: sandbox.namespacePath,

@@ -2,8 +2,9 @@
 import { type Command, Option } from "commander";
 import { type Context, collect, group, leaf, type Session } from "./command.ts";
 import { networkDocument, networkRow } from "./documents.ts";
+import { ReportedError } from "./errors.ts";
 import { type IpamFlags, ipamEntries } from "./ipam-flags.ts";
-import { pairs, strictPairs } from "./values.ts";
+import { gatewayPriority, pairs, strictPairs } from "./values.ts";
 
 interface CreateFlags extends IpamFlags {
   readonly driver?: string;
@@ -12,6 +13,9 @@ interface CreateFlags extends IpamFlags {
   readonly internal?: boolean;
   readonly attachable?: boolean;
   readonly scope?: string;
+  readonly ingress?: boolean;
+  readonly configOnly?: boolean;
+  readonly configFrom?: string;
   readonly opt?: readonly string[];
   readonly label?: readonly string[];
   readonly ipamDriver?: string;
@@ -31,10 +35,30 @@ async function create(context: Context, name: string, flags: CreateFlags): Promi
     internal: flags.internal ?? false,
     attachable: flags.attachable ?? false,
     scope: flags.scope ?? "",
+    ingress: flags.ingress ?? false,
+    configOnly: flags.configOnly ?? false,
+    configFrom: flags.configFrom ?? "",
     options: pairs(flags.opt),
     labels: pairs(flags.label),
   });
   context.print(`${network!.id}\n`);
+}
+
+const PRUNE_WARNING = "WARNING! This will remove all custom networks not used by at least one sandbox.";
+
+async function prune(context: Context, flags: { readonly force?: boolean; readonly filter?: readonly string[] }): Promise<void> {
+  const filters = flags.filter ?? [];
+  const what =
+    filters.length === 0
+      ? PRUNE_WARNING
+      : `${PRUNE_WARNING}\n\n  Items to be pruned will be filtered with:\n${filters.map((text) => `  - ${text}\n`).join("")}`;
+  if (!flags.force && !(await context.confirmed(what))) {
+    context.complain("network prune has been cancelled");
+    throw new ReportedError();
+  }
+  const { networks } = await context.client.call("network", "Prune", { filters: [...filters] });
+  if (context.format === "json") context.print(`${JSON.stringify({ NetworksDeleted: networks.map(({ name }) => name) })}\n`);
+  else if (networks.length > 0) context.print(`Deleted Networks:\n${networks.map(({ name }) => `${name}\n`).join("")}\n`);
 }
 
 export function register(program: Command, host: Session): void {
@@ -50,10 +74,12 @@ export function register(program: Command, host: Session): void {
       "     -o com.docker.network.driver.overlay.vxlanid_list=5000 \\",
       "     -o com.docker.network.driver.mtu=1400 fixed                with a VNI and an MTU of one's own",
       "weft network create --ipv6 --subnet fd00:1::/64 --internal lab  both families, no way out",
+      "weft network create --config-only --subnet 10.3.0.0/24 settings",
+      "weft network create --config-from settings web                 as settings say",
     ],
     run: (context, [name], flags) => create(context, name!, flags),
   })
-    .option("-d, --driver <driver>", "bridge or overlay (default: bridge)")
+    .option("-d, --driver <driver>", "bridge, overlay, host or none (default: bridge; there is one network each of the latter two)")
     .option("--subnet <cidr>", "subnet, repeatable", collect)
     .option("--ip-range <cidr>", "hand out addresses of this part of the subnet only, repeatable", collect)
     .option("--gateway <address>", "gateway of the subnet, repeatable", collect)
@@ -67,6 +93,9 @@ export function register(program: Command, host: Session): void {
     .option("--attachable", "accepted for Docker's sake: any sandbox may attach to any network")
     .addOption(new Option("--no-attachable").hideHelp())
     .option("--scope <scope>", "local or global")
+    .option("--ingress", "the network through which published ports of services come in; there is one")
+    .option("--config-only", "settings for other networks, not a network")
+    .option("--config-from <network>", "take the settings of this configuration-only network")
     .option("-o, --opt <key=value>", "driver option, repeatable", collect)
     .option("--label <key=value>", "label, repeatable", collect)
     .option("--ipam-driver <driver>", "IPAM driver (default: default)")
@@ -92,21 +121,23 @@ export function register(program: Command, host: Session): void {
     .alias("list")
     .option("-f, --filter <key=value>", "name, id, driver, scope, label, type or dangling; repeatable", collect);
 
-  leaf(network, host, {
+  leaf<{ verbose?: boolean }>(network, host, {
     usage: "inspect <network...>",
     summary: "Show networks whole, in Docker's JSON",
     examples: ["weft network inspect web", "weft network inspect -f '{{range .IPAM.Config}}{{.Subnet}}{{end}}' web"],
-    async run(context, references) {
+    async run(context, references, flags) {
       const found: object[] = [];
       try {
         await context.each(references, async (reference) => {
-          found.push(networkDocument(await context.client.call("network", "Inspect", { network: reference })));
+          found.push(networkDocument(await context.client.call("network", "Inspect", { network: reference }), flags.verbose));
         });
       } finally {
         if (found.length > 0 || references.length > 1) context.inspect(found);
       }
     },
-  }).option("-f <format>", "same as --format");
+  })
+    .option("-f <format>", "same as --format")
+    .option("-v, --verbose", "also aliases, interfaces and gateway priorities of endpoints");
 
   leaf(network, host, {
     usage: "rm <network...>",
@@ -120,7 +151,16 @@ export function register(program: Command, host: Session): void {
     },
   }).alias("remove");
 
-  leaf<{ ip?: string; ip6?: string; mac?: string; alias?: string[] }>(network, host, {
+  leaf<{ force?: boolean; filter?: string[] }>(network, host, {
+    usage: "prune",
+    summary: "Remove all networks that no sandbox is on",
+    examples: ["weft network prune", "weft network prune -f --filter until=24h --filter label!=keep"],
+    run: (context, _, flags) => prune(context, flags),
+  })
+    .option("-f, --force", "don't ask")
+    .option("--filter <key=value>", "until=TIME, label=KEY[=VALUE] or label!=KEY[=VALUE]; repeatable, all must hold", collect);
+
+  leaf<{ ip?: string; ip6?: string; mac?: string; alias?: string[]; gwPriority?: string }>(network, host, {
     usage: "connect <network> <sandbox>",
     summary: "Attach a sandbox to a network",
     examples: ["weft network connect web a", "weft network connect --ip 10.1.0.9 --alias db web a"],
@@ -133,6 +173,7 @@ export function register(program: Command, host: Session): void {
           ipv6: flags.ip6 ?? "",
           mac: flags.mac ?? "",
           aliases: flags.alias ?? [],
+          gwPriority: flags.gwPriority === undefined ? 0 : gatewayPriority("--gw-priority", flags.gwPriority),
         },
       });
       if (context.format !== "table") context.one(endpoint!, () => "");
@@ -141,7 +182,8 @@ export function register(program: Command, host: Session): void {
     .option("--ip <address>", "IPv4 address")
     .option("--ip6 <address>", "IPv6 address")
     .option("--mac <mac>", "MAC address")
-    .option("--alias <name>", "another name of the sandbox on this network, repeatable", collect);
+    .option("--alias <name>", "another name of the sandbox on this network, repeatable", collect)
+    .option("--gw-priority <number>", "the highest gives the sandbox its default route (default: 0)");
 
   leaf<{ force?: boolean }>(network, host, {
     usage: "disconnect <network> <sandbox>",

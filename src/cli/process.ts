@@ -72,7 +72,8 @@ export async function runInSandbox(sandbox: Sandbox__Output, argv: readonly stri
       watcher.onFailure?.(reason, failed);
       return failed;
     }
-    const hint = code === "EPERM" ? "; entering a namespace takes root" : "";
+    const gone = code === "ENOENT" && sandbox.joinedTo !== "" ? ": the sandbox whose network stack it shares was removed" : "";
+    const hint = code === "EPERM" ? "; entering a namespace takes root" : gone;
     throw new WeftError(code === "EPERM" ? "PERMISSION_DENIED" : "UNAVAILABLE", `cannot enter sandbox ${sandbox.name}: ${message}${hint}`);
   } finally {
     stopForwarding();

@@ -13,7 +13,11 @@ export interface SandboxFlags {
 
 export function sandboxOptions(command: Command): Command {
   return command
-    .option("--network <network>", "NET[,ip=A][,ip6=A][,mac=M][,alias=X]..., repeatable", collect)
+    .option(
+      "--network <network>",
+      "NET[,ip=A][,ip6=A][,mac=M][,alias=X][,gw-priority=N]..., repeatable; or host, none, sandbox:NAME (its stack)",
+      collect,
+    )
     .option("--netns <path>", "take this namespace instead of making one")
     .option("--hostname <name>", "its name for itself (default: the beginning of its id)")
     .option("--label <key=value>", "label, repeatable", collect);

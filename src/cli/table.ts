@@ -28,7 +28,8 @@ export function table(
   right: readonly number[] = [],
 ): string {
   const all = [header, ...rows];
-  const natural = header.map((_, at) => Math.max(...all.map((row) => (row[at] ?? "").length)));
+  // No Math.max(...cells): an FDB has more rows than a call can have arguments.
+  const natural = header.map((_, at) => all.reduce((widest, row) => Math.max(widest, (row[at] ?? "").length), 0));
   const widths = columns === undefined ? natural : fitted(natural, columns);
   const line = (row: readonly string[]): string =>
     widths

@@ -18,11 +18,16 @@ export function strictPairs(option: string, texts: readonly string[] | undefined
 
 const UNIT_MS: Readonly<Record<string, number>> = { "": 1000, ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 
-/** "10s", "500ms", "1m"; a bare number is seconds. */
+/** What timers can count to; a longer one would fire at once. */
+const DURATION_MAX_MS = 2 ** 31 - 1;
+
+/** "10s", "500ms", "1m"; a bare number is seconds. Whole milliseconds. */
 export function durationMs(text: string): number {
   const [, digits, unit] = /^(\d+(?:\.\d+)?)(ms|s|m|h|)$/.exec(text) ?? [];
   if (digits === undefined) throw new UsageError(`invalid duration "${text}": write 10s, 500ms or 1m`);
-  return Number(digits) * UNIT_MS[unit!]!;
+  const ms = Math.ceil(Number(digits) * UNIT_MS[unit!]!);
+  if (ms > DURATION_MAX_MS) throw new UsageError(`invalid duration "${text}": at most ${Math.floor(DURATION_MAX_MS / UNIT_MS.h!)}h`);
+  return ms;
 }
 
 export interface AttachmentFlags {
@@ -31,18 +36,29 @@ export interface AttachmentFlags {
   ipv6?: string;
   mac?: string;
   aliases: string[];
+  gwPriority?: number;
 }
 
-const ATTACHMENT_KEYS: Readonly<Record<string, "network" | "ipv4" | "ipv6" | "mac" | "alias">> = {
+const ATTACHMENT_KEYS: Readonly<Record<string, "network" | "ipv4" | "ipv6" | "mac" | "alias" | "gwPriority">> = {
   name: "network",
   ip: "ipv4",
   ip6: "ipv6",
   mac: "mac",
   "mac-address": "mac",
   alias: "alias",
+  "gw-priority": "gwPriority",
 };
 
-/** `--network NET[,ip=A][,ip6=A][,mac=M][,alias=X]...`, or Docker's long form with name=NET. */
+const PRIORITY_MAX = 2 ** 31 - 1;
+
+/** A whole number that may be negative. `option`: for the message. */
+export function gatewayPriority(option: string, text: string): number {
+  const number = /^[+-]?\d{1,10}$/.test(text) ? Number(text) : Number.NaN;
+  if (!(Math.abs(number) <= PRIORITY_MAX)) throw new UsageError(`invalid ${option} "${text}": give a whole number`);
+  return number;
+}
+
+/** `--network NET[,ip=A][,ip6=A][,mac=M][,alias=X][,gw-priority=N]...`, or Docker's long form with name=NET. */
 export function attachment(text: string): AttachmentFlags {
   const found: AttachmentFlags = { network: "", aliases: [] };
   for (const [at, part] of text.split(",").entries()) {
@@ -55,6 +71,7 @@ export function attachment(text: string): AttachmentFlags {
     if (value === "")
       throw new UsageError(`invalid --network "${text}": ${cut < 0 && at === 0 ? "name a network" : `${key} needs a value`}`);
     if (field === "alias") found.aliases.push(value);
+    else if (field === "gwPriority") found.gwPriority = gatewayPriority(key, value);
     else if (found[field]) throw new UsageError(`invalid --network "${text}": ${key} is given twice`);
     else found[field] = value;
   }

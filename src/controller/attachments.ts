@@ -5,6 +5,7 @@ import { endpointKey } from "../store/keys.ts";
 import type { Put } from "../store/store.ts";
 import { attempt, type Context, endpointOwner, newId, put } from "./context.ts";
 import { checkName } from "./names.ts";
+import { checkAttachment } from "./network-modes.ts";
 import type { AttachRequest, EndpointRecord, NetworkRecord, SandboxRecord } from "./types.ts";
 import { type Attachment, freeInterfaceName, routeChanges, type SandboxInterface, sandboxInterfaces } from "./wants.ts";
 
@@ -30,6 +31,8 @@ export async function prepareAttachment(
   linkNames: Set<string>,
 ): Promise<Prepared> {
   const { state, ipam } = context;
+  const driver = context.drivers.get(network.driver);
+  checkAttachment(network, driver, request);
   const mac = request.mac ? parseMac(request.mac) : null;
   for (const alias of request.aliases ?? []) checkName(alias, "alias");
   if (state.endpointsOfSandbox(sandbox.id).some(({ networkId }) => networkId === network.id)) {
@@ -42,12 +45,14 @@ export async function prepareAttachment(
   if (request.ipv6 && !network.enableIpv6) {
     throw invalidArgument(`invalid address ${request.ipv6}: network ${network.name} has no IPv6 subnet, create it with --ipv6`);
   }
-  const driver = context.drivers.get(network.driver);
-  const lease = await ipam.requestAddresses(network.id, { ipv4: request.ipv4 || null, ipv6: request.ipv6 || null });
+  const lease =
+    driver.addressSpace === null
+      ? { ipv4: null, ipv6: null, puts: [] }
+      : await ipam.requestAddresses(network.id, { ipv4: request.ipv4 || null, ipv6: request.ipv6 || null });
   const reservation = (address: string): string => `${network.id} ${address}`;
   let endpoint: EndpointRecord;
   try {
-    const takenMacs = new Set(state.endpointsOfNetwork(network.id).map((other) => other.mac));
+    const takenMacs = new Set(state.endpointsOfNetwork(network.id).flatMap(({ mac: other }) => other ?? []));
     for (const text of context.reservedMacs) if (text.startsWith(reservation(""))) takenMacs.add(text.slice(network.id.length + 1));
     const id = newId(context);
     const made = driver.createEndpoint(network, { id, ipv4: lease.ipv4, ipv6: lease.ipv6, mac, takenMacs }, context.host);
@@ -64,14 +69,16 @@ export async function prepareAttachment(
       ipv6: lease.ipv6,
       aliases: [...(request.aliases ?? [])],
       interfaceName,
+      gwPriority: request.gwPriority ?? 0,
       driverState: made.driverState,
     };
   } catch (error) {
     await ipam.releaseAddresses(network.id, lease);
     throw error;
   }
-  context.reservedMacs.add(reservation(endpoint.mac));
-  const settle = (): void => void context.reservedMacs.delete(reservation(endpoint.mac));
+  const reserved = endpoint.mac === null ? null : reservation(endpoint.mac);
+  if (reserved !== null) context.reservedMacs.add(reserved);
+  const settle = (): void => void (reserved !== null && context.reservedMacs.delete(reserved));
   return {
     attachment: { endpoint, network, driver },
     puts: [put(endpointKey(endpoint.id), endpoint), ...lease.puts],

@@ -2,6 +2,7 @@
 //
 //   const controller = await openController({ store, datapath, ... });   reads the store; refuses one that is damaged
 //   await controller.restore();                                          makes it true; before the first request
+//   await controller.ensurePredefined();                                 networks host and none
 //   ...
 //   await controller.removeTransient();                                  at the end: sandboxes of `run --rm`
 //
@@ -9,8 +10,9 @@
 // restore.ts. What is true in the data plane is computed from records by drivers/ and wants.ts.
 import type { Ipam } from "../ipam/ipam.ts";
 import { type Context, type ControllerOptions, createContext } from "./context.ts";
-import { createNetwork, inspectNetwork, listNetworks, removeNetwork } from "./networks.ts";
+import { addressSpaceOf, createNetwork, inspectNetwork, listNetworks, pruneNetworks, removeNetwork } from "./networks.ts";
 import { addPeer, listPeers, removePeer } from "./peers.ts";
+import { ensurePredefined } from "./predefined.ts";
 import { type RestoreReport, restore } from "./restore.ts";
 import { connect, createSandbox, disconnect, inspectSandbox, listSandboxes, removeSandbox } from "./sandboxes.ts";
 import { State } from "./state.ts";
@@ -39,7 +41,8 @@ export async function openController(options: ControllerOptions): Promise<CnmCon
 
 function openPools({ ipam, drivers }: { ipam: Ipam; drivers: ControllerOptions["drivers"] }, state: State): void {
   for (const network of state.networks.values()) {
-    ipam.openNetwork(network, drivers.get(network.driver).addressSpace, state.endpointsOfNetwork(network.id), state.ipam);
+    const space = addressSpaceOf({ drivers }, network);
+    if (space !== null) ipam.openNetwork(network, space, state.endpointsOfNetwork(network.id), state.ipam);
   }
 }
 
@@ -53,6 +56,11 @@ export class CnmController implements Controller {
   /** Once, before the first request. */
   restore(): Promise<RestoreReport> {
     return restore(this.#context);
+  }
+
+  /** Makes the networks that are always there, where they are missing. Once, after restore. */
+  ensurePredefined(): Promise<void> {
+    return ensurePredefined(this.#context);
   }
 
   /** Removes the sandboxes that are not to outlive the daemon; failures are logged. */
@@ -73,6 +81,10 @@ export class CnmController implements Controller {
 
   removeNetwork(reference: string): Promise<NetworkRecord> {
     return removeNetwork(this.#context, reference);
+  }
+
+  pruneNetworks(match: (network: NetworkRecord) => boolean): Promise<readonly NetworkRecord[]> {
+    return pruneNetworks(this.#context, match);
   }
 
   listNetworks(): readonly NetworkRecord[] {

@@ -7,7 +7,10 @@ const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
 const NAME_BYTES_MAX = 128;
 const SHORT_ID_DIGITS = 12;
 
+/** Names that Docker gives to networks of its own. */
 const PREDEFINED = new Set(["bridge", "host", "none"]);
+
+export const isPredefined = (network: { readonly name: string }): boolean => PREDEFINED.has(network.name);
 
 export const shortId = (id: Id): string => id.slice(0, SHORT_ID_DIGITS);
 
@@ -32,7 +35,7 @@ export function checkHostname(hostname: string): void {
   }
 }
 
-/** Names that Docker gives to networks of its own. */
+/** Users neither make nor remove these. */
 export function refusePredefined(name: string): void {
   if (PREDEFINED.has(name)) throw forbidden(`operation is not permitted on predefined ${name} network`);
 }

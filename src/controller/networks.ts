@@ -1,5 +1,8 @@
-// Networks: create, remove, look up.
+// Networks: create, remove, look up. What a request may combine is in network-rules.ts.
+
+import type { Driver } from "../drivers/driver.ts";
 import { alreadyExists, forbidden, invalidArgument, notFound, WeftError } from "../errors.ts";
+import type { AddressSpace } from "../ipam/default-pools.ts";
 import type { HostRoute } from "../ipam/ipam.ts";
 import { addressRange } from "../net/address.ts";
 import { firstAddress, parsePrefix, tryParsePrefix } from "../net/prefix.ts";
@@ -7,8 +10,17 @@ import { networkKey, peerKey, ULA_KEY } from "../store/keys.ts";
 import type { Put } from "../store/store.ts";
 import { attempt, type Context, commit, networkOwner, newId, put } from "./context.ts";
 import { exclusive } from "./locks.ts";
-import { byName, checkName, refusePredefined, resolve, shortId } from "./names.ts";
-import type { CreateNetworkRequest, NetworkRecord, NetworkView } from "./types.ts";
+import { byName, checkName, isPredefined, refusePredefined, resolve, shortId } from "./names.ts";
+import {
+  CONFIGURATION_DRIVER,
+  checkOnlyIngress,
+  checkRequest,
+  checkScope,
+  configurationSubnets,
+  refuseUsedConfiguration,
+  withConfiguration,
+} from "./network-rules.ts";
+import type { CreateNetworkRequest, IpamConfig, NetworkRecord, NetworkView } from "./types.ts";
 
 /** Held by whatever changes what networks there are, or what all of them declare. */
 export const NETWORKS_LOCK = "networks";
@@ -38,37 +50,40 @@ export function inspectNetwork(context: Context, reference: string): NetworkView
   const peers = context.drivers.get(network.driver).hasPeers
     ? [...state.peers.values()].filter(({ networkId }) => networkId === null || networkId === network.id)
     : [];
-  return { network, endpoints, peers, subnets: context.ipam.usage(network.id) };
+  return { network, endpoints, peers, subnets: addressSpaceOf(context, network) === null ? {} : context.ipam.usage(network.id) };
+}
+
+/** Null: the network has no pools. */
+export function addressSpaceOf(context: Pick<Context, "drivers">, network: Pick<NetworkRecord, "driver">): AddressSpace | null {
+  return context.drivers.get(network.driver).addressSpace;
 }
 
 export async function createNetwork(context: Context, request: CreateNetworkRequest): Promise<NetworkRecord> {
+  refusePredefined(request.name);
+  checkName(request.name, "network name");
+  return makeNetwork(context, request);
+}
+
+/** createNetwork for names that users don't choose, too. */
+export async function makeNetwork(context: Context, asked: CreateNetworkRequest): Promise<NetworkRecord> {
   const { state, ipam } = context;
-  const { name } = request;
-  refusePredefined(name);
-  checkName(name, "network name");
-  const driver = context.drivers.get(request.driver || DEFAULT_DRIVER);
-  checkScope(request.scope, driver);
-  checkIpam(request, ipam.name);
-  const enableIpv4 = request.enableIpv4 ?? true;
-  // An IPv6 subnet says it all; only a plain "no" contradicts it, and planSubnets then refuses.
-  const enableIpv6 = request.enableIpv6 ?? (request.ipam ?? []).some(({ subnet }) => subnet?.includes(":"));
-  if (!enableIpv4 && !enableIpv6) throw invalidArgument("IPv4 and IPv6 are both disabled: enable at least one");
+  const { name } = asked;
+  checkRequest(asked, ipam.name);
+  const driver = context.drivers.get(asked.configOnly ? CONFIGURATION_DRIVER : asked.driver || DEFAULT_DRIVER);
+  checkScope(asked, driver);
+  checkIpam(asked, ipam.name);
   const id = newId(context);
 
   return context.locks.run([exclusive(NETWORKS_LOCK), exclusive(networkLock({ id }))], async () => {
     if (state.networkByName(name) !== undefined) throw alreadyExists(`network with name ${name} already exists`);
+    if (asked.ingress) checkOnlyIngress(state.networks.values());
+    const request = withConfiguration(asked, state.networkByName(asked.configFrom ?? ""));
+    const enableIpv4 = request.enableIpv4 ?? true;
+    // An IPv6 subnet says it all; only a plain "no" contradicts it, and planSubnets then refuses.
+    const enableIpv6 = request.enableIpv6 ?? (request.ipam ?? []).some(({ subnet }) => subnet?.includes(":"));
+    if (!enableIpv4 && !enableIpv6) throw invalidArgument("IPv4 and IPv6 are both disabled: enable at least one");
     const puts: Put[] = [];
-    const subnets = await ipam.chooseSubnets({
-      space: driver.addressSpace,
-      requests: request.ipam ?? [],
-      enableIpv4,
-      enableIpv6,
-      networks: [...state.networks.values()].flatMap((network) =>
-        network.ipam.map((config) => ({ name: network.name, prefix: parsePrefix(config.subnet) })),
-      ),
-      hostRoutes: driver.avoidsHostRoutes ? await hostRoutes(context) : [],
-      ulaGlobalId: ulaGlobalId(context, enableIpv6 ? puts : []),
-    });
+    const subnets = await chooseSubnets(context, driver, { ...request, enableIpv4, enableIpv6 }, puts);
     const draft = {
       id,
       name,
@@ -79,6 +94,9 @@ export async function createNetwork(context: Context, request: CreateNetworkRequ
       enableIpv6,
       internal: request.internal ?? false,
       attachable: request.attachable ?? false,
+      ingress: request.ingress ?? false,
+      configOnly: request.configOnly ?? false,
+      configFrom: request.configFrom || null,
       ipamDriver: ipam.name,
       ipamOptions: { ...request.ipamOptions },
       ipam: subnets,
@@ -90,7 +108,7 @@ export async function createNetwork(context: Context, request: CreateNetworkRequ
     try {
       await commit(context, [put(networkKey(id), network), ...puts]);
       try {
-        ipam.openNetwork(network, driver.addressSpace, [], state.ipam);
+        if (driver.addressSpace !== null) ipam.openNetwork(network, driver.addressSpace, [], state.ipam);
         await realizeNetwork(context, network);
       } catch (error) {
         await takeBack(context, network, error);
@@ -103,12 +121,51 @@ export async function createNetwork(context: Context, request: CreateNetworkRequ
   });
 }
 
+/** The subnets of a network to be; `puts` gets what has to be stored with it. */
+async function chooseSubnets(
+  context: Context,
+  driver: Driver,
+  request: CreateNetworkRequest & { readonly enableIpv4: boolean; readonly enableIpv6: boolean },
+  puts: Put[],
+): Promise<readonly IpamConfig[]> {
+  const { enableIpv4, enableIpv6, ipam: requests = [] } = request;
+  if (request.configOnly) return configurationSubnets(context.ipam, requests);
+  if (driver.addressSpace === null) return [];
+  const others = [...context.state.networks.values()].filter(({ configOnly }) => !configOnly);
+  return context.ipam.chooseSubnets({
+    space: driver.addressSpace,
+    requests,
+    enableIpv4,
+    enableIpv6,
+    networks: others.flatMap(({ name, ipam }) => ipam.map(({ subnet }) => ({ name, prefix: parsePrefix(subnet) }))),
+    hostRoutes: driver.avoidsHostRoutes ? await hostRoutes(context) : [],
+    ulaGlobalId: ulaGlobalId(context, enableIpv6 ? puts : []),
+  });
+}
+
+/** Removes networks that nobody uses. One that gets its first endpoint, or goes, in the meantime is passed over. */
+export async function pruneNetworks(context: Context, match: (network: NetworkRecord) => boolean): Promise<NetworkRecord[]> {
+  const pruned: NetworkRecord[] = [];
+  for (const network of listNetworks(context)) {
+    if (isPredefined(network) || network.configOnly || network.ingress || !match(network)) continue;
+    if (context.state.endpointsOfNetwork(network.id).length > 0) continue;
+    try {
+      pruned.push(await removeNetwork(context, network.id));
+    } catch (error) {
+      if (!(error instanceof WeftError) || (error.code !== "FORBIDDEN" && error.code !== "NOT_FOUND")) throw error;
+    }
+  }
+  return pruned;
+}
+
 export async function removeNetwork(context: Context, reference: string): Promise<NetworkRecord> {
   refusePredefined(reference);
-  const { id } = findNetwork(context, reference);
+  const { id, name } = findNetwork(context, reference);
+  refusePredefined(name);
   return context.locks.run([exclusive(NETWORKS_LOCK), exclusive(networkLock({ id }))], async () => {
     const { state } = context;
     const network = state.networks.get(id) ?? findNetwork(context, reference);
+    refuseUsedConfiguration(network, state.networks.values());
     const endpoints = state.endpointsOfNetwork(id);
     if (endpoints.length > 0) {
       const list = endpoints.map((endpoint) => `(name:"${endpoint.name}" id:"${shortId(endpoint.id)}")`).join(", ");
@@ -116,9 +173,10 @@ export async function removeNetwork(context: Context, reference: string): Promis
     }
     await context.datapath.withdraw(networkOwner(id));
     const ownPeers = [...state.peers.values()].filter(({ networkId }) => networkId === id).map(({ address }) => peerKey(id, address));
-    const { addressSpace } = context.drivers.get(network.driver);
+    const addressSpace = addressSpaceOf(context, network);
+    const poolKeys = addressSpace === null ? [] : context.ipam.keysOf(network, addressSpace);
     try {
-      await commit(context, [], [networkKey(id), ...ownPeers, ...context.ipam.keysOf(network, addressSpace)]);
+      await commit(context, [], [networkKey(id), ...ownPeers, ...poolKeys]);
     } catch (error) {
       await attempt(context, `restoring network ${network.name}`, () => realizeNetwork(context, network));
       throw error;
@@ -160,14 +218,6 @@ async function takeBack(context: Context, network: NetworkRecord, reason: unknow
   }
   context.ipam.closeNetwork(network.id);
   throw reason;
-}
-
-function checkScope(scope: string | undefined, driver: { readonly name: string; readonly scope: "local" | "global" }): void {
-  if (!scope) return;
-  // "swarm" is what Docker calls it.
-  const asked = scope === "swarm" ? "global" : scope;
-  if (asked !== "local" && asked !== "global") throw invalidArgument(`invalid scope ${JSON.stringify(scope)}: give local or global`);
-  if (asked !== driver.scope) throw invalidArgument(`invalid scope ${scope}: networks of driver ${driver.name} have scope ${driver.scope}`);
 }
 
 function checkIpam(request: CreateNetworkRequest, known: string): void {

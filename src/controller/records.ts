@@ -1,5 +1,6 @@
 // What is read back from the store must be what types.ts says: a record of another program, of a later version or of a bug
-// would otherwise travel as far as the engine's tables. Unknown fields are dropped, missing ones refused.
+// would otherwise travel as far as the engine's tables. Unknown fields are dropped, missing ones refused, but for those that
+// came later and have a default: what an earlier version stored is read as that version meant it.
 import { z } from "zod";
 import { WeftError } from "../errors.ts";
 import { tryParseAddress } from "../net/address.ts";
@@ -31,6 +32,9 @@ const network = z.object({
   enableIpv6: z.boolean(),
   internal: z.boolean(),
   attachable: z.boolean(),
+  ingress: z.boolean().default(false),
+  configOnly: z.boolean().default(false),
+  configFrom: z.string().nullable().default(null),
   ipamDriver: z.string(),
   ipamOptions: texts,
   ipam: z.array(ipamConfig),
@@ -44,11 +48,12 @@ const endpoint = z.object({
   networkId: id,
   sandboxId: id.nullable(),
   name: z.string(),
-  mac,
+  mac: mac.nullable(),
   ipv4: interfaceAddress.nullable(),
   ipv6: interfaceAddress.nullable(),
   aliases: z.array(z.string()),
   interfaceName: z.string().nullable(),
+  gwPriority: z.number().int().default(0),
   driverState: z.record(z.string(), z.unknown()),
 }) satisfies z.ZodType<EndpointRecord>;
 
@@ -59,6 +64,7 @@ const sandbox = z.object({
   hostname: z.string(),
   namespacePath: z.string().startsWith("/"),
   ownsNamespace: z.boolean(),
+  joinedTo: id.nullable().default(null),
   labels: texts,
   removeOnExit: z.boolean(),
 }) satisfies z.ZodType<SandboxRecord>;

@@ -54,11 +54,15 @@ export async function restore(context: Context): Promise<RestoreReport> {
   const recreated: SandboxRecord[] = [];
   const lost: SandboxRecord[] = [];
   const present: SandboxRecord[] = [];
-  await inParallel([...state.sandboxes.values()], async (sandbox) => {
+  const joined = [...state.sandboxes.values()].filter(({ joinedTo }) => joinedTo !== null);
+  const owners = [...state.sandboxes.values()].filter(({ joinedTo }) => joinedTo === null);
+  await inParallel(owners, async (sandbox) => {
     if (namespaces.inode(sandbox.namespacePath) !== null) present.push(sandbox);
     else if (!sandbox.ownsNamespace) lost.push(sandbox);
     else if (await guarded(`sandbox ${sandbox.name}`, () => namespaces.create(sandbox.namespacePath))) recreated.push(sandbox);
   });
+  // Whoever shares a stack has it if its owner has.
+  for (const sandbox of joined) if (namespaces.inode(sandbox.namespacePath) === null) lost.push(sandbox);
 
   const declarations = new Map<string, Declaration>();
   const names = new Map<string, string>();
@@ -129,11 +133,12 @@ function say(context: Context, report: RestoreReport): void {
   for (const name of report.recreated)
     context.log("warn", "the namespace of a sandbox was gone and is made anew, empty", { sandbox: name });
   for (const name of report.lost) {
-    const path = context.state.sandboxByName(name)?.namespacePath;
-    context.log("warn", "the namespace of a sandbox is gone: remove the sandbox, or make the namespace and start the daemon again", {
-      sandbox: name,
-      path,
-    });
+    const sandbox = context.state.sandboxByName(name);
+    const remedy =
+      sandbox?.joinedTo == null
+        ? "the namespace of a sandbox is gone: remove the sandbox, or make the namespace and start the daemon again"
+        : "the sandbox whose network stack another shares is gone: remove the other too";
+    context.log("warn", remedy, { sandbox: name, path: sandbox?.namespacePath });
   }
   for (const { what, error } of report.failures) context.log("error", `${what} could not be restored`, { error: error.message });
 }

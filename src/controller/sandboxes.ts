@@ -1,16 +1,17 @@
-// Sandboxes: a network namespace, ours or the user's, and its endpoints.
+// Sandboxes: a network namespace (ours, the user's, another sandbox's or the daemon's own) and its endpoints.
+import { hostname as hostName } from "node:os";
 import { isAbsolute, join } from "node:path";
 import { addressInUse, alreadyExists, forbidden, invalidArgument, notFound, WeftError } from "../errors.ts";
+import { OWN_NAMESPACE } from "../paths.ts";
 import { endpointKey, sandboxKey } from "../store/keys.ts";
 import { type Prepared, prepareAttachment, realizeAttachments, withdrawAttachments } from "./attachments.ts";
 import { attachmentsOf, attempt, type Context, commit, newId, put } from "./context.ts";
 import { exclusive, shared } from "./locks.ts";
 import { byName, checkHostname, checkName, resolve, shortId } from "./names.ts";
+import { checkConnect, checkDisconnect, checkJoined, checkWishes, joinedReference } from "./network-modes.ts";
 import { findNetwork, networkLock } from "./networks.ts";
 import type { AttachRequest, CreateSandboxRequest, EndpointRecord, NetworkRecord, SandboxRecord, SandboxView } from "./types.ts";
 import type { Attachment } from "./wants.ts";
-
-const OWN_NAMESPACE = "/proc/self/ns/net";
 
 export const namespaceFolder = (context: Pick<Context, "stateDir">): string => join(context.stateDir, "netns");
 const sandboxLock = (sandbox: Pick<SandboxRecord, "id">): string => `sandbox/${sandbox.id}`;
@@ -47,22 +48,24 @@ export async function createSandbox(context: Context, request: CreateSandboxRequ
   const id = newId(context);
   const name = request.name || `sandbox-${shortId(id)}`;
   checkName(name, "sandbox name");
-  const hostname = request.hostname || shortId(id);
-  checkHostname(hostname);
-  const wishes = (request.networks ?? []).map((wish) => ({ wish, network: findNetwork(context, wish.network) }));
-  wishes.forEach(({ network }, index) => {
-    if (wishes.findIndex((other) => other.network.id === network.id) < index) {
-      throw invalidArgument(`network ${network.name} is named twice: a sandbox has one endpoint on a network`);
-    }
+  if (request.hostname) checkHostname(request.hostname);
+  const owner = stackOwner(context, request);
+  const wishes = (owner === null ? (request.networks ?? []) : []).map((wish) => {
+    const network = findNetwork(context, wish.network);
+    return { wish, network, driver: context.drivers.get(network.driver) };
   });
+  checkWishes(request, wishes);
+  const onHost = wishes.some(({ driver }) => driver.stack === "host");
   const foreign = request.namespacePath ? checkNamespace(context, request.namespacePath) : null;
   const sandbox: SandboxRecord = {
     id,
     name,
     createdAt: context.clock.nowIso(),
-    hostname,
-    namespacePath: request.namespacePath || join(namespaceFolder(context), shortId(id)),
-    ownsNamespace: foreign === null,
+    hostname: request.hostname || (owner?.hostname ?? (onHost ? hostName() : shortId(id))),
+    namespacePath:
+      request.namespacePath || (owner?.namespacePath ?? (onHost ? OWN_NAMESPACE : join(namespaceFolder(context), shortId(id)))),
+    ownsNamespace: foreign === null && owner === null && !onHost,
+    joinedTo: owner?.id ?? null,
     labels: { ...request.labels },
     removeOnExit: request.removeOnExit ?? false,
   };
@@ -72,6 +75,7 @@ export async function createSandbox(context: Context, request: CreateSandboxRequ
     ...wishes.map(({ network }) => shared(networkLock(network))),
   ];
   if (foreign !== null) locks.push(exclusive(`namespace/${foreign}`));
+  if (owner !== null) locks.push(shared(sandboxLock(owner)));
 
   return context.locks.run(locks, async () => {
     const other = state.sandboxByName(name);
@@ -80,6 +84,7 @@ export async function createSandbox(context: Context, request: CreateSandboxRequ
         `Conflict. The sandbox name "${name}" is already in use by sandbox "${shortId(other.id)}". You have to remove that sandbox to be able to reuse that name.`,
       );
     }
+    if (owner !== null) checkOwner(context, owner);
     if (foreign !== null) refuseSharedNamespace(context, sandbox.namespacePath, foreign);
     const linkNames = new Set(foreign === null ? [] : await namespaces.linkNames(sandbox.namespacePath));
     const prepared = await prepareAll(context, sandbox, wishes, linkNames);
@@ -129,6 +134,8 @@ export async function removeSandbox(context: Context, reference: string, force: 
     }
     for (const { network, endpoint } of attachments) await context.ipam.releaseAddresses(network.id, endpoint);
     context.log("info", "sandbox removed", { name: sandbox.name, id: shortId(id) });
+    const left = [...context.state.sandboxes.values()].filter(({ joinedTo }) => joinedTo === id).map((other) => other.name);
+    if (left.length > 0) context.log("warn", "sandboxes that shared its network stack are left without one", { sandboxes: left });
     return sandbox;
   });
 }
@@ -143,6 +150,7 @@ export async function connect(context: Context, reference: string, request: Atta
       throw forbidden(`the namespace ${sandbox.namespacePath} of sandbox ${sandbox.name} is gone: remove the sandbox and create it anew`);
     }
     const others = attachmentsOf(context, sandbox);
+    checkConnect(sandbox, others, context.drivers.get(network.driver));
     const linkNames = new Set(await context.namespaces.linkNames(sandbox.namespacePath));
     for (const { endpoint } of others) if (endpoint.interfaceName !== null) linkNames.add(endpoint.interfaceName);
     const prepared = await prepareAttachment(context, sandbox, network, request, linkNames);
@@ -177,6 +185,7 @@ export async function disconnect(context: Context, reference: string, networkRef
     const attachments = attachmentsOf(context, sandbox);
     const attachment = attachments.find(({ endpoint }) => endpoint.networkId === network.id);
     if (attachment === undefined) throw notFound(`sandbox ${sandbox.name} is not connected to network ${network.name}`);
+    checkDisconnect(attachment.driver);
     const rest = attachments.filter((other) => other !== attachment);
     const restore = (): Promise<boolean> =>
       attempt(context, "restoring the endpoint", () => realizeAttachments(context, sandbox, [attachment], rest));
@@ -265,6 +274,27 @@ async function remake(context: Context, sandbox: SandboxRecord, attachments: rea
     await context.namespaces.create(sandbox.namespacePath);
   }
   await realizeAttachments(context, sandbox, attachments, []);
+}
+
+/** The sandbox whose stack is asked for; null: the sandbox gets one of its own, or the host's. */
+function stackOwner(context: Context, request: CreateSandboxRequest): SandboxRecord | null {
+  for (const wish of request.networks ?? []) {
+    const reference = joinedReference(wish.network);
+    if (reference === null) continue;
+    checkJoined(request, wish);
+    const named = inspectSandbox(context, reference).sandbox;
+    // One that shares itself: what it shares has an owner, or had one.
+    return (named.joinedTo === null ? undefined : context.state.sandboxes.get(named.joinedTo)) ?? named;
+  }
+  return null;
+}
+
+/** Once its lock is held. */
+function checkOwner(context: Context, owner: SandboxRecord): void {
+  if (!context.state.sandboxes.has(owner.id)) throw notFound(`sandbox ${owner.name} not found`);
+  if (context.namespaces.inode(owner.namespacePath) === null) {
+    throw forbidden(`cannot join network of a non running container: ${owner.name}, its namespace ${owner.namespacePath} is gone`);
+  }
 }
 
 /** The inode of the user's namespace. */

@@ -21,6 +21,12 @@ export interface NetworkRecord {
   readonly enableIpv6: boolean;
   readonly internal: boolean;
   readonly attachable: boolean;
+  /** The one through which published ports of services come in. */
+  readonly ingress: boolean;
+  /** Nothing but settings that other networks are made from: no pools, no endpoints. */
+  readonly configOnly: boolean;
+  /** Name of the configuration-only network whose settings it took. */
+  readonly configFrom: string | null;
   readonly ipamDriver: string;
   readonly ipamOptions: Readonly<Record<string, string>>;
   readonly ipam: readonly IpamConfig[];
@@ -36,13 +42,16 @@ export interface EndpointRecord {
   readonly networkId: Id;
   readonly sandboxId: Id | null;
   readonly name: string;
-  readonly mac: string;
+  /** Null: no interface of ours (drivers host and null). */
+  readonly mac: string | null;
   /** With prefix length: "10.0.0.2/24"; null if the network has no such family. */
   readonly ipv4: string | null;
   readonly ipv6: string | null;
   readonly aliases: readonly string[];
   /** Name of the interface in the sandbox ("eth0"), once joined. */
   readonly interfaceName: string | null;
+  /** Of those whose network has a gateway, the highest gives the default route. */
+  readonly gwPriority: number;
   readonly driverState: Readonly<Record<string, unknown>>;
 }
 
@@ -54,6 +63,8 @@ export interface SandboxRecord {
   /** The namespace's path; ours (made and removed by us) or the user's. */
   readonly namespacePath: string;
   readonly ownsNamespace: boolean;
+  /** The sandbox whose network stack this one shares, which has one of its own; it may have been removed since. */
+  readonly joinedTo: Id | null;
   readonly labels: Readonly<Record<string, string>>;
   /** Removed when its process ends or the daemon stops (`run --rm`). */
   readonly removeOnExit: boolean;
@@ -78,17 +89,22 @@ export interface CreateNetworkRequest {
   internal?: boolean;
   attachable?: boolean;
   scope?: string;
+  ingress?: boolean;
+  configOnly?: boolean;
+  /** Name of a configuration-only network. */
+  configFrom?: string;
   options?: Record<string, string>;
   labels?: Record<string, string>;
 }
 
 export interface AttachRequest {
-  /** Name, id or unique id prefix. */
+  /** Name, id or unique id prefix; at createSandbox also `sandbox:` and such a reference of a sandbox to share the stack of. */
   network: string;
   ipv4?: string;
   ipv6?: string;
   mac?: string;
   aliases?: string[];
+  gwPriority?: number;
 }
 
 export interface CreateSandboxRequest {
@@ -125,6 +141,8 @@ export interface Controller {
   createNetwork(request: CreateNetworkRequest): Promise<NetworkRecord>;
   /** `reference`: name, id or unique prefix of an id. */
   removeNetwork(reference: string): Promise<NetworkRecord>;
+  /** Removes what is unused, ours to remove and passes `match`; answers what was removed, by name. */
+  pruneNetworks(match: (network: NetworkRecord) => boolean): Promise<readonly NetworkRecord[]>;
   listNetworks(): readonly NetworkRecord[];
   inspectNetwork(reference: string): NetworkView;
 

@@ -1,7 +1,8 @@
 // What a sandbox's interfaces shall be: a pure function of its endpoints and their networks.
 //
-// The default route goes through one endpoint for each family: of those whose network has a gateway, the one whose network's
-// name sorts first. So it depends on what is attached and not on when.
+// The default route goes through one endpoint for each family: of those whose network has a gateway, the one of the highest
+// priority (`--gw-priority`), among equals the one whose network's name sorts first. So it depends on what is attached and not
+// on when, and IPv4 and IPv6 may leave by different networks.
 import type { Driver } from "../drivers/driver.ts";
 import type { InterfaceConfig } from "../netns/namespaces.ts";
 import { byName } from "./names.ts";
@@ -28,7 +29,7 @@ export function sandboxInterfaces(attachments: readonly Attachment[]): SandboxIn
   const joined = attachments
     .filter(({ endpoint }) => endpoint.interfaceName !== null)
     .map((attachment) => ({ ...attachment, join: attachment.driver.join(attachment.network, attachment.endpoint) }))
-    .sort((a, b) => byName(a.network, b.network));
+    .sort((a, b) => b.endpoint.gwPriority - a.endpoint.gwPriority || byName(a.network, b.network));
   const ipv4Route = joined.find(({ join, endpoint }) => join.gatewayIpv4 !== null && endpoint.ipv4 !== null);
   const ipv6Route = joined.find(({ join, endpoint }) => join.gatewayIpv6 !== null && endpoint.ipv6 !== null);
   return joined.map((attachment) => {

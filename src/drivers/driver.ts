@@ -7,7 +7,7 @@
 //   join             join -> name and gateway of the interface   then declareEndpoint: made true
 //   leave, delete-endpoint, delete-network                       what is no longer declared goes away
 //
-// So there are no functions for the way back. A driver without interfaces of its own (host, none) declares nothing and joins
+// So there are no functions for the way back. A driver without interfaces of its own (host, null) declares nothing and joins
 // with `interfacePrefix` null; one on a parent interface (macvlan) declares a port of another kind.
 import type { EndpointRecord, Id, NetworkRecord, PeerRecord } from "../controller/types.ts";
 import type { AddressText, Declaration } from "../datapath/declarations.ts";
@@ -50,6 +50,7 @@ export interface EndpointDraft {
 export interface Join {
   /** Interfaces are called by this and a number; null: the sandbox gets none. */
   readonly interfacePrefix: string | null;
+  /** Of the interface; 0 where there is none. */
   readonly mtuBytes: number;
   /** Next hops of the default routes, for a sandbox that has no better. */
   readonly gatewayIpv4: AddressText | null;
@@ -59,8 +60,13 @@ export interface Join {
 export interface Driver {
   readonly name: string;
   readonly scope: "local" | "global";
-  /** Which default pools its subnets come from. */
-  readonly addressSpace: AddressSpace;
+  /**
+   * What a sandbox on one of its networks has: interfaces of its own, one for each network; the loopback alone; or the daemon's
+   * own stack. The latter two are only for sandboxes that are on no other network.
+   */
+  readonly stack: "interfaces" | "loopback" | "host";
+  /** Which default pools its subnets come from; null: its networks have no subnets. */
+  readonly addressSpace: AddressSpace | null;
   /** The host has an address in its subnets, so they must not overlap what the host routes elsewhere. */
   readonly avoidsHostRoutes: boolean;
   /** Whether static VTEPs mean anything to its networks. */
@@ -76,7 +82,7 @@ export interface Driver {
     network: NetworkRecord,
     draft: EndpointDraft,
     host: DriverHost,
-  ): { readonly mac: string; readonly driverState: DriverState };
+  ): { readonly mac: string | null; readonly driverState: DriverState };
   join(network: NetworkRecord, endpoint: Pick<EndpointRecord, "ipv4" | "ipv6">): Join;
   /** Of an endpoint that has joined: its interfaceName is set. */
   declareEndpoint(network: NetworkRecord, endpoint: EndpointRecord, namespacePath: string): Declaration;

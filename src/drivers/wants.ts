@@ -14,14 +14,13 @@ export function tapEndpoint(
   endpoint: EndpointRecord,
   link: { readonly domain: string; readonly namespacePath: string; readonly mtuBytes: number; readonly isolated: boolean },
 ): Declaration {
-  if (endpoint.interfaceName === null) throw new WeftError("INTERNAL", `endpoint ${endpoint.id} has not joined`);
+  const { interfaceName, mac } = endpoint;
+  if (interfaceName === null || mac === null) throw new WeftError("INTERNAL", `endpoint ${endpoint.id} has not joined`);
   const { domain, namespacePath, mtuBytes, isolated } = link;
   return {
-    ports: [
-      { kind: "tap", id: endpoint.id, domain, namespacePath, interfaceName: endpoint.interfaceName, mac: endpoint.mac, mtuBytes, isolated },
-    ],
-    fdb: [{ domain, mac: endpoint.mac, to: { port: endpoint.id } }],
-    neighbors: neighbors(domain, endpoint.mac, [endpoint.ipv4, endpoint.ipv6]),
+    ports: [{ kind: "tap", id: endpoint.id, domain, namespacePath, interfaceName, mac, mtuBytes, isolated }],
+    fdb: [{ domain, mac, to: { port: endpoint.id } }],
+    neighbors: neighbors(domain, mac, [endpoint.ipv4, endpoint.ipv6]),
   };
 }
 

@@ -14,6 +14,8 @@ export interface CliSetting {
   readonly columns?: number;
   readonly terminal?: boolean;
   readonly interrupted?: AbortSignal;
+  /** What the user types; none: standard input is empty. */
+  readonly typed?: string;
 }
 
 export async function cli(argv: readonly string[], setting: CliSetting = {}): Promise<CliResult> {
@@ -26,6 +28,7 @@ export async function cli(argv: readonly string[], setting: CliSetting = {}): Pr
     stderr: { write: (text) => stderr.push(text) },
     stdoutIsTerminal: setting.terminal ?? false,
     columns: setting.columns,
+    readLine: async () => setting.typed ?? null,
     interrupted: () => setting.interrupted ?? new AbortController().signal,
     async runDaemon(flags) {
       daemon = flags;

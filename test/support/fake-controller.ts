@@ -45,6 +45,9 @@ export class FakeController implements Controller {
       enableIpv6: request.enableIpv6 ?? false,
       internal: request.internal ?? false,
       attachable: request.attachable ?? false,
+      ingress: request.ingress ?? false,
+      configOnly: request.configOnly ?? false,
+      configFrom: request.configFrom ?? null,
       ipamDriver: request.ipamDriver ?? "default",
       ipamOptions: request.ipamOptions ?? {},
       ipam: (request.ipam ?? [{ subnet }]).map((one) => ({
@@ -72,6 +75,15 @@ export class FakeController implements Controller {
     }
     this.networks.delete(network.id);
     return network;
+  }
+
+  async pruneNetworks(match: (network: NetworkRecord) => boolean): Promise<readonly NetworkRecord[]> {
+    this.#arrive({ pruneNetworks: true });
+    const pruned = [...this.networks.values()].filter(
+      (network) => this.inspectNetwork(network.id).endpoints.length === 0 && match(network),
+    );
+    for (const { id } of pruned) this.networks.delete(id);
+    return pruned;
   }
 
   listNetworks(): readonly NetworkRecord[] {
@@ -115,6 +127,7 @@ export class FakeController implements Controller {
       hostname: request.hostname ?? name,
       namespacePath: request.namespacePath ?? `/run/netns/${name}`,
       ownsNamespace: request.namespacePath === undefined,
+      joinedTo: null,
       labels: request.labels ?? {},
       removeOnExit: request.removeOnExit ?? false,
     };
@@ -193,6 +206,7 @@ export class FakeController implements Controller {
       ipv6: request.ipv6 === undefined ? null : `${request.ipv6}/64`,
       aliases: request.aliases ?? [],
       interfaceName: `eth${ifs}`,
+      gwPriority: request.gwPriority ?? 0,
       driverState: {},
     };
     this.endpoints.set(endpoint.id, endpoint);

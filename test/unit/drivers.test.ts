@@ -32,7 +32,7 @@ const overlay = (key: string, value: string) => ({ driver: "overlay", options: {
 
 describe("options are refused and nothing is changed", () => {
   const REFUSED: readonly [Omit<CreateNetworkRequest, "name">, string, string][] = [
-    [{ driver: "nosuch" }, "INVALID_ARGUMENT", 'unknown network driver "nosuch": this version of Weft has bridge, overlay'],
+    [{ driver: "nosuch" }, "INVALID_ARGUMENT", 'unknown network driver "nosuch": this version of Weft has bridge, host, null, overlay'],
     [{ driver: "macvlan" }, "INVALID_ARGUMENT", "unknown network driver"],
     [
       bridge("com.example.nosuch", "1"),

@@ -17,6 +17,7 @@ import { type BridgeState, bridgeEndpoint, bridgeGateways, bridgeHostInterface, 
 export class BridgeDriver implements Driver {
   readonly name = "bridge";
   readonly scope = "local";
+  readonly stack = "interfaces";
   readonly addressSpace = "local";
   readonly avoidsHostRoutes = true;
   readonly hasPeers = false;

@@ -29,6 +29,7 @@ export function overlayMtu(underlay: Underlay): number {
 export class OverlayDriver implements Driver {
   readonly name = "overlay";
   readonly scope = "global";
+  readonly stack = "interfaces";
   readonly addressSpace = "global";
   readonly avoidsHostRoutes = false;
   readonly hasPeers = true;

@@ -1,0 +1,80 @@
+// Which networks a sandbox may be on together, and what may be asked of an attachment, in Docker's words. Three kinds of
+// networks leave no room for others: `host` and the loopback of `none`, which their drivers say (`stack`), and the stack of
+// another sandbox (`sandbox:NAME`, Docker's `container:NAME`), which is no network at all but is asked for in the same place.
+import type { Driver } from "../drivers/driver.ts";
+import { forbidden, invalidArgument } from "../errors.ts";
+import type { AttachRequest, CreateSandboxRequest, NetworkRecord, SandboxRecord } from "./types.ts";
+
+const JOIN = /^(?:sandbox|container):/;
+
+/** "sandbox:a" -> "a"; null: it names a network. */
+export function joinedReference(network: string): string | null {
+  return JOIN.test(network) ? network.replace(JOIN, "") : null;
+}
+
+export interface Wish {
+  readonly wish: AttachRequest;
+  readonly network: NetworkRecord;
+  readonly driver: Driver;
+}
+
+/** Of a sandbox to be that shares another's stack: everything that would change that stack, or say who is in it, is refused. */
+export function checkJoined(request: CreateSandboxRequest, join: AttachRequest): void {
+  if ((request.networks ?? []).length > 1) throw mixed();
+  if (request.hostname) throw invalidArgument("conflicting options: hostname and the network mode");
+  checkForeignStack(request, join);
+}
+
+/** Of a sandbox to be on these networks. */
+export function checkWishes(request: CreateSandboxRequest, wishes: readonly Wish[]): void {
+  wishes.forEach(({ network }, index) => {
+    if (wishes.findIndex((other) => other.network.id === network.id) < index) {
+      throw invalidArgument(`network ${network.name} is named twice: a sandbox has one endpoint on a network`);
+    }
+  });
+  const special = wishes.filter(({ driver }) => driver.stack !== "interfaces");
+  if (special.length === 0) return;
+  if (special.length < wishes.length) throw mixed();
+  if (special.length > 1) throw sharedStack();
+  const { wish, driver } = special[0]!;
+  if (driver.stack === "host") checkForeignStack(request, wish);
+  else checkNoInterface(wish);
+}
+
+/** Of a sandbox that is there, to be connected to one more network. */
+export function checkConnect(sandbox: SandboxRecord, others: readonly { readonly driver: Driver }[], driver: Driver): void {
+  if (driver.stack === "host") throw hostNetwork();
+  if (sandbox.joinedTo !== null || others.some((other) => other.driver.stack === "host")) throw sharedStack();
+  if (others.length > 0 && [driver, ...others.map((other) => other.driver)].some(({ stack }) => stack === "loopback")) {
+    throw forbidden("container cannot be connected to multiple networks with one of the networks in private (none) mode");
+  }
+}
+
+/** What an attachment may ask of the network itself. */
+export function checkAttachment(network: NetworkRecord, driver: Driver, wish: AttachRequest): void {
+  if (network.configOnly) throw forbidden(`cannot create endpoint on configuration-only network: ${network.name} holds settings only`);
+  if (network.ingress) throw forbidden(`network ${network.name} not manually attachable: it is the ingress network`);
+  if (driver.stack !== "interfaces") checkNoInterface(wish);
+}
+
+export function checkDisconnect(driver: Driver): void {
+  if (driver.stack === "host") throw hostNetwork();
+}
+
+function checkForeignStack(request: CreateSandboxRequest, wish: AttachRequest): void {
+  if (request.namespacePath) throw invalidArgument("conflicting options: namespace path and the network mode");
+  checkNoInterface(wish);
+}
+
+function checkNoInterface(wish: AttachRequest): void {
+  if (wish.mac) throw invalidArgument("conflicting options: mac-address and the network mode");
+  if (wish.ipv4 || wish.ipv6) throw invalidArgument("user specified IP address is supported on user defined networks only");
+  if ((wish.aliases ?? []).length > 0) {
+    throw invalidArgument("network-scoped alias is supported only for containers in user defined networks");
+  }
+}
+
+const mixed = () => invalidArgument("conflicting options: cannot attach both user-defined and non-user-defined network-modes");
+const hostNetwork = () => forbidden("container cannot be disconnected from host network or connected to host network");
+const sharedStack = () =>
+  forbidden("container sharing network namespace with another container or host cannot be connected to any other network");
