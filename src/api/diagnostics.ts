@@ -172,8 +172,8 @@ export function diagnosticsHandlers(controller: Controller, datapath: DatapathSe
       return { vteps: vteps.map(({ address, port, vni }) => ({ address, port, ...(vni === null ? {} : { vni }) })) };
     },
 
-    async *Trace(request) {
-      const result = await datapath.trace(await traceOptions(request, controller, datapath));
+    async *Trace(request, { signal }) {
+      const result = await datapath.trace({ ...(await traceOptions(request, controller, datapath)), signal });
       const names = new PortNames(controller);
       yield {
         lines: result.lines.map(({ packet, node, event, text: words }) => ({ packet, node, event, text: names.readable(words) })),

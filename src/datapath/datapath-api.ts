@@ -161,6 +161,8 @@ export interface TraceOptions {
   readonly probe?: EchoProbe | FrameProbe;
   /** Ends after this long with what was seen; 1000 for probes, 10000 otherwise. */
   readonly timeoutMs?: number;
+  /** Ends it early, with what was seen. */
+  readonly signal?: AbortSignal;
 }
 
 export interface TraceLine {

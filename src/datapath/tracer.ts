@@ -1,5 +1,6 @@
 // One trace from beginning to end: set the filter, inject the probe if there is one, read the ring until enough packets have
-// been followed or time is up, switch the filter off.
+// been followed, time is up or nobody waits any more, switch the filter off. Other traces wait for this one's end, so one that
+// was given up must not go on.
 import { setTimeout as sleep } from "node:timers/promises";
 import { FRAME_LENGTH_MAX } from "../../wasm/shared/limits.ts";
 import { invalidArgument } from "../errors.ts";
@@ -25,13 +26,15 @@ export async function runTrace(client: Client, names: Names, options: TraceOptio
   // What a probe brings about comes in by other ports.
   const filterPort = probe !== null || port === null ? ANY_PORT : port;
   const address = options.address === undefined ? null : addressBytes(options.address);
+  const { signal } = options;
+  if (signal?.aborted) return { lines: [], lost: 0 };
   const { count } = await client.request({ kind: "trace", port: filterPort, address, budget: packets, probe });
   const until = performance.now() + (options.timeoutMs ?? (probe === null ? TIMEOUT_MS : PROBE_TIMEOUT_MS));
   let seen: DecodedTrace;
   for (;;) {
     const read = await client.request({ kind: "traceRead" });
     seen = decodeTrace(read.ring, count, read.count, names);
-    if (seen.packets >= packets || performance.now() >= until) break;
+    if (seen.packets >= packets || performance.now() >= until || signal?.aborted) break;
     await sleep(READ_EVERY_MS);
   }
   await client.request({ kind: "trace", port: ANY_PORT, address: null, budget: 0, probe: null });
