@@ -44,6 +44,11 @@ describe("tables", () => {
     expect(table(["ID", "NAME", "TEXT"], rows, 5).split("\n")[1]).toBe("1   a name …  x");
   });
 
+  it("have as many rows as an FDB", () => {
+    const many = Array.from({ length: 300_000 }, (_, row) => [String(row)]);
+    expect(table(["N"], many).length).toBeGreaterThan(many.length);
+  });
+
   it("without rows have their header", () => {
     expect(table(["ID", "NAME"], [])).toBe("ID  NAME\n");
   });
@@ -66,9 +71,11 @@ describe("values", () => {
     ["1h", 3_600_000],
     ["3", 3000],
     ["1.5s", 1500],
+    ["0.5ms", 1],
+    ["596h", 2_145_600_000],
   ])("duration %s is %d ms", (text, ms) => expect(durationMs(text)).toBe(ms));
 
-  it.each(["", "s", "-1s", "1d", "10 s", "1s2"])("duration %j is refused", (text) =>
+  it.each(["", "s", "-1s", "1d", "10 s", "1s2", "597h", "99999999999999999999"])("duration %j is refused", (text) =>
     expect(() => durationMs(text)).toThrow("invalid duration"),
   );
 

@@ -272,6 +272,7 @@ describe("ls", () => {
 
   it.each([
     { filters: ["driver=overlay"], names: ["prod"] },
+    { filters: ["label=constructor"], names: [] },
     { filters: ["driver=overlay", "driver=bridge"], names: ["back", "prod"] },
     { filters: ["name=ac"], names: ["back"] },
     { filters: ["label=team"], names: ["back", "prod"] },
@@ -459,7 +460,7 @@ describe("trace", () => {
     expect(result).toMatchObject({ code: 0, stdout: "  1  l2-forward        next        to port-output\n" });
     const port = api.controller.inspectSandbox("a").endpoints[0]!.endpoint.id;
     const source = { kind: "echo", sourceMac: "02:42:0a:00:00:02", source: "10.1.0.2" };
-    expect(api.datapath.traced).toEqual([{ port, probe: { ...source, ...probe } }]);
+    expect(api.datapath.traced).toMatchObject([{ port, probe: { ...source, ...probe } }]);
   });
 
   it("takes the neighbour table's word on a bridge", async () => {
@@ -476,7 +477,7 @@ describe("trace", () => {
   it("waits for real traffic without a destination", async () => {
     expect(await weft(["trace", "a", "--packets", "3", "--address", "10.1.0.3", "--timeout", "2s"])).toMatchObject({ code: 0 });
     const port = api.controller.inspectSandbox("a").endpoints[0]!.endpoint.id;
-    expect(api.datapath.traced).toEqual([{ port, packets: 3, address: "10.1.0.3", timeoutMs: 2000 }]);
+    expect(api.datapath.traced).toMatchObject([{ port, packets: 3, address: "10.1.0.3", timeoutMs: 2000 }]);
   });
 
   it.each([
@@ -556,6 +557,7 @@ describe("capture", () => {
   it.each([
     { argv: ["none"], message: "no sandbox or network none" },
     { argv: ["-w", "/nowhere/x.pcapng", "s"], message: "cannot write /nowhere/x.pcapng: ENOENT" },
+    { argv: ["-w", "/dev/full", "s"], message: "capturing s to /dev/full, ctrl-c ends\nweft: cannot write /dev/full: ENOSPC" },
   ])("refuses $argv", async ({ argv, message }) => {
     const result = await weft(["capture", ...argv]);
     expect(result.code).toBe(1);
