@@ -1,0 +1,45 @@
+// `--filter` as Docker reads it: what passes, and what is refused.
+import { describe, expect, it } from "vitest";
+import { pruneMatcher } from "../../src/api/filters.ts";
+
+const NOW = Date.parse("2026-01-31T12:00:00Z");
+const object = (createdAt: string, labels: Record<string, string> = {}) => ({ createdAt, labels });
+
+describe("filters of prune", () => {
+  it.each([
+    [[], object("2026-01-31T11:59:59Z"), true],
+    [["until=1h"], object("2026-01-31T11:00:01Z"), false],
+    [["until=1h"], object("2026-01-31T10:59:59Z"), true],
+    [["until=1h30m"], object("2026-01-31T10:31:00Z"), false],
+    [["until=1.5h"], object("2026-01-31T10:29:00Z"), true],
+    [["until=2026-01-31T10:00:00Z"], object("2026-01-31T09:59:59Z"), true],
+    [["until=2026-01-31T10:00:00Z"], object("2026-01-31T10:00:00Z"), false],
+    [["until=2026-01-31T10:00:00+02:00"], object("2026-01-31T09:00:00Z"), false],
+    [["until=2026-01-31T08Z"], object("2026-01-31T07:59:00Z"), true],
+    [[`until=${NOW / 1000}`], object("2026-01-31T11:59:59Z"), true],
+    [["label=a"], object("", { a: "1" }), true],
+    [["label=a"], object("", { b: "1" }), false],
+    [["label=a=1"], object("", { a: "2" }), false],
+    [["label=a", "label=b"], object("", { a: "1" }), false],
+    [["label!=a"], object("", { a: "1" }), false],
+    [["label!=a"], object("", {}), true],
+    [["label!=a=1"], object("", { a: "2" }), true],
+    [["until=1h", "label=a"], object("2026-01-31T09:00:00Z", { a: "" }), true],
+    [["until=1h", "label=a"], object("2026-01-31T09:00:00Z", {}), false],
+  ])("%j on %j: %s", (filters, candidate, passes) => {
+    expect(pruneMatcher(filters, NOW)(candidate)).toBe(passes);
+  });
+
+  it.each([
+    [["name=a"], 'invalid filter "name=a"'],
+    [["until"], 'invalid filter "until"'],
+    [["until!=1h"], 'invalid filter "until!=1h"'],
+    [["until=yesterday"], 'invalid filter "until=yesterday"'],
+    [["until=2026-13-31"], 'invalid filter "until=2026-13-31"'],
+    [["until=1h", "until=2h"], "more than one until filter specified"],
+  ])("%j is refused", (filters, message) => {
+    expect(() => pruneMatcher(filters, NOW)).toThrowError(
+      expect.objectContaining({ code: "INVALID_ARGUMENT", message: expect.stringContaining(message) }),
+    );
+  });
+});
