@@ -17,6 +17,7 @@ import { VERSION } from "./config/version.ts";
 import { type CnmController, openController } from "./controller/controller.ts";
 import { WeftDatapath } from "./datapath/datapath.ts";
 import type { DatapathLog } from "./datapath/datapath-api.ts";
+import { EmbeddedDns } from "./dns/dns.ts";
 import { builtinDrivers, DriverRegistry } from "./drivers/registry.ts";
 import { forbidden, unavailable } from "./errors.ts";
 import { EmbeddedIpam } from "./ipam/embedded.ts";
@@ -141,10 +142,15 @@ async function bringUp(config: Config, log: Logger, stack: Stack, stopping: () =
   });
   stack.push("datapath", () => datapath.stop({ keepInterfaces: true }));
 
+  const { stateDir, resolvConf: resolvConfPath } = config;
+  const names = new EmbeddedDns({ native: native(), stateDir, resolvConfPath, clock: systemClock });
+  stack.push("DNS", () => names.stop());
+
   const controller = await openController({
     store,
     datapath,
     namespaces: new NativeNamespaces(native()),
+    names,
     drivers: new DriverRegistry(builtinDrivers()),
     ipam: new EmbeddedIpam(),
     underlay: { addresses: config.underlayAddresses, mtuBytes, vxlanPort: config.vxlanPort },
@@ -153,6 +159,7 @@ async function bringUp(config: Config, log: Logger, stack: Stack, stopping: () =
     randomBytes: (count) => randomBytes(count),
     log: logTo(log),
   });
+  names.follow(controller.nameRecords);
   await controller.restore();
   await controller.ensurePredefined();
   await removeAbandoned(controller, log);

@@ -28,6 +28,7 @@ export const schema = z.strictObject({
     .default([])
     .describe("addresses of this host that VXLAN uses: at most one IPv4 and one IPv6; none: local networks only"),
   vxlanPort: port.default(VXLAN_PORT).describe("UDP port of VXLAN"),
+  resolvConf: z.string().min(1).default("/etc/resolv.conf").describe("names the servers that sandboxes' other questions go to"),
   metrics: hostPort.nullable().default(null).describe("host:port of the Prometheus metrics; null: off"),
   log: z
     .strictObject({

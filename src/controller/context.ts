@@ -8,6 +8,7 @@
 // Between commit and success an object is `pending`: its name and addresses are taken, but it is shown to nobody.
 import type { Clock } from "../clock.ts";
 import type { Datapath } from "../datapath/declarations.ts";
+import type { NameService } from "../dns/names.ts";
 import type { DriverHost, Drivers, Underlay } from "../drivers/driver.ts";
 import { WeftError } from "../errors.ts";
 import type { Ipam } from "../ipam/ipam.ts";
@@ -30,6 +31,7 @@ export interface ControllerOptions {
   readonly store: Store;
   readonly datapath: Datapath;
   readonly namespaces: NetworkNamespaces;
+  readonly names: NameService;
   readonly drivers: Drivers;
   readonly ipam: Ipam;
   readonly underlay: Underlay;
@@ -40,11 +42,21 @@ export interface ControllerOptions {
   readonly log: ControllerLog;
 }
 
+export class PendingIds extends Set<Id> {
+  /** Grows with every id that is no longer pending. */
+  generation = 0;
+
+  override delete(id: Id): boolean {
+    this.generation++;
+    return super.delete(id);
+  }
+}
+
 export interface Context extends ControllerOptions {
   readonly state: State;
   readonly locks: KeyedLocks;
   /** Ids of objects that are stored but not yet made true. */
-  readonly pending: Set<Id>;
+  readonly pending: PendingIds;
   /** "<network id> <MAC>" of endpoints on their way into the store. */
   readonly reservedMacs: Set<string>;
   readonly host: DriverHost;
@@ -55,7 +67,7 @@ export function createContext(options: ControllerOptions, state: State): Context
     ...options,
     state,
     locks: new KeyedLocks(),
-    pending: new Set(),
+    pending: new PendingIds(),
     reservedMacs: new Set(),
     host: {
       get networks() {

@@ -8,8 +8,10 @@
 //
 // The operations are in networks.ts, sandboxes.ts and peers.ts, the order of their steps in context.ts, the start in
 // restore.ts. What is true in the data plane is computed from records by drivers/ and wants.ts.
+import type { NameRecords } from "../dns/names.ts";
 import type { Ipam } from "../ipam/ipam.ts";
 import { type Context, type ControllerOptions, createContext } from "./context.ts";
+import { nameRecords } from "./name-records.ts";
 import { addressSpaceOf, createNetwork, inspectNetwork, listNetworks, pruneNetworks, removeNetwork } from "./networks.ts";
 import { addPeer, listPeers, removePeer } from "./peers.ts";
 import { ensurePredefined } from "./predefined.ts";
@@ -51,6 +53,11 @@ export class CnmController implements Controller {
 
   constructor(context: Context) {
     this.#context = context;
+  }
+
+  /** What names are computed from; for the name service, before `restore`. */
+  get nameRecords(): NameRecords {
+    return nameRecords(this.#context);
   }
 
   /** Once, before the first request. */

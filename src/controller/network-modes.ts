@@ -3,6 +3,7 @@
 // another sandbox (`sandbox:NAME`, Docker's `container:NAME`), which is no network at all but is asked for in the same place.
 import type { Driver } from "../drivers/driver.ts";
 import { forbidden, invalidArgument } from "../errors.ts";
+import { refuseDns } from "./dns-settings.ts";
 import type { AttachRequest, CreateSandboxRequest, NetworkRecord, SandboxRecord } from "./types.ts";
 
 const JOIN = /^(?:sandbox|container):/;
@@ -22,6 +23,7 @@ export interface Wish {
 export function checkJoined(request: CreateSandboxRequest, join: AttachRequest): void {
   if ((request.networks ?? []).length > 1) throw mixed();
   if (request.hostname) throw invalidArgument("conflicting options: hostname and the network mode");
+  refuseDns(request);
   checkForeignStack(request, join);
 }
 
@@ -37,8 +39,12 @@ export function checkWishes(request: CreateSandboxRequest, wishes: readonly Wish
   if (special.length < wishes.length) throw mixed();
   if (special.length > 1) throw sharedStack();
   const { wish, driver } = special[0]!;
-  if (driver.stack === "host") checkForeignStack(request, wish);
-  else checkNoInterface(wish);
+  if (driver.stack === "host") {
+    refuseDns(request);
+    checkForeignStack(request, wish);
+  } else {
+    checkNoInterface(wish);
+  }
 }
 
 /** Of a sandbox that is there, to be connected to one more network. */

@@ -67,6 +67,9 @@ const sandbox = z.object({
   joinedTo: id.nullable().default(null),
   labels: texts,
   removeOnExit: z.boolean(),
+  dns: z
+    .object({ servers: z.array(address), search: z.array(z.string()), options: z.array(z.string()) })
+    .default({ servers: [], search: [], options: [] }),
 }) satisfies z.ZodType<SandboxRecord>;
 
 const peer = z.object({

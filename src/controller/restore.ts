@@ -4,12 +4,14 @@
 //   2. our namespaces that are gone (the host was booted) are made anew; users' that are gone are reported
 //   3. everything is declared in one step: TAPs that the last daemon left are attached to again, missing ones made
 //   4. interfaces are configured: all of those that are new; routes of all
+//   5. names are served again
 //
 // A part that fails is reported and the rest goes on: one broken network must not take the host's others down.
 import { join } from "node:path";
 import type { Declaration } from "../datapath/declarations.ts";
 import { configureInterface } from "./attachments.ts";
 import { attachment, attachmentsOf, type Context, endpointOwner, networkOwner } from "./context.ts";
+import { hasResolver } from "./dns-settings.ts";
 import { configureHost } from "./networks.ts";
 import { namespaceFolder } from "./sandboxes.ts";
 import type { SandboxRecord } from "./types.ts";
@@ -86,6 +88,10 @@ export async function restore(context: Context): Promise<RestoreReport> {
   }
   await inParallel([...standing.values()], (sandbox) =>
     guarded(`sandbox ${sandbox.name}`, () => configureSandbox(context, sandbox, recreated.includes(sandbox), failed)),
+  );
+  await guarded("files of sandboxes that are gone", () => context.names.prune(new Set(state.sandboxes.keys())));
+  await inParallel([...standing.values()].filter(hasResolver), (sandbox) =>
+    guarded(`DNS of sandbox ${sandbox.name}`, () => context.names.open(sandbox)),
   );
 
   const report: RestoreReport = {

@@ -6,6 +6,7 @@ import { OWN_NAMESPACE } from "../paths.ts";
 import { endpointKey, sandboxKey } from "../store/keys.ts";
 import { type Prepared, prepareAttachment, realizeAttachments, withdrawAttachments } from "./attachments.ts";
 import { attachmentsOf, attempt, type Context, commit, newId, put } from "./context.ts";
+import { dnsSettings, hasResolver } from "./dns-settings.ts";
 import { exclusive, shared } from "./locks.ts";
 import { byName, checkHostname, checkName, resolve, shortId } from "./names.ts";
 import { checkConnect, checkDisconnect, checkJoined, checkWishes, joinedReference } from "./network-modes.ts";
@@ -68,6 +69,7 @@ export async function createSandbox(context: Context, request: CreateSandboxRequ
     joinedTo: owner?.id ?? null,
     labels: { ...request.labels },
     removeOnExit: request.removeOnExit ?? false,
+    dns: dnsSettings(request),
   };
   const locks = [
     exclusive(`sandbox-name/${name}`),
@@ -95,6 +97,7 @@ export async function createSandbox(context: Context, request: CreateSandboxRequ
       try {
         if (sandbox.ownsNamespace) await namespaces.create(sandbox.namespacePath);
         await realizeAttachments(context, sandbox, attachments, []);
+        if (hasResolver(sandbox)) await context.names.open(sandbox);
       } catch (error) {
         await unmake(context, sandbox, attachments);
         await takeBack(context, attachments, [sandboxKey(id)], `sandbox ${name}`, error);
@@ -117,6 +120,7 @@ export async function removeSandbox(context: Context, reference: string, force: 
     const lost = context.namespaces.inode(sandbox.namespacePath) === null;
     try {
       await withdrawAttachments(context, sandbox, attachments, []);
+      if (hasResolver(sandbox)) await context.names.close(sandbox, !sandbox.ownsNamespace && !lost);
       if (sandbox.ownsNamespace) await context.namespaces.delete(sandbox.namespacePath);
     } catch (error) {
       // Where the namespace is gone its interfaces are too, whatever stopped us from closing them.
@@ -161,6 +165,7 @@ export async function connect(context: Context, reference: string, request: Atta
       await store(context, [prepared], []);
       try {
         await realizeAttachments(context, sandbox, [attachment], others);
+        await context.names.refresh(sandbox);
       } catch (error) {
         await attempt(context, "withdrawing the endpoint", () => withdrawAttachments(context, sandbox, [attachment], others));
         await takeBack(context, [attachment], [], `endpoint of ${sandbox.name} on ${network.name}`, error);
@@ -206,6 +211,7 @@ export async function disconnect(context: Context, reference: string, networkRef
       throw error;
     }
     await context.ipam.releaseAddresses(network.id, attachment.endpoint);
+    await attempt(context, `writing the files of sandbox ${sandbox.name}`, () => context.names.refresh(sandbox));
     context.log("info", "sandbox disconnected", { sandbox: sandbox.name, network: network.name });
   });
 }
@@ -263,6 +269,9 @@ async function takeBack(
 
 async function unmake(context: Context, sandbox: SandboxRecord, attachments: readonly Attachment[]): Promise<void> {
   await attempt(context, `withdrawing sandbox ${sandbox.name}`, () => withdrawAttachments(context, sandbox, attachments, []));
+  if (hasResolver(sandbox)) {
+    await attempt(context, `ending DNS in sandbox ${sandbox.name}`, () => context.names.close(sandbox, !sandbox.ownsNamespace));
+  }
   if (sandbox.ownsNamespace) {
     await attempt(context, `deleting the namespace of sandbox ${sandbox.name}`, () => context.namespaces.delete(sandbox.namespacePath));
   }
@@ -274,6 +283,7 @@ async function remake(context: Context, sandbox: SandboxRecord, attachments: rea
     await context.namespaces.create(sandbox.namespacePath);
   }
   await realizeAttachments(context, sandbox, attachments, []);
+  if (hasResolver(sandbox)) await context.names.open(sandbox);
 }
 
 /** The sandbox whose stack is asked for; null: the sandbox gets one of its own, or the host's. */

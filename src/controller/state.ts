@@ -13,6 +13,8 @@ export class State {
   readonly sandboxes = new Map<Id, SandboxRecord>();
   /** By key. */
   readonly peers = new Map<string, PeerRecord>();
+  /** Grows with every change of a network, a sandbox or an endpoint. */
+  generation = 0;
   /** What IPAM remembers, by key. */
   readonly ipam = new Map<string, Json>();
   readonly #revisions = new Map<string, number>();
@@ -69,7 +71,9 @@ export class State {
   #applyOne(key: string, value: Json): void {
     const slash = key.indexOf("/") + 1;
     const id = key.slice(slash);
-    switch (key.slice(0, slash)) {
+    const prefix = key.slice(0, slash);
+    if (prefix === NETWORK_PREFIX || prefix === SANDBOX_PREFIX || prefix === ENDPOINT_PREFIX) this.generation++;
+    switch (prefix) {
       case NETWORK_PREFIX: {
         const before = this.networks.get(id);
         if (before !== undefined) this.#networkIds.delete(before.name);

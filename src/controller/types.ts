@@ -68,6 +68,17 @@ export interface SandboxRecord {
   readonly labels: Readonly<Record<string, string>>;
   /** Removed when its process ends or the daemon stops (`run --rm`). */
   readonly removeOnExit: boolean;
+  readonly dns: DnsSettings;
+}
+
+/** What a sandbox's resolver does not take from the host; empty: it does. */
+export interface DnsSettings {
+  /** Addresses of servers, asked from inside the sandbox. */
+  readonly servers: readonly string[];
+  /** Search list; "." alone: none. */
+  readonly search: readonly string[];
+  /** Of resolv.conf(5): "ndots:2". */
+  readonly options: readonly string[];
 }
 
 /** A static VTEP: of one network, or of all overlay networks (networkId null). */
@@ -116,6 +127,7 @@ export interface CreateSandboxRequest {
   hostname?: string;
   labels?: Record<string, string>;
   removeOnExit?: boolean;
+  dns?: { servers?: string[]; search?: string[]; options?: string[] };
 }
 
 export interface NetworkView {

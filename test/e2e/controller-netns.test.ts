@@ -10,6 +10,7 @@ import { systemClock } from "../../src/clock.ts";
 import { type CnmController, openController } from "../../src/controller/controller.ts";
 import type { RestoreReport } from "../../src/controller/restore.ts";
 import { WeftDatapath } from "../../src/datapath/datapath.ts";
+import { EmbeddedDns } from "../../src/dns/dns.ts";
 import { builtinDrivers, DriverRegistry } from "../../src/drivers/registry.ts";
 import { EmbeddedIpam } from "../../src/ipam/embedded.ts";
 import { NativeNamespaces } from "../../src/netns/native-namespaces.ts";
@@ -37,10 +38,12 @@ async function start(): Promise<Running> {
   const store = await openLmdbStore(join(stateDir, "store.lmdb"));
   const datapath = new WeftDatapath();
   await datapath.start({ stateDir, auditIntervalS: 0 });
+  const names = new EmbeddedDns({ native: native(), stateDir, resolvConfPath: "/etc/resolv.conf", clock: systemClock });
   const controller = await openController({
     store,
     datapath,
     namespaces: new NativeNamespaces(native()),
+    names,
     drivers: new DriverRegistry(builtinDrivers()),
     ipam: new EmbeddedIpam(),
     underlay: { addresses: ["192.0.2.1"], mtuBytes: 1500, vxlanPort: 4789 },
@@ -49,11 +52,13 @@ async function start(): Promise<Running> {
     randomBytes: countingBytes(),
     log: () => {},
   });
+  names.follow(controller.nameRecords);
   const report = await controller.restore();
   return {
     controller,
     report,
     stop: async (keepInterfaces) => {
+      names.stop();
       await datapath.stop({ keepInterfaces });
       await store.close();
     },

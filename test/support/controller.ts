@@ -5,6 +5,7 @@ import { EmbeddedIpam } from "../../src/ipam/embedded.ts";
 import { MemoryStore } from "../../src/store/memory.ts";
 import type { Store } from "../../src/store/store.ts";
 import { MemoryDatapath } from "./memory-datapath.ts";
+import { MemoryNames } from "./memory-names.ts";
 import { MemoryNamespaces } from "./memory-namespaces.ts";
 
 export interface Bench {
@@ -12,6 +13,7 @@ export interface Bench {
   readonly store: Store;
   readonly datapath: MemoryDatapath;
   readonly namespaces: MemoryNamespaces;
+  readonly names: MemoryNames;
   readonly logged: string[];
 }
 
@@ -24,11 +26,13 @@ export async function startController(
   const store = parts.store ?? new MemoryStore();
   const namespaces = parts.namespaces ?? new MemoryNamespaces();
   const datapath = new MemoryDatapath(namespaces);
+  const names = new MemoryNames(namespaces);
   const logged: string[] = [];
   const controller = await openController({
     store,
     datapath,
     namespaces,
+    names,
     drivers: new DriverRegistry(builtinDrivers()),
     ipam: new EmbeddedIpam(),
     underlay: { addresses: ["192.0.2.1"], mtuBytes: 1500, vxlanPort: 4789 },
@@ -38,7 +42,8 @@ export async function startController(
     log: (level, message, fields) => logged.push(`${level} ${message} ${JSON.stringify(fields ?? {})}`),
     ...parts.options,
   });
-  return { controller, store, datapath, namespaces, logged };
+  names.follow(controller.nameRecords);
+  return { controller, store, datapath, namespaces, names, logged };
 }
 
 let draws = 0;

@@ -130,6 +130,7 @@ export class FakeController implements Controller {
       joinedTo: null,
       labels: request.labels ?? {},
       removeOnExit: request.removeOnExit ?? false,
+      dns: { servers: [], search: [], options: [], ...request.dns },
     };
     this.sandboxes.set(sandbox.id, sandbox);
     for (const one of request.networks ?? []) this.#attach(sandbox, one);

@@ -55,11 +55,13 @@ const LEAVES = ["net", "errors", "clock", "log", "metrics", "paths", "config"];
 const SRC_ROOMS: Record<string, readonly string[]> = {
   // argv, exit codes; the composition root, the only place that constructs and orders subsystems.
   main: ["daemon", "cli"],
-  daemon: ["api", "controller", "drivers", "ipam", "store", "datapath", "ports", "netns"],
+  daemon: ["api", "controller", "dns", "drivers", "ipam", "store", "datapath", "ports", "netns"],
   // The CLI is a client: what it knows of the daemon is the API. Programs in sandboxes are its own children.
   cli: ["api", "netns"],
   api: ["controller", "datapath"],
-  controller: ["drivers", "ipam", "store", "datapath", "netns"],
+  controller: ["dns", "drivers", "ipam", "store", "datapath", "netns"],
+  // Names are computed from records that the composition root feeds: of the controller, dns knows their types.
+  dns: ["ports"],
   drivers: ["controller", "datapath", "ipam", "netns"],
   ipam: ["store"],
   store: [],
@@ -96,6 +98,11 @@ describe("src", () => {
   it("lets the controller know drivers by their interface, never a concrete one", () => {
     const concrete = /^src\/drivers\/[^/]+\//;
     expect(inside.filter((one) => room(one.from) === "controller" && concrete.test(one.to)).map(show)).toEqual([]);
+  });
+
+  it("lets the controller know the name service by its interface", () => {
+    const known = inside.filter((one) => room(one.from) === "controller" && room(one.to) === "dns");
+    expect(known.filter((one) => one.to !== "src/dns/names.ts").map(show)).toEqual([]);
   });
 
   it("keeps CNM objects out of drivers' way down: of the controller, drivers know the records only", () => {

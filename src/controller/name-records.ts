@@ -1,0 +1,22 @@
+// The records that the name service answers from: the stored objects, without those that are not made true yet. A sandbox
+// itself, though, is told of its own endpoints before the others are: its files are written while it is made.
+import type { Member, NameRecords } from "../dns/names.ts";
+import type { Context } from "./context.ts";
+import { attachmentsOf } from "./context.ts";
+
+export function nameRecords(context: Context): NameRecords {
+  const { state, pending } = context;
+  return {
+    get generation() {
+      return state.generation + pending.generation;
+    },
+    sandbox: (id) => state.sandboxes.get(id),
+    attachments: (sandboxId) => attachmentsOf(context, { id: sandboxId }).sort((a, b) => b.endpoint.gwPriority - a.endpoint.gwPriority),
+    members: (networkId) =>
+      state.endpointsOfNetwork(networkId).flatMap((endpoint): Member[] => {
+        const sandbox = endpoint.sandboxId === null ? undefined : state.sandboxes.get(endpoint.sandboxId);
+        if (sandbox === undefined || pending.has(endpoint.id) || pending.has(sandbox.id)) return [];
+        return [{ endpoint, sandbox }];
+      }),
+  };
+}

@@ -1,0 +1,161 @@
+// The embedded DNS: a resolver at 127.0.0.11 in each sandbox's namespace, by UDP and TCP, and the files that name it.
+//
+// Answers are computed from records at the moment of the question. A network's names are kept from one question to the next
+// for as long as no record changes, so a removed sandbox is gone with the commit that removes it.
+import { randomInt } from "node:crypto";
+import { readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import type { Clock } from "../clock.ts";
+import type { Id, SandboxRecord } from "../controller/types.ts";
+import { WeftError } from "../errors.ts";
+import type { Native } from "../ports/native.ts";
+import { AnswerCache } from "./cache.ts";
+import { SandboxFiles, sandboxHosts, sandboxResolvConf } from "./files.ts";
+import type { NameRecords, NameService } from "./names.ts";
+import { parseResolvConf, type ResolvConf } from "./resolv-conf.ts";
+import { Resolver, type View } from "./resolver.ts";
+import { ResolverServer } from "./server.ts";
+import { type SocketSource, socketExchange } from "./transport.ts";
+import { RESOLVER_ADDRESS, type Server, upstreamServers } from "./upstream.ts";
+import { type NetworkNames, networkNames } from "./zone.ts";
+
+const DNS_PORT = 53;
+/** In the sandbox's namespace. */
+const TABLE = "weft_dns";
+const NO_CONF: ResolvConf = { servers: [], search: [], options: [] };
+
+export interface EmbeddedDnsOptions {
+  readonly native: SocketSource & Pick<Native, "openLoopbackService" | "removeLoopbackService">;
+  readonly stateDir: string;
+  /** The host's, which says who answers what nobody here can. */
+  readonly resolvConfPath: string;
+  readonly clock: Pick<Clock, "monotonicMs">;
+}
+
+export class EmbeddedDns implements NameService {
+  readonly #options: EmbeddedDnsOptions;
+  readonly #files: SandboxFiles;
+  readonly #cache: AnswerCache;
+  readonly #servers = new Map<Id, ResolverServer>();
+  readonly #zones = new Map<Id, NetworkNames>();
+  #zonesGeneration = -1;
+  #records: NameRecords | undefined;
+  #hostConf = NO_CONF;
+  #hostConfStamp = "";
+
+  constructor(options: EmbeddedDnsOptions) {
+    this.#options = options;
+    this.#files = new SandboxFiles(join(options.stateDir, "sandboxes"));
+    this.#cache = new AnswerCache(options.clock);
+  }
+
+  /** Before the first `open`. */
+  follow(records: NameRecords): void {
+    this.#records = records;
+  }
+
+  async open(sandbox: SandboxRecord): Promise<void> {
+    const { native } = this.#options;
+    await this.refresh(sandbox);
+    try {
+      const fds = await native.openLoopbackService({
+        namespace: sandbox.namespacePath,
+        address: RESOLVER_ADDRESS,
+        port: DNS_PORT,
+        table: TABLE,
+      });
+      const server = await ResolverServer.start(this.#resolver(sandbox.id), fds);
+      this.#servers.get(sandbox.id)?.close();
+      this.#servers.set(sandbox.id, server);
+    } catch (error) {
+      const remedy = /nftables|NETLINK_NETFILTER/.test((error as Error).message)
+        ? "; does this kernel have nf_tables? (modprobe nf_tables)"
+        : "";
+      throw new WeftError("UNAVAILABLE", `cannot serve DNS in sandbox ${sandbox.name}: ${(error as Error).message}${remedy}`, {
+        cause: error,
+      });
+    }
+  }
+
+  async refresh(sandbox: SandboxRecord): Promise<void> {
+    const endpoints = this.#followed.attachments(sandbox.id).map(({ endpoint }) => endpoint);
+    await this.#files.write(sandbox.id, {
+      resolvConf: sandboxResolvConf(sandbox.dns, this.#host()),
+      hosts: sandboxHosts(sandbox.hostname, endpoints),
+      hostname: `${sandbox.hostname}\n`,
+    });
+  }
+
+  async close(sandbox: SandboxRecord, namespaceStays: boolean): Promise<void> {
+    this.#servers.get(sandbox.id)?.close();
+    this.#servers.delete(sandbox.id);
+    await this.#files.remove(sandbox.id);
+    if (namespaceStays) await this.#options.native.removeLoopbackService(sandbox.namespacePath, TABLE);
+  }
+
+  prune(known: ReadonlySet<Id>): Promise<void> {
+    return this.#files.prune(known);
+  }
+
+  /** At the daemon's end: nobody answers any more, the rest stays for the next one. */
+  stop(): void {
+    for (const server of this.#servers.values()) server.close();
+    this.#servers.clear();
+  }
+
+  get #followed(): NameRecords {
+    if (this.#records === undefined) throw new Error("the name service follows no records yet");
+    return this.#records;
+  }
+
+  #resolver(id: Id): Resolver {
+    return new Resolver({
+      view: () => this.#view(id),
+      servers: () => this.#upstream(id),
+      exchange: socketExchange(this.#options.native),
+      cache: this.#cache,
+      random: (bound) => randomInt(bound),
+    });
+  }
+
+  #view(id: Id): View {
+    const records = this.#followed;
+    if (this.#zonesGeneration !== records.generation) {
+      this.#zones.clear();
+      this.#zonesGeneration = records.generation;
+    }
+    const networks = records.attachments(id).map(({ network }) => {
+      let names = this.#zones.get(network.id);
+      if (names === undefined) {
+        names = networkNames(network, records.members(network.id));
+        this.#zones.set(network.id, names);
+      }
+      return names;
+    });
+    return { sandbox: records.sandbox(id)!, networks };
+  }
+
+  #upstream(id: Id): Server[] {
+    const records = this.#followed;
+    const closed = records.attachments(id).every(({ network }) => network.internal);
+    return upstreamServers(records.sandbox(id)!, closed, this.#host().servers);
+  }
+
+  /** Read again when it has changed: networks of laptops and leases do. */
+  #host(): ResolvConf {
+    const path = this.#options.resolvConfPath;
+    try {
+      const { mtimeMs, size, ino } = statSync(path);
+      const stamp = `${mtimeMs} ${size} ${ino}`;
+      if (stamp !== this.#hostConfStamp) {
+        this.#hostConf = parseResolvConf(readFileSync(path, "utf8"));
+        this.#hostConfStamp = stamp;
+      }
+    } catch {
+      // Without the file there is nobody to ask, and questions about the world fail until there is.
+      this.#hostConf = NO_CONF;
+      this.#hostConfStamp = "";
+    }
+    return this.#hostConf;
+  }
+}

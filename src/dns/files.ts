@@ -1,0 +1,109 @@
+// /etc/resolv.conf, /etc/hosts and /etc/hostname of a sandbox: files in a folder of its own, which programs in the sandbox see
+// in the place of the host's.
+//
+// They are bind-mounted, so they are written in place: a file renamed over one would not be seen. What somebody in the sandbox
+// changed in one is theirs: resolv.conf and hostname are then left alone, and of hosts only the lines change that are ours.
+// Beside each file is what we wrote last, to know.
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { EndpointRecord, SandboxRecord } from "../controller/types.ts";
+import { formatResolvConf, type ResolvConf } from "./resolv-conf.ts";
+import { RESOLVER_ADDRESS } from "./upstream.ts";
+
+const WRITTEN = ".written";
+const FOLDER_MODE = 0o755;
+const FILE_MODE = 0o644;
+
+const HOSTS_OF_ALL = [
+  "127.0.0.1\tlocalhost",
+  "::1\tlocalhost ip6-localhost ip6-loopback",
+  "fe00::\tip6-localnet",
+  "ff00::\tip6-mcastprefix",
+  "ff02::1\tip6-allnodes",
+  "ff02::2\tip6-allrouters",
+];
+
+/** The sandbox's options and search list, else the host's. ndots is 0 unless the user says otherwise: `web` is a whole name. */
+export function sandboxResolvConf(dns: SandboxRecord["dns"], host: ResolvConf): string {
+  const options = dns.options.length > 0 ? dns.options : host.options;
+  const ndots = options.some((option) => option.startsWith("ndots:"));
+  return formatResolvConf({
+    servers: [RESOLVER_ADDRESS],
+    // "." alone: no list, not even the host's.
+    search: dns.search.length > 0 ? dns.search.filter((domain) => domain !== ".") : host.search,
+    options: ndots ? options : [...options, "ndots:0"],
+  });
+}
+
+export function sandboxHosts(hostname: string, endpoints: readonly Pick<EndpointRecord, "ipv4" | "ipv6">[]): string {
+  const short = hostname.split(".")[0]!;
+  const names = short === hostname ? hostname : `${hostname} ${short}`;
+  const addresses = endpoints.flatMap(({ ipv4, ipv6 }) => [ipv4, ipv6]).filter((address) => address !== null);
+  return text([...HOSTS_OF_ALL, ...addresses.map((address) => `${address.slice(0, address.indexOf("/"))}\t${names}`)]);
+}
+
+/** `current`, where `before` is what we wrote last, so that it holds `wanted`; the lines of others stay. */
+export function mergeLines(current: string, before: string, wanted: string): string {
+  const [old, fresh] = [lines(before), lines(wanted)];
+  const kept = lines(current).filter((line) => fresh.includes(line) || !old.includes(line));
+  return text([...kept, ...fresh.filter((line) => !kept.includes(line))]);
+}
+
+const lines = (content: string): string[] => content.split("\n").slice(0, content.endsWith("\n") ? -1 : undefined);
+const text = (content: readonly string[]): string => content.map((line) => `${line}\n`).join("");
+
+export interface FileContents {
+  readonly resolvConf: string;
+  readonly hosts: string;
+  readonly hostname: string;
+}
+
+export class SandboxFiles {
+  readonly #folder: string;
+
+  /** `folder`: of all sandboxes. */
+  constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  async write(sandboxId: string, contents: FileContents): Promise<void> {
+    const folder = join(this.#folder, sandboxId);
+    await mkdir(folder, { recursive: true, mode: FOLDER_MODE });
+    const unlessEdited = (current: string): string => current;
+    await Promise.all([
+      bring(join(folder, "resolv.conf"), contents.resolvConf, unlessEdited),
+      bring(join(folder, "hostname"), contents.hostname, unlessEdited),
+      bring(join(folder, "hosts"), contents.hosts, mergeLines),
+    ]);
+  }
+
+  /** A missing folder is fine. */
+  async remove(sandboxId: string): Promise<void> {
+    await rm(join(this.#folder, sandboxId), { recursive: true, force: true });
+  }
+
+  /** Removes those of sandboxes that are not among `known`. */
+  async prune(known: ReadonlySet<string>): Promise<void> {
+    const names = await readdir(this.#folder).catch(() => []);
+    for (const name of names) if (!known.has(name)) await this.remove(name);
+  }
+}
+
+async function bring(path: string, wanted: string, edited: (current: string, before: string, wanted: string) => string): Promise<void> {
+  const [current, before] = await Promise.all([read(path), read(path + WRITTEN)]);
+  // An empty file is what a crash between opening and writing leaves.
+  const ours = current === "" || current === before || current === wanted;
+  const content = ours ? wanted : edited(current, before, wanted);
+  if (content !== current) await writeFile(path, content, { mode: FILE_MODE });
+  if (before !== wanted) await writeFile(path + WRITTEN, wanted, { mode: FILE_MODE });
+}
+
+/** "" if there is none. */
+async function read(path: string): Promise<string> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return "";
+    throw error;
+  }
+}

@@ -1,0 +1,26 @@
+// The name service as the controller sees it, and the records as the name service sees them: neither knows the other's code.
+import type { EndpointRecord, Id, NetworkRecord, SandboxRecord } from "../controller/types.ts";
+import type { Member } from "./zone.ts";
+
+export type { Member } from "./zone.ts";
+
+/** What answers are computed from. */
+export interface NameRecords {
+  /** Another number whenever anything below has changed. */
+  readonly generation: number;
+  sandbox(id: Id): SandboxRecord | undefined;
+  /** What the sandbox is attached to, in the order of its networks' names. */
+  attachments(sandboxId: Id): readonly { readonly endpoint: EndpointRecord; readonly network: NetworkRecord }[];
+  members(networkId: Id): readonly Member[];
+}
+
+export interface NameService {
+  /** Serves the sandbox in its namespace and writes its files; one that is served already is served anew. */
+  open(sandbox: SandboxRecord): Promise<void>;
+  /** Its endpoints have changed: writes its files. */
+  refresh(sandbox: SandboxRecord): Promise<void>;
+  /** Ends what `open` began. `namespaceStays`: it is not ours and gets back as it was. Its files go too. */
+  close(sandbox: SandboxRecord, namespaceStays: boolean): Promise<void>;
+  /** At start: removes what is left of sandboxes that are not among `known`. */
+  prune(known: ReadonlySet<Id>): Promise<void>;
+}

@@ -1,0 +1,153 @@
+// One sandbox's resolver: a query's bytes in, an answer's bytes out. No sockets here.
+//
+//   malformed, other operations, other classes ─> FORMERR, NOTIMP, REFUSED
+//   a name of its networks, of any type        ─> answered here, if only with "no data": it never leaks to an upstream
+//   an address of its networks, reversed       ─> its name
+//   anything else                              ─> cache, upstream servers, SERVFAIL if none answers
+import type { SandboxRecord } from "../controller/types.ts";
+import type { AnswerCache } from "./cache.ts";
+import { Gate } from "./gate.ts";
+import {
+  CLASS,
+  cacheKey,
+  encodeAnswer,
+  isBad,
+  MESSAGE_BYTES_MAX,
+  parseQuery,
+  type Query,
+  RCODE,
+  type Resource,
+  relayed,
+  TYPE,
+  truncatedAnswer,
+  UDP_BYTES_MIN,
+} from "./message.ts";
+import { ask, type Exchange, IO_TIMEOUT_MS, type Server } from "./upstream.ts";
+import { addressesOf, encodedFullName, findAddress, findHosts, type Host, type NetworkNames } from "./zone.ts";
+
+/**
+ * Docker says 600, and its users' caches go on to call containers that are gone. A sandbox that is asked again after some
+ * seconds answers in microseconds: five are enough to spare a program that asks for each of its connections.
+ */
+export const LOCAL_TTL_S = 5;
+/** Docker's bound. */
+const UPSTREAM_MAX = 1024;
+
+/** What a resolver knows at the moment of a question. */
+export interface View {
+  readonly sandbox: SandboxRecord;
+  /** Of the networks it is attached to, in the order in which they are asked. */
+  readonly networks: readonly NetworkNames[];
+}
+
+export interface ResolverOptions {
+  view(): View;
+  servers(): readonly Server[];
+  readonly exchange: Exchange;
+  readonly cache: AnswerCache;
+  /** A whole number below `bound`, unpredictable. */
+  random(bound: number): number;
+}
+
+const SERVICE = /^_([^.]+)\._(?:tcp|udp|sctp)\.(.+)$/;
+
+export class Resolver {
+  readonly #options: ResolverOptions;
+  readonly #gate = new Gate(UPSTREAM_MAX, IO_TIMEOUT_MS);
+
+  constructor(options: ResolverOptions) {
+    this.#options = options;
+  }
+
+  /** Null: nothing is to be answered. Local names are answered at once, others later. */
+  answer(bytes: Uint8Array, overTcp: boolean): Uint8Array | null | Promise<Uint8Array> {
+    const query = parseQuery(bytes);
+    if (query === null) return null;
+    const limit = overTcp ? MESSAGE_BYTES_MAX : (query.edns?.size ?? UDP_BYTES_MIN);
+    if (isBad(query)) return encodeAnswer(query, query.rcode, 0, [], [], limit);
+    if (query.class !== CLASS.IN && query.class !== CLASS.ANY) return encodeAnswer(query, RCODE.REFUSED, 0, [], [], limit);
+    return this.#local(query, limit) ?? this.#upstream(query, overTcp, limit);
+  }
+
+  #local(query: Query, limit: number): Uint8Array | null {
+    const { networks, sandbox } = this.#options.view();
+    const { name, type } = query;
+    const say = (answers: readonly Resource[], additional: readonly Resource[] = []): Uint8Array =>
+      encodeAnswer(query, RCODE.NOERROR, LOCAL_TTL_S, answers, additional, limit);
+
+    const found = findHosts(networks, name);
+    if (found !== null) {
+      const wanted = (one: number): boolean => type === one || type === TYPE.ANY;
+      return say([
+        ...(wanted(TYPE.A) ? this.#shuffled(addressesOf(found, "ipv4")).map((data) => ({ type: TYPE.A, data })) : []),
+        ...(wanted(TYPE.AAAA) ? this.#shuffled(addressesOf(found, "ipv6")).map((data) => ({ type: TYPE.AAAA, data })) : []),
+      ]);
+    }
+
+    if (name.endsWith(".arpa")) {
+      const host = findAddress(networks, name);
+      if (host === null) return null;
+      const data = type === TYPE.PTR || type === TYPE.ANY ? encodedFullName(host) : null;
+      return say(data === null ? [] : [{ type: TYPE.PTR, data }]);
+    }
+
+    const [, service, base] = SERVICE.exec(name) ?? [];
+    if (service !== undefined && base !== undefined) {
+      const hosts = findHosts(networks, base)?.[0];
+      if (hosts === undefined) return null;
+      return type === TYPE.SRV || type === TYPE.ANY ? say(...this.#services(service, hosts)) : say([]);
+    }
+
+    // Who sets ndots means that single labels are completed by the search list, and not to be asked for as they are.
+    const single = (type === TYPE.A || type === TYPE.AAAA) && !name.includes(".");
+    if (single && sandbox.dns.options.some((option) => option.startsWith("ndots:"))) return say([]);
+    return null;
+  }
+
+  /** RFC 2782. Ports are given by number (`_8080._tcp.web`); which port a service's name stands for is not known here. */
+  #services(service: string, hosts: readonly Host[]): [Resource[], Resource[]] {
+    const port = /^[1-9]\d{0,4}$/.test(service) ? Number(service) : 0;
+    if (port < 1 || port > 65535) return [[], []];
+    const answers: Resource[] = [];
+    const additional: Resource[] = [];
+    for (const host of this.#shuffled(hosts)) {
+      const owner = encodedFullName(host);
+      if (owner === null) continue;
+      // Priority and weight 0: all alike.
+      answers.push({ type: TYPE.SRV, data: Buffer.concat([Buffer.of(0, 0, 0, 0, port >>> 8, port & 0xff), owner]) });
+      if (host.ipv4 !== null) additional.push({ owner, type: TYPE.A, data: host.ipv4 });
+      if (host.ipv6 !== null) additional.push({ owner, type: TYPE.AAAA, data: host.ipv6 });
+    }
+    return [answers, additional];
+  }
+
+  async #upstream(query: Query, overTcp: boolean, limit: number): Promise<Uint8Array> {
+    const servers = this.#options.servers();
+    const fitted = (answer: Uint8Array): Uint8Array => (answer.length > limit ? truncatedAnswer(query) : answer);
+    const failed = (rcode: number): Uint8Array => encodeAnswer(query, rcode, 0, [], [], limit);
+    if (servers.length === 0) return failed(RCODE.SERVFAIL);
+    const key = `${servers.map(({ address, namespacePath }) => `${address}@${namespacePath ?? ""}`).join(",")} ${cacheKey(query)}`;
+    const cached = this.#options.cache.get(key, query);
+    if (cached !== undefined) return fitted(cached);
+    if (!(await this.#gate.enter())) return failed(RCODE.REFUSED);
+    try {
+      const answer = await ask(this.#options.exchange, servers, query, overTcp, () => this.#options.random(0x10000));
+      if (answer === null) return failed(RCODE.SERVFAIL);
+      this.#options.cache.put(key, answer);
+      return fitted(relayed(answer, query));
+    } finally {
+      this.#gate.leave();
+    }
+  }
+
+  /** So that of several sandboxes with one name each gets its share. */
+  #shuffled<T>(items: readonly T[]): readonly T[] {
+    if (items.length < 2) return items;
+    const shuffled = [...items];
+    for (let last = shuffled.length - 1; last > 0; last--) {
+      const other = this.#options.random(last + 1);
+      [shuffled[last], shuffled[other]] = [shuffled[other]!, shuffled[last]!];
+    }
+    return shuffled;
+  }
+}
