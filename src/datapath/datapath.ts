@@ -40,11 +40,14 @@ import type {
   VtepEntry,
 } from "./datapath-api.ts";
 import type { Declaration } from "./declarations.ts";
-import { type Desired, merge } from "./desired.ts";
+import { type Delta, deltaBetween } from "./delta.ts";
+import { merge } from "./desired.ts";
 import { dumpFdb, dumpNeighbors } from "./dumps.ts";
 import type { Attachment, Notice } from "./messages.ts";
 import { compileEngine } from "./module.ts";
+import { reachable } from "./reachable.ts";
 import { PORT_COUNTERS } from "./shard.ts";
+import { Standing } from "./standing.ts";
 import { counterStats, dropStats, lawDifference } from "./stats.ts";
 import { Sync } from "./sync.ts";
 import { Tables } from "./tables.ts";
@@ -65,6 +68,12 @@ const REVIVAL_WAIT_MS = 200;
 
 /** Changes by owner; null withdraws. */
 type Changes = ReadonlyMap<string, Declaration | null>;
+
+/** What changes come to, and how to make that the state once it is true. */
+interface Planned {
+  readonly delta: Delta;
+  readonly commit: () => void;
+}
 
 /** What stays as long as the datapath runs. */
 interface Plane {
@@ -90,8 +99,6 @@ interface Running extends Plane, Worker {
 
 const underlayName = (address: string): string => `underlay/${address}`;
 
-const NOTHING: Desired = { domains: new Map(), ports: new Map(), fdb: new Map(), neighbors: new Map(), vteps: new Map() };
-
 export class WeftDatapath implements DatapathService {
   readonly #tables = new Tables();
   readonly #taps = new TapSet();
@@ -103,7 +110,7 @@ export class WeftDatapath implements DatapathService {
   readonly #captures = new CaptureHub(
     {
       ...this.#names,
-      interfaceName: (port) => this.#desired.ports.get(port)?.interfaceName ?? "",
+      interfaceName: (port) => this.#standing.ports.get(port)?.interfaceName ?? "",
       underlay: (port) => {
         const sockets = this.#running?.underlays.find(({ address }) => underlayName(address) === port);
         return sockets && { address: addressBytes(sockets.address), port: sockets.port, sourcePorts: sockets.sourcePorts };
@@ -111,9 +118,11 @@ export class WeftDatapath implements DatapathService {
     },
     () => this.#captureChanged(),
   );
-  #owners: ReadonlyMap<string, Declaration> = new Map();
-  #desired: Desired = NOTHING;
+  /** All that owners declared and got. */
+  #standing = new Standing();
   #running: Running | null = null;
+  /** VTEPs that were left out, of whatever domain. */
+  readonly #leftOut = new Set<string>();
   #queue: Promise<unknown> = Promise.resolve();
   #traces: Promise<unknown> = Promise.resolve();
   #log: DatapathLog = () => {};
@@ -126,6 +135,7 @@ export class WeftDatapath implements DatapathService {
   async start(options: DatapathOptions): Promise<void> {
     if (this.#running !== null) throw forbidden("the datapath has been started already");
     this.#log = options.log ?? (() => {});
+    this.#leftOut.clear();
     const vxlanPort = options.vxlanPort ?? VXLAN_PORT;
     const fdbSlots = options.fdbSlots ?? FDB_SLOTS_DEFAULT;
     const spinUs = availableParallelism() > 1 ? (options.spinUs ?? SPIN_US_DEFAULT) : 0;
@@ -169,7 +179,7 @@ export class WeftDatapath implements DatapathService {
         fds: [...fds],
       }));
       attach.push(...(await this.#taps.reopen(this.#tables.ports, this.#log)));
-      await sync.apply(this.#tables.imageOf(this.#desired, this.#captures.marks), { release: [], attach });
+      await sync.become(this.#tables.imageOf(this.#standing, this.#captures.marks), { release: [], attach });
       return { client, sync, underlays };
     } catch (error) {
       if (client?.dead) throw error;
@@ -219,8 +229,7 @@ export class WeftDatapath implements DatapathService {
       await running.client.stop();
       await closeFds(running.underlays.flatMap(({ fds }) => fds));
       await dropTaps(this.#taps.clear(), keepInterfaces, this.#log);
-      this.#owners = new Map();
-      this.#desired = NOTHING;
+      this.#standing = new Standing();
       this.#tables.clear();
     });
   }
@@ -262,7 +271,7 @@ export class WeftDatapath implements DatapathService {
   // ── declarations ──
 
   async declare(owner: string, declaration: Declaration): Promise<void> {
-    await this.#changeOne(owner, declaration);
+    await this.#changeOne(owner, this.#reachable(owner, declaration));
   }
 
   async withdraw(owner: string): Promise<void> {
@@ -275,8 +284,20 @@ export class WeftDatapath implements DatapathService {
     if (failure !== undefined) throw failure;
   }
 
-  declareAll(declarations: ReadonlyMap<string, Declaration>): Promise<ReadonlyMap<string, Error>> {
-    return this.#serially(() => this.#change(declarations, true));
+  async declareAll(declarations: ReadonlyMap<string, Declaration>): Promise<ReadonlyMap<string, Error>> {
+    const changes = new Map([...declarations].map(([owner, declaration]) => [owner, this.#reachable(owner, declaration)]));
+    return await this.#serially(() => this.#change(changes, true));
+  }
+
+  /** The declaration without VTEPs that this host can't send to. Each address is told once. */
+  #reachable(owner: string, declaration: Declaration): Declaration {
+    const made = reachable(declaration, this.#require().addresses);
+    for (const { vtep, reason } of made.leftOut) {
+      if (this.#leftOut.has(vtep.address)) continue;
+      this.#leftOut.add(vtep.address);
+      this.#log("warn", `VTEP ${vtep.address} is left out: ${reason}`, { owner, domain: vtep.domain });
+    }
+    return made.declaration;
   }
 
   /**
@@ -287,30 +308,33 @@ export class WeftDatapath implements DatapathService {
     const { sync, client } = this.#require();
     const failures = new Map<string, WeftError>();
     const fresh = new Map<string, OpenTap>();
-    let plan: TapPlan | null = null;
+    let step: { readonly delta: Delta; readonly plan: TapPlan } | null = null;
     try {
       for (;;) {
-        const { owners, desired } = this.#mergeChanges(changes, failures);
-        plan = this.#taps.plan(desired);
+        const { delta, commit } = this.#planned(changes, failures);
+        const plan = this.#taps.plan(delta.ports);
+        step = { delta, plan };
         const failed = await this.#taps.prepare(plan, fresh);
         if (failed.size > 0) {
           await this.#taps.revert(plan);
-          blame(failed, owners, changes, failures);
+          blame(failed, changes, failures);
+          if (failures.size === changes.size) return failures;
           continue;
         }
-        const want = this.#tables.imageOf(desired, this.#captures.marks);
-        await sync.apply(want, this.#taps.descriptors(plan, fresh, this.#tables.ports));
-        this.#owners = owners;
-        this.#desired = desired;
-        this.#tables.retain(desired);
+        const patch = this.#tables.patchOf(delta, this.#captures.marks);
+        await sync.apply(patch, this.#taps.descriptors(plan, fresh, this.#tables.ports));
+        commit();
+        this.#tables.release(delta);
         this.#taps.commit(plan, fresh);
         await dropTaps(plan.close, false, this.#log);
         return failures;
       }
     } catch (error) {
       if (client.dead) for (const [key, { port }] of fresh) fresh.set(key, { port, fd: LOST }); // it may have had them
-      if (plan !== null) await this.#taps.revert(plan);
-      this.#tables.retain(this.#desired);
+      if (step !== null) {
+        await this.#taps.revert(step.plan);
+        this.#tables.revoke(step.delta);
+      }
       const failure = asWeftError(error);
       if (changes.size > 1 && failure.code !== "UNAVAILABLE") return await this.#oneByOne(changes, adopting);
       for (const owner of changes.keys()) failures.set(owner, failure);
@@ -329,18 +353,35 @@ export class WeftDatapath implements DatapathService {
     return failures;
   }
 
+  /**
+   * What the changes that can stand come to, and how to make that the state; adds to `failures` those that can't. One change
+   * is computed from what it says itself; many, and one that is not plain, from all that anybody declares.
+   */
+  #planned(changes: Changes, failures: Map<string, WeftError>): Planned {
+    const standing = this.#standing;
+    if (changes.size === 1) {
+      const [[owner, declaration]] = [...changes] as [[string, Declaration | null]];
+      const proposal = standing.propose(owner, declaration);
+      if (proposal !== null) return { delta: proposal.delta, commit: () => standing.commit(proposal) };
+    }
+    const next = Standing.of(this.#mergeChanges(changes, failures));
+    const commit = (): void => {
+      this.#standing = next;
+    };
+    return { delta: deltaBetween(standing, next), commit };
+  }
+
   /** The owners with the changes that can stand; adds to `failures` those that can't. */
-  #mergeChanges(changes: Changes, failures: Map<string, WeftError>): { owners: ReadonlyMap<string, Declaration>; desired: Desired } {
-    const underlay = { addresses: this.#tables.underlays.map(({ address }) => address) };
+  #mergeChanges(changes: Changes, failures: Map<string, WeftError>): ReadonlyMap<string, Declaration> {
     for (;;) {
-      const owners = new Map(this.#owners);
+      const owners = new Map(this.#standing.declarations);
       for (const [owner, declaration] of changes) {
         if (failures.has(owner)) continue;
         owners.delete(owner); // what changes comes last: it is the one to give way
         if (declaration !== null) owners.set(owner, declaration);
       }
-      const merged = merge(owners, underlay);
-      if (merged.failures.size === 0) return { owners, desired: merged.desired };
+      const merged = merge(owners);
+      if (merged.failures.size === 0) return owners;
       for (const [owner, failure] of merged.failures) {
         if (changes.has(owner)) {
           failures.set(owner, failure);
@@ -367,7 +408,7 @@ export class WeftDatapath implements DatapathService {
     try {
       await this.#serially(async () => {
         const { all, snapLength } = this.#captures.wanted;
-        await running.sync.apply(this.#tables.imageOf(this.#desired, this.#captures.marks));
+        await running.sync.apply(this.#tables.markPatch(this.#standing, this.#captures.marks));
         await running.client.request({ kind: "capture", all, snapLength });
       });
     } catch (error) {
@@ -386,8 +427,8 @@ export class WeftDatapath implements DatapathService {
       vxlanPort,
       fdbSlots,
       spinUs,
-      domains: this.#desired.domains.size,
-      ports: this.#desired.ports.size,
+      domains: this.#standing.domains.size,
+      ports: this.#standing.ports.size,
       vteps: this.#tables.vteps.size,
       startedAt,
       engineBytes: MEMORY_LENGTH,
@@ -418,7 +459,7 @@ export class WeftDatapath implements DatapathService {
     for (const { name } of this.#tables.underlays) {
       named.push({ port: name, kind: "underlay" as const, domain: "", interfaceName: "", index: this.#portIndex(name) });
     }
-    for (const { id, kind, domain, interfaceName } of this.#desired.ports.values()) {
+    for (const { id, kind, domain, interfaceName } of this.#standing.ports.values()) {
       named.push({ port: id, kind, domain, interfaceName, index: this.#portIndex(id) });
     }
     return named;
@@ -431,7 +472,7 @@ export class WeftDatapath implements DatapathService {
   }
 
   #checkDomain(domain: string): void {
-    if (!this.#desired.domains.has(domain)) throw notFound(`no bridge domain ${domain}`);
+    if (!this.#standing.domains.has(domain)) throw notFound(`no bridge domain ${domain}`);
   }
 
   async dumpFdb(domain?: string): Promise<readonly FdbEntry[]> {
@@ -449,9 +490,9 @@ export class WeftDatapath implements DatapathService {
   async dumpVteps(domain?: string): Promise<readonly VtepEntry[]> {
     this.#require();
     if (domain !== undefined) this.#checkDomain(domain);
-    return [...this.#desired.vteps.values()]
+    return [...this.#standing.vteps.values()]
       .filter((vtep) => domain === undefined || vtep.domain === domain)
-      .map((vtep) => ({ ...vtep, vni: this.#desired.domains.get(vtep.domain)?.vni ?? null }));
+      .map((vtep) => ({ ...vtep, vni: this.#standing.domains.get(vtep.domain)?.vni ?? null }));
   }
 
   /** One trace at a time: the engine has one filter. */
@@ -485,14 +526,9 @@ export class WeftDatapath implements DatapathService {
 }
 
 /** Adds to `failures` the owners of ports that failed. A port that nobody of the changes declares is everybody's fault. */
-function blame(
-  failed: ReadonlyMap<string, unknown>,
-  owners: ReadonlyMap<string, Declaration>,
-  changes: Changes,
-  failures: Map<string, WeftError>,
-): void {
+function blame(failed: ReadonlyMap<string, unknown>, changes: Changes, failures: Map<string, WeftError>): void {
   for (const [port, reason] of failed) {
-    const owning = [...changes.keys()].filter((owner) => owners.get(owner)?.ports?.some(({ id }) => id === port));
+    const owning = [...changes].filter(([, declaration]) => declaration?.ports?.some(({ id }) => id === port)).map(([owner]) => owner);
     for (const owner of owning.length > 0 ? owning : changes.keys()) {
       if (!failures.has(owner)) failures.set(owner, asWeftError(reason));
     }

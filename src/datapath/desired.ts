@@ -5,6 +5,9 @@
 // reason; the others stand. Who came first (the map's order) keeps what two of them want.
 //
 // Two owners may declare the same thing in the same words (two endpoints, one domain): it is there once.
+//
+// This is the law, and what start-up uses. A daemon that has hundreds of owners doesn't look at all of them for a change of
+// one: standing.ts computes what such a change means, and is tested against this file.
 import { FDB_SLOTS_MAX, MTU_MAX, MTU_MIN } from "../../wasm/shared/limits.ts";
 import { VNI_MAX } from "../../wasm/shared/protocol.ts";
 import { addressInUse, invalidArgument, notFound, WeftError } from "../errors.ts";
@@ -16,7 +19,7 @@ import type {
   PortDeclaration,
   VtepDeclaration,
 } from "./declarations.ts";
-import { addressBytes, isIpv6, macWords } from "./words.ts";
+import { addressBytes, macWords } from "./words.ts";
 
 const INTERFACE_NAME_BYTES_MAX = 15;
 /** The engine keeps ages modulo 2^16 seconds, and its sweep needs some of them. */
@@ -31,12 +34,24 @@ export interface Desired {
   readonly neighbors: ReadonlyMap<string, NeighborDeclaration>;
   /** By domain and address. */
   readonly vteps: ReadonlyMap<string, VtepDeclaration>;
+  /** The hosts that those are, by address. */
+  readonly hosts: ReadonlyMap<string, Host>;
 }
 
-/** What of the host decides whether a declaration can stand. */
-export interface Underlay {
-  readonly addresses: readonly string[];
+/** A VTEP whatever the domain: one address has one UDP port. */
+export interface Host {
+  readonly address: string;
+  readonly port: number;
 }
+
+export const NOTHING: Desired = {
+  domains: new Map(),
+  ports: new Map(),
+  fdb: new Map(),
+  neighbors: new Map(),
+  vteps: new Map(),
+  hosts: new Map(),
+};
 
 export interface Merged {
   readonly desired: Desired;
@@ -47,10 +62,10 @@ export interface Merged {
 type Owners = ReadonlyMap<string, Declaration>;
 
 /** Merges the declarations of all owners that can stand together. */
-export function merge(owners: Owners, underlay: Underlay): Merged {
+export function merge(owners: Owners): Merged {
   const failures = new Map<string, WeftError>();
   for (;;) {
-    const round = new Round(underlay, failures);
+    const round = new Round(failures);
     const standing = [...owners].filter(([owner]) => !failures.has(owner));
     for (const [owner, declaration] of standing) round.attempt(owner, () => round.addDomains(declaration));
     for (const [owner, declaration] of standing) round.attempt(owner, () => round.addPorts(declaration));
@@ -67,15 +82,14 @@ class Round implements Desired {
   readonly fdb = new Map<string, FdbDeclaration>();
   readonly neighbors = new Map<string, NeighborDeclaration>();
   readonly vteps = new Map<string, VtepDeclaration>();
+  readonly hosts = new Map<string, Host>();
   failed = false;
-  readonly #underlay: Underlay;
   readonly #failures: Map<string, WeftError>;
   readonly #domainOfVni = new Map<number, string>();
   readonly #portOfInterface = new Map<string, string>();
-  readonly #udpPortOfVtep = new Map<string, VtepDeclaration>();
+  readonly #firstVtepOfHost = new Map<string, VtepDeclaration>();
 
-  constructor(underlay: Underlay, failures: Map<string, WeftError>) {
-    this.#underlay = underlay;
+  constructor(failures: Map<string, WeftError>) {
     this.#failures = failures;
   }
 
@@ -124,17 +138,18 @@ class Round implements Desired {
 
   addVteps(declaration: Declaration): void {
     for (const vtep of declaration.vteps ?? []) {
-      checkVtep(vtep, this.#underlay);
+      checkVtep(vtep);
       const domain = this.#domain(vtep.domain, `VTEP ${vtep.address}`);
       if (domain.vni === null) throw invalidArgument(`bridge domain ${domain.id} has no VNI, so it can't have VTEP ${vtep.address}`);
-      const other = this.#udpPortOfVtep.get(vtep.address);
+      const other = this.#firstVtepOfHost.get(vtep.address);
       if (other !== undefined && other.port !== vtep.port) {
         throw invalidArgument(
           `VTEP ${vtep.address} has UDP port ${other.port} in bridge domain ${other.domain}, it can't have ${vtep.port} in ${vtep.domain}: a host has one`,
         );
       }
-      this.#udpPortOfVtep.set(vtep.address, vtep);
-      this.vteps.set(`${vtep.domain} ${vtep.address}`, vtep);
+      if (other === undefined) this.#firstVtepOfHost.set(vtep.address, vtep);
+      this.hosts.set(vtep.address, { address: vtep.address, port: vtep.port });
+      this.vteps.set(vtepKey(vtep.domain, vtep.address), vtep);
     }
   }
 
@@ -148,7 +163,7 @@ class Round implements Desired {
         if (port.domain !== entry.domain) {
           throw invalidArgument(`FDB entry ${entry.mac} of bridge domain ${entry.domain} points to port ${port.id} of ${port.domain}`);
         }
-      } else if (!this.vteps.has(`${entry.domain} ${entry.to.vtep}`)) {
+      } else if (!this.vteps.has(vtepKey(entry.domain, entry.to.vtep))) {
         throw notFound(
           `FDB entry ${entry.mac} points to VTEP ${entry.to.vtep}, which nobody has declared for bridge domain ${entry.domain}`,
         );
@@ -169,13 +184,14 @@ class Round implements Desired {
   }
 }
 
-/**
- * Keys of entries that have been checked. Each change merges all declarations anew; what is in them stays the same object, and
- * there can be tens of thousands of them.
- */
+// ── keys ──
+
+export const vtepKey = (domain: string, address: string): string => `${domain} ${address}`;
+
+/** Keys of entries that have been checked: there can be tens of thousands of them, and each is looked at several times. */
 const checkedKeys = new WeakMap<object, string>();
 
-function fdbKey(entry: FdbDeclaration): string {
+export function fdbKey(entry: FdbDeclaration): string {
   let key = checkedKeys.get(entry);
   if (key === undefined) {
     checkUnicast(entry.mac);
@@ -185,7 +201,7 @@ function fdbKey(entry: FdbDeclaration): string {
   return key;
 }
 
-function neighborKey(neighbor: NeighborDeclaration): string {
+export function neighborKey(neighbor: NeighborDeclaration): string {
   let key = checkedKeys.get(neighbor);
   if (key === undefined) {
     checkUnicast(neighbor.mac);
@@ -233,7 +249,7 @@ function checkId(id: string, what: string): void {
   if (id === "" || id.includes(" ")) throw invalidArgument(`"${id}" can't name a ${what}: names are not empty and have no spaces`);
 }
 
-function checkDomain(domain: DomainDeclaration): void {
+export function checkDomain(domain: DomainDeclaration): void {
   checkId(domain.id, "bridge domain");
   if (domain.vni !== null) checkRange(domain.vni, 0, VNI_MAX, "VNI");
   checkRange(domain.mtuBytes, MTU_MIN, MTU_MAX, "MTU");
@@ -241,7 +257,7 @@ function checkDomain(domain: DomainDeclaration): void {
   checkRange(domain.fdbAgeS, 0, FDB_AGE_S_MAX, "FDB age in seconds");
 }
 
-function checkPort(port: PortDeclaration): void {
+export function checkPort(port: PortDeclaration): void {
   checkId(port.id, "port");
   const { interfaceName } = port;
   const bytes = Buffer.byteLength(interfaceName);
@@ -260,15 +276,7 @@ function checkUnicast(mac: string): void {
   if ((high & 0x0100) !== 0 || (high === 0 && low === 0)) throw invalidArgument(`MAC ${mac} is no unicast address`);
 }
 
-function checkVtep(vtep: VtepDeclaration, underlay: Underlay): void {
+export function checkVtep(vtep: VtepDeclaration): void {
   addressBytes(vtep.address);
   checkRange(vtep.port, 1, 65535, "UDP port");
-  if (underlay.addresses.includes(vtep.address)) throw invalidArgument(`VTEP ${vtep.address} is this host's own underlay address`);
-  const ipv6 = isIpv6(vtep.address);
-  if (!underlay.addresses.some((address) => isIpv6(address) === ipv6)) {
-    const family = ipv6 ? "IPv6" : "IPv4";
-    throw invalidArgument(
-      `VTEP ${vtep.address} is ${family}, but the daemon has no ${family} underlay address; --underlay-address gives it one`,
-    );
-  }
 }

@@ -1,5 +1,5 @@
-// The engine's tables as rows by key, and the difference of two such images as the shortest list of calls that turns one
-// into the other.
+// The engine's tables as rows by key, and the shortest list of calls that turns one such image into another. What shall be
+// another is a patch: either all that differs between two images, or what somebody knows to have changed.
 //
 // Order: deletions first, from what refers to what is referred to (neighbours, FDB, members, VTEPs, ports, domains), then
 // sets in the opposite order. Deleting first lets a VNI, an address or the last slot of a full table pass from one entry to
@@ -27,17 +27,15 @@ import {
 } from "./ops.ts";
 
 /** One engine's tables; each row is the call that sets the entry. */
-export interface Image {
-  readonly domains: Map<number, Row>;
-  readonly ports: Map<number, Row>;
-  readonly underlays: Map<number, Row>;
-  readonly vteps: Map<number, Row>;
-  readonly members: Map<string, Row>;
-  readonly fdb: Map<string, Row>;
-  readonly neighbors: Map<string, Row>;
-}
+export type Image = { readonly [T in Table]: Map<Key, Row> };
 
-export function emptyImage(): Image {
+/** What shall be another: the row that sets the entry, or null to delete it. */
+export type Patch = { readonly [T in Table]: Map<Key, Row | null> };
+
+type Table = "domains" | "ports" | "underlays" | "vteps" | "members" | "fdb" | "neighbors";
+type Key = number | string;
+
+function emptyTables<R>(): { readonly [T in Table]: Map<Key, R> } {
   return {
     domains: new Map(),
     ports: new Map(),
@@ -49,7 +47,8 @@ export function emptyImage(): Image {
   };
 }
 
-type Table = keyof Image;
+export const emptyImage = (): Image => emptyTables();
+export const emptyPatch = (): Patch => emptyTables();
 
 /** In the order of their references: an entry refers to entries of tables before its own. */
 const TABLES: readonly Table[] = ["domains", "ports", "underlays", "vteps", "members", "fdb", "neighbors"];
@@ -74,7 +73,7 @@ const TABLE_OF_DELETE: Readonly<Record<number, Table>> = {
 };
 
 /** The key of a row, set or delete, within its table. */
-function keyOf(table: Table, row: Row): number | string {
+function keyOf(table: Table, row: Row): Key {
   switch (table) {
     case "members":
       return `${row[1]} ${row[2]}`;
@@ -106,21 +105,26 @@ function deleteRow(table: Table, row: Row): Row | null {
   }
 }
 
-/** A set row of the FDB, neighbours or members with its key within that table. */
+/** A set row with its table and the key in it. */
 export interface KeyedRow {
-  readonly key: string;
+  readonly table: Table;
+  readonly key: Key;
   readonly row: Row;
 }
 
 export function keyed(row: Row): KeyedRow {
-  return { key: String(keyOf(TABLE_OF_SET[row[0]!]!, row)), row };
+  const table = TABLE_OF_SET[row[0]!];
+  if (table === undefined) throw new RangeError(`row ${row[0]} is no set`);
+  return { table, key: keyOf(table, row), row };
 }
 
 /** Puts a set row into the image. */
 export function put(image: Image, row: Row): void {
-  const table = TABLE_OF_SET[row[0]!];
-  if (table === undefined) throw new RangeError(`row ${row[0]} is no set`);
-  (image[table] as Map<number | string, Row>).set(keyOf(table, row), row);
+  putKeyed(image, keyed(row));
+}
+
+export function putKeyed(image: Image, { table, key, row }: KeyedRow): void {
+  image[table].set(key, row);
 }
 
 /** What the image becomes when the engine has executed `row`. */
@@ -130,37 +134,68 @@ export function applyToImage(image: Image, row: Row): void {
     put(image, row);
     return;
   }
-  (image[table] as Map<number | string, Row>).delete(keyOf(table, row));
+  image[table].delete(keyOf(table, row));
   if (table === "ports") image.underlays.delete(row[1]!);
 }
 
-/** The calls that turn `have` into `want`. */
-export function difference(have: Image, want: Image): Row[] {
+export function copyOf(image: Image): Image {
+  const copy = emptyImage();
+  for (const table of TABLES) for (const [key, row] of image[table]) copy[table].set(key, row);
+  return copy;
+}
+
+/** Makes the image what the patch wants. */
+export function applyPatch(image: Image, patch: Patch): void {
+  for (const table of TABLES) {
+    for (const [key, row] of patch[table]) {
+      if (row === null) image[table].delete(key);
+      else image[table].set(key, row);
+    }
+  }
+}
+
+/** All that `want` has in other words than `have`, or has not. */
+export function patchBetween(have: Image, want: Image): Patch {
+  const patch = emptyPatch();
+  for (const table of TABLES) {
+    for (const key of have[table].keys()) if (!want[table].has(key)) patch[table].set(key, null);
+    for (const [key, row] of want[table]) if (have[table].get(key) !== row) patch[table].set(key, row);
+  }
+  return patch;
+}
+
+/** The calls that make the patch true in an engine that has `have`. */
+export function callsOf(have: Image, patch: Patch): Row[] {
   const rows: Row[] = [];
   for (const table of TABLES.toReversed()) {
-    const wanted: ReadonlyMap<number | string, Row> = want[table];
-    for (const [key, row] of have[table] as ReadonlyMap<number | string, Row>) {
-      if (wanted.has(key)) continue;
-      const call = deleteRow(table, row);
+    for (const [key, wanted] of patch[table]) {
+      const had = have[table].get(key);
+      if (wanted !== null || had === undefined) continue;
+      const call = deleteRow(table, had);
       if (call !== null) rows.push(call);
     }
   }
-  freeVnis(have, want, rows);
+  freeVnis(have, patch, rows);
   for (const table of TABLES) {
-    const had: ReadonlyMap<number | string, Row> = have[table];
-    for (const [key, row] of want[table] as ReadonlyMap<number | string, Row>) {
-      const old = had.get(key);
-      if (old !== row && (old === undefined || !sameRow(old, row))) rows.push(row);
+    for (const [key, wanted] of patch[table]) {
+      if (wanted === null) continue;
+      const had = have[table].get(key);
+      if (had === undefined || !sameRow(had, wanted)) rows.push(wanted);
     }
   }
   return rows;
 }
 
+/** The calls that turn `have` into `want`. */
+export function difference(have: Image, want: Image): Row[] {
+  return callsOf(have, patchBetween(have, want));
+}
+
 /** Domains that trade VNIs between themselves give them up before any takes one: the engine refuses a VNI that is taken. */
-function freeVnis(have: Image, want: Image, rows: Row[]): void {
-  for (const [domain, row] of want.domains) {
+function freeVnis(have: Image, patch: Patch, rows: Row[]): void {
+  for (const [domain, row] of patch.domains) {
     const old = have.domains.get(domain);
-    if (old === undefined || old[2] === row[2] || (old[3]! & DOMAIN_FLAG_HAS_VNI) === 0) continue;
-    rows.push([old[0]!, domain, VNI_NONE, old[3]! & ~DOMAIN_FLAG_HAS_VNI, ...old.slice(4)]);
+    if (row === null || old === undefined || old[2] === row[2] || (old[3]! & DOMAIN_FLAG_HAS_VNI) === 0) continue;
+    rows.push([old[0]!, old[1]!, VNI_NONE, old[3]! & ~DOMAIN_FLAG_HAS_VNI, ...old.slice(4)]);
   }
 }

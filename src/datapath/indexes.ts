@@ -53,12 +53,16 @@ export class Indexes {
     return index;
   }
 
-  /** Frees the indexes of all names that `keep` does not have. */
-  retain(keep: (name: string) => boolean): void {
-    for (const [name, index] of this.#byName) {
-      if (keep(name)) continue;
-      this.#byName.delete(name);
-      this.#byIndex.delete(index);
-    }
+  /** Frees the name's index, if it has one. */
+  release(name: string): void {
+    const index = this.#byName.get(name);
+    if (index === undefined) return;
+    this.#byName.delete(name);
+    this.#byIndex.delete(index);
+  }
+
+  clear(): void {
+    this.#byName.clear();
+    this.#byIndex.clear();
   }
 }

@@ -1,14 +1,26 @@
 // Keeps the engine's tables equal to an image: sends differences, starts anew after a trap, audits. One at a time, in the
 // order of the calls.
 //
-// Two images matter. `want` is what was last asked for and got; `tables.image` is what the engine is known to have. They
-// differ only while a change is on its way, after a trap (the engine is then empty) and when memory was corrupted, which is
-// what the audit is for. Each engine has a generation: a worker refuses rows that were computed for another one, so a change
-// that crosses a trap on its way is computed again instead of being half lost.
+// Two images matter. `want` is what was last asked for and got; `tables.image` is what the engine is known to have. While all
+// is well the two are equal, and a change costs what it changes. They differ while a change is on its way, after one that went
+// wrong, after a trap (the engine is then empty) and when memory was corrupted, which is what the audit is for: then all of
+// both is compared. Each engine has a generation: a worker refuses rows that were computed for another one, so a change that
+// crosses a trap on its way is computed again instead of being half lost.
 import { exhausted, unavailable, WeftError } from "../errors.ts";
 import type { Client } from "./client.ts";
 import type { AuditReport } from "./datapath-api.ts";
-import { applyToImage, difference, emptyImage, type Image } from "./diff.ts";
+import {
+  applyPatch,
+  applyToImage,
+  callsOf,
+  copyOf,
+  difference,
+  emptyImage,
+  emptyPatch,
+  type Image,
+  type Patch,
+  patchBetween,
+} from "./diff.ts";
 import { REFUSED_FULL } from "./engine.ts";
 import type { Attachment, DumpTable } from "./messages.ts";
 import { packRows, type Row, rowName } from "./ops.ts";
@@ -28,11 +40,14 @@ export interface Descriptors {
 }
 
 const NO_DESCRIPTORS: Descriptors = { release: [], attach: [] };
+const NO_PATCH = emptyPatch();
 
 export class Sync {
   readonly #client: Requester;
   readonly #tables: Tables;
-  #want: Image = emptyImage();
+  readonly #want: Image = emptyImage();
+  /** `tables.image` is known to be equal to `want`, with the patch that is on its way if there is one. */
+  #settled = true;
   #generation = 1;
   #queue: Promise<unknown> = Promise.resolve();
 
@@ -49,17 +64,24 @@ export class Sync {
     return result;
   }
 
-  /** Makes the engine's tables equal to `want`; or, if it refuses, as they were before, and rejects. */
-  apply(want: Image, descriptors: Descriptors = NO_DESCRIPTORS): Promise<void> {
-    return this.#serially(async () => {
-      try {
-        await this.#send(want, descriptors);
-        this.#want = want;
-      } catch (error) {
-        await this.#send(this.#want, NO_DESCRIPTORS);
-        throw error;
-      }
-    });
+  /** Makes the patch true; or, if the engine refuses, its tables what they were before, and rejects. */
+  apply(patch: Patch, descriptors: Descriptors = NO_DESCRIPTORS): Promise<void> {
+    return this.#serially(() => this.#change(patch, descriptors));
+  }
+
+  /** As `apply`, for all tables at once. */
+  become(want: Image, descriptors: Descriptors = NO_DESCRIPTORS): Promise<void> {
+    return this.#serially(() => this.#change(patchBetween(this.#want, want), descriptors));
+  }
+
+  async #change(patch: Patch, descriptors: Descriptors): Promise<void> {
+    try {
+      await this.#send(patch, descriptors);
+      applyPatch(this.#want, patch);
+    } catch (error) {
+      await this.#send(NO_PATCH, NO_DESCRIPTORS);
+      throw error;
+    }
   }
 
   /** The engine of before is gone: all tables again. Answers how many rows that took. */
@@ -67,33 +89,50 @@ export class Sync {
     return this.#serially(() => {
       // A change that crossed the trap on its way has found out by itself.
       if (generation > this.#generation) this.#forget(generation);
-      return this.#send(this.#want, NO_DESCRIPTORS);
+      return this.#send(NO_PATCH, NO_DESCRIPTORS);
     });
   }
 
   #forget(generation: number): void {
     this.#generation = generation;
-    this.#tables.image = emptyImage();
+    this.#believe(emptyImage());
   }
 
-  async #send(want: Image, { release, attach }: Descriptors): Promise<number> {
+  /** What the engine has may be anything but what was asked for. */
+  #believe(image: Image): void {
+    this.#tables.image = image;
+    this.#settled = false;
+  }
+
+  /** Calls that make the engine's tables what is wanted with `patch`. */
+  #callsFor(patch: Patch): Row[] {
+    if (this.#settled) return callsOf(this.#tables.image, patch);
+    const want = copyOf(this.#want);
+    applyPatch(want, patch);
+    return difference(this.#tables.image, want);
+  }
+
+  async #send(patch: Patch, { release, attach }: Descriptors): Promise<number> {
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-      const rows = difference(this.#tables.image, want);
-      if (rows.length + release.length + attach.length === 0) return 0;
-      const packed = packRows(rows);
-      const reply = await this.#client.request({ kind: "apply", generation: this.#generation, rows: packed, release, attach }, [
-        packed.buffer,
-      ]);
-      if (reply.stale) {
-        this.#forget(reply.generation);
-        continue;
+      const rows = this.#callsFor(patch);
+      this.#settled = false;
+      if (rows.length + release.length + attach.length > 0) {
+        const packed = packRows(rows);
+        const reply = await this.#client.request({ kind: "apply", generation: this.#generation, rows: packed, release, attach }, [
+          packed.buffer,
+        ]);
+        if (reply.stale) {
+          this.#forget(reply.generation);
+          continue;
+        }
+        for (const row of rows.slice(0, reply.done)) applyToImage(this.#tables.image, row);
+        if (reply.refused !== 0) throw refusal(rows[reply.done]!, reply.refused);
+        if (reply.error !== null) {
+          await this.#takeBack(reply.released);
+          throw unavailable(`the poller did not take a port: ${reply.error}`);
+        }
       }
-      for (const row of rows.slice(0, reply.done)) applyToImage(this.#tables.image, row);
-      if (reply.refused !== 0) throw refusal(rows[reply.done]!, reply.refused);
-      if (reply.error !== null) {
-        await this.#takeBack(reply.released);
-        throw unavailable(`the poller did not take a port: ${reply.error}`);
-      }
+      this.#settled = true;
       return rows.length;
     }
     throw new WeftError("INTERNAL", `the engine trapped ${ATTEMPTS} times while its tables were written; the datapath keeps what it had`);
@@ -109,10 +148,10 @@ export class Sync {
   audit(): Promise<AuditReport> {
     return this.#serially(async () => {
       const have = await this.#readBack();
-      if (have === null) return { checked: 0, mended: await this.#send(this.#want, NO_DESCRIPTORS) };
+      if (have === null) return { checked: 0, mended: await this.#send(NO_PATCH, NO_DESCRIPTORS) };
       const checked = Object.values(have).reduce((sum, table) => sum + table.size, 0);
-      this.#tables.image = have;
-      return { checked, mended: await this.#send(this.#want, NO_DESCRIPTORS) };
+      this.#believe(have);
+      return { checked, mended: await this.#send(NO_PATCH, NO_DESCRIPTORS) };
     });
   }
 

@@ -1,7 +1,7 @@
-// The only writer of engine tables. It turns what shall be true into rows by giving every name an index, and keeps the image
-// of what the engine has, so that the difference of the two is what the worker is sent.
+// The only writer of engine tables. It turns what shall be true, or what of it changes, into rows by giving every name an
+// index, and keeps the image of what the engine has, so that the difference of the two is what the worker is sent.
 //
-// Not here: sending (datapath.ts), merging owners (desired.ts), TAPs.
+// Not here: sending (sync.ts), merging owners (desired.ts, standing.ts), TAPs (taps.ts).
 import { release } from "node:os";
 import {
   DOMAIN_FLAG_CAPTURE,
@@ -17,9 +17,10 @@ import {
   VNI_NONE,
 } from "../../wasm/shared/abi.ts";
 import { DOMAIN_MAX, MTU_MAX, PORT_MAX, VTEP_MAX } from "../../wasm/shared/limits.ts";
-import type { DomainDeclaration, FdbDeclaration, NeighborDeclaration, PortDeclaration } from "./declarations.ts";
-import type { Desired } from "./desired.ts";
-import { emptyImage, type Image, type KeyedRow, keyed, put } from "./diff.ts";
+import type { DomainDeclaration, FdbDeclaration, NeighborDeclaration, PortDeclaration, VtepDeclaration } from "./declarations.ts";
+import type { Change, Delta } from "./delta.ts";
+import type { Desired, Host } from "./desired.ts";
+import { emptyImage, emptyPatch, type Image, type KeyedRow, keyed, type Patch, put, putKeyed } from "./diff.ts";
 import { Indexes } from "./indexes.ts";
 import { addressRow, DOMAIN_SET, FDB_SET, MEMBER_SET, NEIGHBOR_SET, PORT_SET, type Row, UNDERLAY_SET, VTEP_SET } from "./ops.ts";
 import { addressWords, isIpv6, macWords } from "./words.ts";
@@ -73,9 +74,7 @@ export class Tables {
   clear(): void {
     this.#underlays = [];
     this.image = emptyImage();
-    this.domains.retain(() => false);
-    this.ports.retain(() => false);
-    this.vteps.retain(() => false);
+    for (const indexes of [this.domains, this.ports, this.vteps]) indexes.clear();
   }
 
   get underlays(): readonly UnderlayPort[] {
@@ -85,45 +84,83 @@ export class Tables {
   /** The engine's tables when `desired` is true. Names that are new get indexes; throws RESOURCE_EXHAUSTED if there are none left. */
   imageOf(desired: Desired, marks: CaptureMarks): Image {
     const image = emptyImage();
-    for (const domain of desired.domains.values()) put(image, this.#domainRow(domain, marks));
-    for (const underlay of this.#underlays) {
-      const port = this.ports.ensure(underlay.name);
-      const captured = marks.underlay || marks.ports.has(underlay.name);
-      put(image, [PORT_SET, port, PORT_UNDERLAY, 0, captured ? PORT_FLAG_CAPTURE : 0, MTU_MAX]);
-      put(image, [UNDERLAY_SET, port, underlay.udpPort, underlay.socketCount]);
-    }
-    for (const port of desired.ports.values()) put(image, this.#portRow(port, marks));
-    for (const { domain, address, port } of desired.vteps.values()) {
-      const vtep = this.vteps.ensure(address);
-      put(image, addressRow(VTEP_SET, [vtep, port, this.#underlayFor(address)], addressWords(address)));
-      put(image, [MEMBER_SET, this.#known(this.domains, domain), vtep]);
-    }
-    for (const entry of desired.fdb.values()) this.#putFdb(image, entry);
-    for (const neighbor of desired.neighbors.values()) this.#putNeighbor(image, neighbor);
+    for (const row of this.#markedRows(desired, marks)) put(image, row);
+    for (const host of desired.hosts.values()) put(image, this.#hostRow(host));
+    for (const vtep of desired.vteps.values()) put(image, this.#memberRow(vtep));
+    for (const entry of desired.fdb.values()) putKeyed(image, this.#fdbRow(entry));
+    for (const neighbor of desired.neighbors.values()) putKeyed(image, this.#neighborRow(neighbor));
     return image;
   }
 
-  #putFdb(image: Image, entry: FdbDeclaration): void {
+  /** What of the image becomes another by a change, of a state whose names have their indexes. New ones get theirs. */
+  patchOf(delta: Delta, marks: CaptureMarks): Patch {
+    const patch = emptyPatch();
+    const add = <T>(changes: ReadonlyMap<string, Change<T>>, rowOf: (entry: T) => KeyedRow): void => {
+      for (const { before, after } of changes.values()) {
+        const { table, key, row } = rowOf((after ?? before)!);
+        patch[table].set(key, after === undefined ? null : row);
+      }
+    };
+    add(delta.domains, (domain) => keyed(this.#domainRow(domain, marks)));
+    add(delta.ports, (port) => keyed(this.#portRow(port, marks)));
+    add(delta.hosts, (host) => keyed(this.#hostRow(host)));
+    add(delta.vteps, (vtep) => keyed(this.#memberRow(vtep)));
+    add(delta.fdb, (entry) => this.#fdbRow(entry));
+    add(delta.neighbors, (neighbor) => this.#neighborRow(neighbor));
+    return patch;
+  }
+
+  /** What becomes another when the marks of captures do. */
+  markPatch(desired: Desired, marks: CaptureMarks): Patch {
+    const patch = emptyPatch();
+    for (const made of this.#markedRows(desired, marks)) {
+      const { table, key, row } = keyed(made);
+      patch[table].set(key, row);
+    }
+    return patch;
+  }
+
+  /** Rows of what bears a capture's marks: domains and ports, the underlay's included. */
+  *#markedRows(desired: Desired, marks: CaptureMarks): Generator<Row> {
+    for (const domain of desired.domains.values()) yield this.#domainRow(domain, marks);
+    for (const underlay of this.#underlays) {
+      const port = this.ports.ensure(underlay.name);
+      const captured = marks.underlay || marks.ports.has(underlay.name);
+      yield [PORT_SET, port, PORT_UNDERLAY, 0, captured ? PORT_FLAG_CAPTURE : 0, MTU_MAX];
+      yield [UNDERLAY_SET, port, underlay.udpPort, underlay.socketCount];
+    }
+    for (const port of desired.ports.values()) yield this.#portRow(port, marks);
+  }
+
+  #hostRow({ address, port }: Host): Row {
+    return addressRow(VTEP_SET, [this.vteps.ensure(address), port, this.#underlayFor(address)], addressWords(address));
+  }
+
+  #memberRow({ domain, address }: VtepDeclaration): Row {
+    return [MEMBER_SET, this.domains.ensure(domain), this.vteps.ensure(address)];
+  }
+
+  #fdbRow(entry: FdbDeclaration): KeyedRow {
     const { mac, to } = entry;
-    const domain = this.#known(this.domains, entry.domain);
-    const port = "port" in to ? this.#known(this.ports, to.port) : 0;
-    const vtep = "vtep" in to ? this.#known(this.vteps, to.vtep) : 0;
+    const domain = this.domains.ensure(entry.domain);
+    const port = "port" in to ? this.ports.ensure(to.port) : 0;
+    const vtep = "vtep" in to ? this.vteps.ensure(to.vtep) : 0;
     let made = this.#rows.get(entry);
     if (made === undefined || made.row[1] !== domain || made.row[4] !== port || made.row[5] !== vtep) {
       made = keyed([FDB_SET, domain, ...macWords(mac), port, vtep]);
       this.#rows.set(entry, made);
     }
-    image.fdb.set(made.key, made.row);
+    return made;
   }
 
-  #putNeighbor(image: Image, neighbor: NeighborDeclaration): void {
-    const domain = this.#known(this.domains, neighbor.domain);
+  #neighborRow(neighbor: NeighborDeclaration): KeyedRow {
+    const domain = this.domains.ensure(neighbor.domain);
     let made = this.#rows.get(neighbor);
     if (made === undefined || made.row[1] !== domain) {
       made = keyed(addressRow(NEIGHBOR_SET, [domain, ...macWords(neighbor.mac)], addressWords(neighbor.address)));
       this.#rows.set(neighbor, made);
     }
-    image.neighbors.set(made.key, made.row);
+    return made;
   }
 
   #domainRow(domain: DomainDeclaration, marks: CaptureMarks): Row {
@@ -141,26 +178,31 @@ export class Tables {
       (port.isolated ? PORT_FLAG_ISOLATED : 0) |
       (marks.ports.has(port.id) ? PORT_FLAG_CAPTURE : 0) |
       (TAPS_TAKE_UDP_GSO ? 0 : PORT_FLAG_NO_UDP_GSO);
-    return [PORT_SET, this.ports.ensure(port.id), PORT_TAP, this.#known(this.domains, port.domain), flags, port.mtuBytes];
+    return [PORT_SET, this.ports.ensure(port.id), PORT_TAP, this.domains.ensure(port.domain), flags, port.mtuBytes];
   }
 
-  /** The underlay port of the VTEP's address family; merging has seen to it that there is one. */
+  /** The underlay port of the VTEP's address family; what has none was left out (reachable.ts). */
   #underlayFor(address: string): number {
     const underlay = this.#underlays.find((one) => isIpv6(one.address) === isIpv6(address));
-    return underlay === undefined ? 0 : this.#known(this.ports, underlay.name);
+    return underlay === undefined ? 0 : this.ports.ensure(underlay.name);
   }
 
-  #known(indexes: Indexes, name: string): number {
-    return indexes.indexOf(name) ?? indexes.ensure(name);
+  /** Gives back the indexes of all that a change has done away with, once the engine has forgotten them ... */
+  release(delta: Delta): void {
+    forget(this.domains, delta.domains, "after");
+    forget(this.ports, delta.ports, "after");
+    forget(this.vteps, delta.hosts, "after");
   }
 
-  /** Gives back the indexes of all that `desired` doesn't have; after the engine has forgotten them. */
-  retain(desired: Desired): void {
-    const addresses = new Set<string>();
-    for (const { address } of desired.vteps.values()) addresses.add(address);
-    const underlays = new Set(this.#underlays.map(({ name }) => name));
-    this.domains.retain((name) => desired.domains.has(name));
-    this.ports.retain((name) => desired.ports.has(name) || underlays.has(name));
-    this.vteps.retain((name) => addresses.has(name));
+  /** ... or those of all that it would have brought, when it did not come true. */
+  revoke(delta: Delta): void {
+    forget(this.domains, delta.domains, "before");
+    forget(this.ports, delta.ports, "before");
+    forget(this.vteps, delta.hosts, "before");
   }
+}
+
+/** Forgets the names of entries that are not there on one side of the change. */
+function forget(indexes: Indexes, changes: ReadonlyMap<string, Change<unknown>>, side: "before" | "after"): void {
+  for (const [name, change] of changes) if (change[side] === undefined) indexes.release(name);
 }

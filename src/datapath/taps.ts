@@ -4,7 +4,8 @@ import { closeFds, settleAll } from "../ports/port.ts";
 import { configureTapPort, deleteTapPort, openTapPort } from "../ports/tap.ts";
 import type { DatapathLog } from "./datapath-api.ts";
 import type { PortDeclaration } from "./declarations.ts";
-import { type Desired, interfaceKey } from "./desired.ts";
+import type { Delta } from "./delta.ts";
+import { interfaceKey } from "./desired.ts";
 import type { Indexes } from "./indexes.ts";
 import type { Attachment } from "./messages.ts";
 import type { Descriptors } from "./sync.ts";
@@ -39,23 +40,30 @@ export class TapSet {
     return [...this.#open.values()];
   }
 
-  plan(desired: Desired): TapPlan {
+  plan(changes: Delta["ports"]): TapPlan {
     const open: PortDeclaration[] = [];
     const configure: { from: PortDeclaration; to: PortDeclaration }[] = [];
     const hand: { from: OpenTap; to: PortDeclaration }[] = [];
     const wanted = new Set<string>();
-    for (const port of desired.ports.values()) {
+    for (const { after: port } of changes.values()) {
+      if (port === undefined) continue;
       const key = interfaceKey(port);
       wanted.add(key);
       const tap = this.#open.get(key);
-      if (tap === undefined) {
+      if (tap === undefined || tap.fd === LOST) {
         open.push(port);
         continue;
       }
       if (tap.port.mac !== port.mac || tap.port.mtuBytes !== port.mtuBytes) configure.push({ from: tap.port, to: port });
       if (tap.port.id !== port.id) hand.push({ from: tap, to: port });
     }
-    const close = [...this.#open].filter(([key]) => !wanted.has(key)).map(([, tap]) => tap);
+    const close: OpenTap[] = [];
+    for (const { before: port } of changes.values()) {
+      if (port === undefined) continue;
+      const key = interfaceKey(port);
+      const tap = this.#open.get(key);
+      if (tap !== undefined && !wanted.has(key)) close.push(tap);
+    }
     return { open, configure, hand, close };
   }
 

@@ -346,6 +346,23 @@ describe("the underlay", () => {
     ]);
   });
 
+  it("does not lose a network for a peer that it can't reach: the peer is left out, and told of once", async () => {
+    await namespaces.create("h0");
+    await namespaces.ip("h0", "address", "add", "10.9.0.1/32", "dev", "lo");
+    const warnings: string[] = [];
+    const log: DatapathOptions["log"] = (level, message) => level === "warn" && warnings.push(message);
+    const datapath = await started({ underlayNamespacePath: namespaces.path("h0"), underlayAddresses: ["10.9.0.1"], log });
+    const vteps = ["10.9.0.1", "fd09::2", "10.9.0.2"].map((address) => ({ domain: "n1", address, port: 4789 }));
+    expect((await datapath.declareAll(new Map([["net", { ...network({ vni: 7 }), vteps }]]))).size).toBe(0);
+    await datapath.declare("net", { ...network({ vni: 7, mtuBytes: 1400 }), vteps });
+    expect(await datapath.dumpVteps("n1")).toMatchObject([{ address: "10.9.0.2" }]);
+    expect(warnings).toEqual([
+      "VTEP 10.9.0.1 is left out: it is this host's own underlay address",
+      expect.stringContaining("VTEP fd09::2 is left out: it is IPv6, but the daemon has no IPv6 underlay address"),
+    ]);
+    expect(await datapath.audit()).toMatchObject({ mended: 0 });
+  });
+
   it("is refused with the reason", async () => {
     await namespaces.create("h0");
     await namespaces.ip("h0", "address", "add", "10.9.0.1/32", "dev", "lo");

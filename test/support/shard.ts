@@ -69,7 +69,7 @@ export class TestShard {
 
   /** Makes exactly this true; ports that are new are polled from here on. */
   declare(declaration: Declaration): void {
-    const { desired, failures } = merge(new Map([["test", declaration]]), { addresses: [UNDERLAY_ADDRESS] });
+    const { desired, failures } = merge(new Map([["test", declaration]]));
     for (const failure of failures.values()) throw failure;
     const known = new Set(this.tables.image.ports.keys());
     const want = this.tables.imageOf(desired, NO_MARKS);

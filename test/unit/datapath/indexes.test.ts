@@ -13,7 +13,7 @@ describe("Indexes", () => {
   it("gives an index again as late as possible", () => {
     const indexes = new Indexes("ports", 1, 5);
     for (const name of ["a", "b", "c"]) indexes.ensure(name);
-    indexes.retain((name) => name !== "a");
+    indexes.release("a");
     expect(indexes.nameOf(1)).toBeUndefined();
     expect([indexes.ensure("d"), indexes.ensure("e")]).toEqual([4, 1]);
     expect(indexes.limit).toBe(5);

@@ -19,7 +19,7 @@ import { type Requester, Sync } from "../../../src/datapath/sync.ts";
 import { NO_MARKS } from "../../../src/datapath/tables.ts";
 import { addressWords, macWords } from "../../../src/datapath/words.ts";
 import { PORT_TAP } from "../../../wasm/shared/abi.ts";
-import { TestShard, UNDERLAY_ADDRESS } from "../../support/shard.ts";
+import { TestShard } from "../../support/shard.ts";
 
 const MAC = ["02:42:0a:00:00:01", "02:42:0a:00:00:02"] as const;
 
@@ -65,7 +65,7 @@ function rig(wrap?: (engine: EngineExports) => EngineExports): Rig {
     shard,
     sync: new Sync(requester, shard.tables),
     want(declaration) {
-      const { desired } = merge(new Map([["test", declaration]]), { addresses: [UNDERLAY_ADDRESS] });
+      const { desired } = merge(new Map([["test", declaration]]));
       return shard.tables.imageOf(desired, NO_MARKS);
     },
     tamper(...rows) {
@@ -87,14 +87,14 @@ function rig(wrap?: (engine: EngineExports) => EngineExports): Rig {
 describe("an audit", () => {
   it("finds nothing to mend in what was written", async () => {
     const { sync, want } = rig();
-    await sync.apply(want(network()));
+    await sync.become(want(network()));
     expect(await sync.audit()).toEqual({ checked: 9, mended: 0 });
   });
 
   it("mends what is missing, what is wrong and what is left over, and counts it", async () => {
     const made = rig();
     const { sync, shard, want, tamper } = made;
-    await sync.apply(want(network()));
+    await sync.become(want(network()));
     const domain = shard.tables.domains.indexOf("n1")!;
     tamper(
       [FDB_DELETE, domain, ...macWords(MAC[1])],
@@ -114,8 +114,8 @@ describe("an audit", () => {
 describe("a change", () => {
   it("that the engine refuses is taken back whole", async () => {
     const made = rig();
-    await made.sync.apply(made.want(network()));
-    await expect(made.sync.apply(made.want(network(2000)))).rejects.toMatchObject({
+    await made.sync.become(made.want(network()));
+    await expect(made.sync.become(made.want(network(2000)))).rejects.toMatchObject({
       code: "RESOURCE_EXHAUSTED",
       message: expect.stringContaining("the table is full"),
     });
@@ -124,9 +124,9 @@ describe("a change", () => {
 
   it("that crosses a rebuild is computed anew, for an empty engine", async () => {
     const made = rig();
-    await made.sync.apply(made.want(network()));
+    await made.sync.become(made.want(network()));
     made.shard.execute({ kind: "trap" });
-    await made.sync.apply(made.want(network(10)));
+    await made.sync.become(made.want(network(10)));
     expect(made.engine).toEqual(made.want(network(10)));
     expect(await made.sync.rebuilt(2)).toBe(0); // the notice comes late: all is there
   });
@@ -139,10 +139,10 @@ describe("a change", () => {
         return engine.domainSet(domain, vni, flags, mtuBytes, fdbLimit, fdbAgeS);
       },
     }));
-    await made.sync.apply(made.want(network()));
+    await made.sync.become(made.want(network()));
     const wrong = network();
     const poison = { ...wrong, domains: [{ ...wrong.domains![0]!, mtuBytes: 1234 }] };
-    await expect(made.sync.apply(made.want(poison))).rejects.toMatchObject({ code: "INTERNAL" });
+    await expect(made.sync.become(made.want(poison))).rejects.toMatchObject({ code: "INTERNAL" });
     expect(made.engine).toEqual(made.want(network()));
   });
 });
@@ -150,7 +150,7 @@ describe("a change", () => {
 describe("a rebuilt engine", () => {
   it("gets all its tables again", async () => {
     const made = rig();
-    await made.sync.apply(made.want(network(100)));
+    await made.sync.become(made.want(network(100)));
     made.shard.execute({ kind: "trap" });
     expect(made.engine).toEqual(emptyImage());
     await made.sync.rebuilt(2);
