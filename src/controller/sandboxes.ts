@@ -150,11 +150,11 @@ export async function connect(context: Context, reference: string, request: Atta
   return context.locks.run([exclusive(sandboxLock({ id })), shared(networkLock(found))], async () => {
     const sandbox = context.state.sandboxes.get(id) ?? findSandbox(context, reference);
     const network = context.state.networks.get(found.id) ?? findNetwork(context, request.network);
+    const others = attachmentsOf(context, sandbox);
+    checkConnect(sandbox, others, context.drivers.get(network.driver));
     if (context.namespaces.inode(sandbox.namespacePath) === null) {
       throw forbidden(`the namespace ${sandbox.namespacePath} of sandbox ${sandbox.name} is gone: remove the sandbox and create it anew`);
     }
-    const others = attachmentsOf(context, sandbox);
-    checkConnect(sandbox, others, context.drivers.get(network.driver));
     const linkNames = new Set(await context.namespaces.linkNames(sandbox.namespacePath));
     for (const { endpoint } of others) if (endpoint.interfaceName !== null) linkNames.add(endpoint.interfaceName);
     const prepared = await prepareAttachment(context, sandbox, network, request, linkNames);
