@@ -1,4 +1,6 @@
 // Between the controller's records and the API's messages. The wire has no null: what is absent is the empty string.
+import { join } from "node:path";
+import { sandboxFilesPath } from "../config/defaults.ts";
 import { isPredefined } from "../controller/names.ts";
 import type {
   AttachRequest,
@@ -89,7 +91,14 @@ export function endpointMessage(record: EndpointRecord): Endpoint {
 /** As another process of this host calls it. */
 const namespacePath = ({ namespacePath: path }: SandboxRecord): string => (path === OWN_NAMESPACE ? `/proc/${process.pid}/ns/net` : path);
 
-export function sandboxMessage(record: SandboxRecord, endpoints: SandboxView["endpoints"] = []): Sandbox {
+/** Of a sandbox that has none of its own, those of the one whose stack it shares. */
+function files(record: SandboxRecord, stateDir: string): Pick<Sandbox, "resolvConfPath" | "hostsPath" | "hostnamePath"> {
+  if (record.namespacePath === OWN_NAMESPACE) return { resolvConfPath: "", hostsPath: "", hostnamePath: "" };
+  const folder = sandboxFilesPath(stateDir, record.joinedTo ?? record.id);
+  return { resolvConfPath: join(folder, "resolv.conf"), hostsPath: join(folder, "hosts"), hostnamePath: join(folder, "hostname") };
+}
+
+export function sandboxMessage(record: SandboxRecord, stateDir: string, endpoints: SandboxView["endpoints"] = []): Sandbox {
   return {
     id: record.id,
     name: record.name,
@@ -100,6 +109,8 @@ export function sandboxMessage(record: SandboxRecord, endpoints: SandboxView["en
     labels: { ...record.labels },
     removeOnExit: record.removeOnExit,
     joinedTo: record.joinedTo ?? "",
+    dns: { servers: [...record.dns.servers], search: [...record.dns.search], options: [...record.dns.options] },
+    ...files(record, stateDir),
     endpoints: endpoints.map((one) => ({
       endpoint: endpointMessage(one.endpoint),
       network: networkMessage(one.network),

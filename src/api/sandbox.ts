@@ -13,10 +13,9 @@ const MATCHERS: Matchers<SandboxView> = {
   label: ({ sandbox }, value) => hasLabel(sandbox.labels, value),
 };
 
-const message = (view: SandboxView) => sandboxMessage(view.sandbox, view.endpoints);
-
-/** `stateDir`: where `weft run -d` leaves the output of its programs. */
+/** `stateDir`: where sandboxes have their files and `weft run -d` leaves the output of its programs. */
 export function sandboxHandlers(controller: Controller, stateDir: string): AllHandlers["sandbox"] {
+  const message = (view: SandboxView) => sandboxMessage(view.sandbox, stateDir, view.endpoints);
   return {
     async Create(request) {
       const view = await controller.createSandbox({
@@ -24,6 +23,7 @@ export function sandboxHandlers(controller: Controller, stateDir: string): AllHa
         networks: request.attachments.map(attachRequest),
         labels: request.labels,
         removeOnExit: request.removeOnExit,
+        ...(request.dns === null ? {} : { dns: request.dns }),
       });
       return { sandbox: message(view) };
     },
@@ -37,7 +37,7 @@ export function sandboxHandlers(controller: Controller, stateDir: string): AllHa
     async Remove(request) {
       const removed = await controller.removeSandbox(request.sandbox, request.force);
       await rm(sandboxLogPath(stateDir, removed.id), { force: true });
-      return { sandbox: sandboxMessage(removed) };
+      return { sandbox: sandboxMessage(removed, stateDir) };
     },
   };
 }

@@ -80,7 +80,7 @@ export function networkRow(network: Network__Output) {
 }
 
 /** Docker's EndpointSettings. */
-function endpointSettings(one: SandboxEndpoint__Output) {
+function endpointSettings(one: SandboxEndpoint__Output, sandbox: Sandbox__Output) {
   const endpoint = one.endpoint!;
   return {
     IPAMConfig: null,
@@ -97,7 +97,7 @@ function endpointSettings(one: SandboxEndpoint__Output) {
     IPv6Gateway: hostPart(one.gatewayIpv6),
     GlobalIPv6Address: hostPart(endpoint.ipv6),
     GlobalIPv6PrefixLen: lengthPart(endpoint.ipv6),
-    DNSNames: [endpoint.name, ...endpoint.aliases],
+    DNSNames: [...new Set([endpoint.name, ...endpoint.aliases, shortId(sandbox.id), sandbox.hostname])],
     InterfaceName: endpoint.interfaceName,
   };
 }
@@ -109,13 +109,19 @@ function networkMode(sandbox: Sandbox__Output): string {
 }
 
 export function sandboxDocument(sandbox: Sandbox__Output) {
-  const networks = sandbox.endpoints.map((one) => [one.network!.name, endpointSettings(one)]);
+  const networks = sandbox.endpoints.map((one) => [one.network!.name, endpointSettings(one, sandbox)]);
   return {
     Id: sandbox.id,
     Name: sandbox.name,
     Created: sandbox.createdAt,
     Hostname: sandbox.hostname,
     AutoRemove: sandbox.removeOnExit,
+    Dns: sandbox.dns?.servers ?? [],
+    DnsSearch: sandbox.dns?.search ?? [],
+    DnsOptions: sandbox.dns?.options ?? [],
+    ResolvConfPath: sandbox.resolvConfPath,
+    HostsPath: sandbox.hostsPath,
+    HostnamePath: sandbox.hostnamePath,
     Labels: openMap({ ...sandbox.labels }),
     HostConfig: { NetworkMode: networkMode(sandbox) },
     NetworkSettings: {

@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import type { Sandbox__Output } from "../api/generated/weft/v1/Sandbox.ts";
 import { WeftError } from "../errors.ts";
-import { type ChildExit, runProcess } from "../netns/process.ts";
+import { type ChildExit, type ProcessOptions, runProcess } from "../netns/process.ts";
 
 const FORWARDED = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"] as const;
 /** What a terminal sends to its whole foreground process group: the program has got these already. */
@@ -42,6 +42,17 @@ function forwardSignals(pid: number): () => void {
 
 const exitCode = ({ code, signal }: ChildExit): number => code ?? SIGNALLED + (signal ?? 0);
 
+/** Who the program is and whom it knows: with the host's network stack, what the host says. */
+function identity({ hostname, resolvConfPath, hostsPath, hostnamePath }: Sandbox__Output): Pick<ProcessOptions, "hostname" | "files"> {
+  if (resolvConfPath === "") return {};
+  const files = [
+    { source: resolvConfPath, target: "/etc/resolv.conf" },
+    { source: hostsPath, target: "/etc/hosts" },
+    { source: hostnamePath, target: "/etc/hostname" },
+  ];
+  return { hostname, files };
+}
+
 export interface RunWatcher {
   onStart?(pid: number): void;
   /** The program could not be started; the exit code is 126 or 127. */
@@ -56,6 +67,7 @@ export async function runInSandbox(sandbox: Sandbox__Output, argv: readonly stri
       namespacePath: sandbox.namespacePath,
       argv,
       env: { WEFT_SANDBOX: sandbox.name },
+      ...identity(sandbox),
       onSpawn: (pid) => {
         stopForwarding = forwardSignals(pid);
         watcher.onStart?.(pid);

@@ -11,6 +11,11 @@ export function socketPath(given: string | undefined, env: Readonly<Record<strin
   return (given ?? (env[SOCKET_VARIABLE] || DEFAULT_SOCKET)).replace(/^unix:(\/\/)?/, "");
 }
 
+/** Where the files are that a sandbox has in the place of the host's: resolv.conf, hosts, hostname. */
+export function sandboxFilesPath(stateDir: string, sandboxId: string): string {
+  return join(stateDir, "sandboxes", sandboxId);
+}
+
 /** Where the output of `weft run -d` goes; removed with the sandbox. */
 export function sandboxLogPath(stateDir: string, sandboxId: string): string {
   return join(stateDir, "logs", `${sandboxId}.log`);

@@ -4,7 +4,6 @@
 // for as long as no record changes, so a removed sandbox is gone with the commit that removes it.
 import { randomInt } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
-import { join } from "node:path";
 import type { Clock } from "../clock.ts";
 import type { Id, SandboxRecord } from "../controller/types.ts";
 import { WeftError } from "../errors.ts";
@@ -45,7 +44,7 @@ export class EmbeddedDns implements NameService {
 
   constructor(options: EmbeddedDnsOptions) {
     this.#options = options;
-    this.#files = new SandboxFiles(join(options.stateDir, "sandboxes"));
+    this.#files = new SandboxFiles(options.stateDir);
     this.#cache = new AnswerCache(options.clock);
   }
 

@@ -5,7 +5,8 @@
 // changed in one is theirs: resolv.conf and hostname are then left alone, and of hosts only the lines change that are ours.
 // Beside each file is what we wrote last, to know.
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import { sandboxFilesPath } from "../config/defaults.ts";
 import type { EndpointRecord, SandboxRecord } from "../controller/types.ts";
 import { formatResolvConf, type ResolvConf } from "./resolv-conf.ts";
 import { RESOLVER_ADDRESS } from "./upstream.ts";
@@ -59,15 +60,14 @@ export interface FileContents {
 }
 
 export class SandboxFiles {
-  readonly #folder: string;
+  readonly #stateDir: string;
 
-  /** `folder`: of all sandboxes. */
-  constructor(folder: string) {
-    this.#folder = folder;
+  constructor(stateDir: string) {
+    this.#stateDir = stateDir;
   }
 
   async write(sandboxId: string, contents: FileContents): Promise<void> {
-    const folder = join(this.#folder, sandboxId);
+    const folder = sandboxFilesPath(this.#stateDir, sandboxId);
     await mkdir(folder, { recursive: true, mode: FOLDER_MODE });
     const unlessEdited = (current: string): string => current;
     await Promise.all([
@@ -79,12 +79,12 @@ export class SandboxFiles {
 
   /** A missing folder is fine. */
   async remove(sandboxId: string): Promise<void> {
-    await rm(join(this.#folder, sandboxId), { recursive: true, force: true });
+    await rm(sandboxFilesPath(this.#stateDir, sandboxId), { recursive: true, force: true });
   }
 
   /** Removes those of sandboxes that are not among `known`. */
   async prune(known: ReadonlySet<string>): Promise<void> {
-    const names = await readdir(this.#folder).catch(() => []);
+    const names = await readdir(dirname(sandboxFilesPath(this.#stateDir, "any"))).catch(() => []);
     for (const name of names) if (!known.has(name)) await this.remove(name);
   }
 }

@@ -9,6 +9,10 @@ export interface ProcessOptions {
   readonly argv: readonly string[];
   /** Added to this process's environment. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Its own, in a UTS namespace. */
+  readonly hostname?: string;
+  /** Files that it sees at `target`, where the host has others. */
+  readonly files?: readonly { readonly source: string; readonly target: string }[];
   readonly onSpawn: (pid: number) => void;
 }
 
@@ -16,5 +20,7 @@ export interface ProcessOptions {
 export function runProcess(options: ProcessOptions): Promise<ChildExit> {
   const inherited = Object.entries(process.env).filter((entry): entry is [string, string] => entry[1] !== undefined);
   const env = { ...Object.fromEntries(inherited), ...options.env };
-  return native().runInNamespace(options.namespacePath, [...options.argv], { env }, options.onSpawn);
+  const { hostname, files } = options;
+  const own = { ...(hostname === undefined ? {} : { hostname }), ...(files === undefined ? {} : { files: [...files] }) };
+  return native().runInNamespace(options.namespacePath, [...options.argv], { env, ...own }, options.onSpawn);
 }

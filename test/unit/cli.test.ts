@@ -141,6 +141,35 @@ describe("sandbox create", () => {
     expect(result.stderr).toContain(message);
   });
 
+  it("reads what a resolver is told, and aliases of the first network", async () => {
+    await given("network create web", "network create back");
+    const flags = "--dns 10.0.0.53 --dns fd00::53 --dns-search a.example --dns-opt ndots:2 --network-alias db --network-alias cache";
+    await given(`sandbox create --network web --network back ${flags} s`);
+    expect(api.controller.requests.at(-1)).toEqual({
+      name: "s",
+      networks: [{ network: "web", aliases: ["db", "cache"] }, { network: "back" }],
+      labels: {},
+      removeOnExit: false,
+      dns: { servers: ["10.0.0.53", "fd00::53"], search: ["a.example"], options: ["ndots:2"] },
+    });
+    const [sandbox] = JSON.parse((await weft(["sandbox", "inspect", "s"])).stdout);
+    expect(sandbox).toMatchObject({ Dns: ["10.0.0.53", "fd00::53"], DnsSearch: ["a.example"], DnsOptions: ["ndots:2"] });
+    expect(sandbox.HostsPath).toMatch(new RegExp(`/sandboxes/${sandbox.Id}/hosts$`));
+  });
+
+  it.each([
+    { flags: ["--network-alias", "db"], message: "--network-alias is a name on a network: name one by --network" },
+    {
+      flags: ["--network", "web,alias=a", "--network-alias", "db"],
+      message: "conflicting options: cannot specify both --network-alias and per-network alias",
+    },
+  ])("refuses $flags", async ({ flags, message }) => {
+    await given("network create web");
+    const result = await weft(["sandbox", "create", ...flags, "s"]);
+    expect(result).toMatchObject({ code: 2 });
+    expect(result.stderr).toContain(message);
+  });
+
   it("passes all else on; without a name the daemon makes one up", async () => {
     await given("sandbox create --netns /run/netns/x --hostname h --label a=b");
     expect(api.controller.requests).toEqual([
@@ -208,7 +237,7 @@ describe("inspect", () => {
       MacAddress: "02:42:0a:00:00:02",
       GlobalIPv6Address: "",
       GlobalIPv6PrefixLen: 0,
-      DNSNames: ["s", "db"],
+      DNSNames: ["s", "db", sandbox.Id.slice(0, 12)],
       InterfaceName: "eth0",
     });
   });
