@@ -8,6 +8,7 @@ import { cpus, release, totalmem } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { bold, dim, elapsed, ROOT, report, StepError, step } from "../scripts/steps.mjs";
+import * as dns from "./dns.mjs";
 import * as fdb from "./fdb.mjs";
 import * as idle from "./idle.mjs";
 import * as rate from "./rate.mjs";
@@ -17,7 +18,7 @@ import * as start from "./start.mjs";
 import * as tcp from "./tcp.mjs";
 import { buildSubjects, lab } from "./topology.mjs";
 
-const USAGE = `usage: npm run bench -- [--only ${["tcp", "rate", "rtt", "idle", "fdb", "start"].join(",")}] [--rounds 3] [--seconds 3] [--kernel]
+const USAGE = `usage: npm run bench -- [--only ${["tcp", "rate", "rtt", "idle", "fdb", "start", "dns"].join(",")}] [--rounds 3] [--seconds 3] [--kernel]
   --only     questions, separated by commas; default: all
   --rounds   how often each subject is measured, in turn with the others
   --seconds  of one throughput or round-trip measurement
@@ -26,7 +27,7 @@ const USAGE = `usage: npm run bench -- [--only ${["tcp", "rate", "rtt", "idle", 
 /** Measured between namespaces. */
 const PATH_QUESTIONS = { tcp, rate, rtt, idle };
 /** Bring what they measure themselves. */
-const OWN_QUESTIONS = { fdb, start };
+const OWN_QUESTIONS = { fdb, start, dns };
 const QUESTIONS = { ...PATH_QUESTIONS, ...OWN_QUESTIONS };
 
 function parse() {

@@ -436,7 +436,7 @@ describe("connectTcp", () => {
     const namespace = await namespaces.create("a");
     const { udp, tcp } = await native().openLoopbackService({ namespace, address: "127.0.0.11", port: 53, table: "weft_t_dns" });
     await native().closeFd(udp);
-    const server = createServer((connection) => connection.end(connection.remoteAddress));
+    const server = createServer((connection) => connection.end(connection.remoteAddress ?? ""));
     server.listen({ fd: tcp });
     const socket = new Socket({ fd: await native().connectTcp(namespace, "127.0.0.11", 53, 1000) });
     const [heard] = (await once(socket, "data")) as [Buffer];
