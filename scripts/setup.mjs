@@ -22,6 +22,7 @@ export const DEMO_PACKAGES = {
   "iputils-ping": "ping",
   iperf3: "iperf3",
   curl: "curl",
+  nftables: "nft", // the daemon itself runs it, for bridge networks
 };
 
 /** @type {Record<string, string | null>} */
@@ -32,6 +33,7 @@ export const BENCH_PACKAGES = {
   iperf3: "iperf3",
   ethtool: "ethtool",
   procps: "sysctl",
+  nftables: "nft",
 };
 
 /** @type {Record<string, string | null>} */

@@ -23,6 +23,7 @@ import { forbidden, unavailable } from "./errors.ts";
 import { EmbeddedIpam } from "./ipam/embedded.ts";
 import { createLogger, type Logger } from "./log.ts";
 import { serveMetrics } from "./metrics.ts";
+import { KernelNat } from "./nat/host-nat.ts";
 import { abandoned, checkPrivileges, checkTun, underlayMtu } from "./netns/host.ts";
 import { NativeNamespaces } from "./netns/native-namespaces.ts";
 import { native } from "./ports/native.ts";
@@ -91,6 +92,16 @@ const logTo =
   (level, message, fields) =>
     log[level](fields ?? {}, message);
 
+/** Puts our nftables table back where somebody flushed it; answers how to end it. */
+function auditRules(nat: KernelNat, intervalS: number, log: Logger): () => void {
+  if (intervalS === 0) return () => {};
+  const look = (): void => {
+    nat.audit().catch((error: Error) => log.error({ err: error }, "cannot audit the nftables table inet weft"));
+  };
+  const timer = setInterval(look, intervalS * 1000);
+  return () => clearInterval(timer);
+}
+
 interface Daemon {
   readonly controller: CnmController;
   readonly api: ApiServer;
@@ -146,7 +157,9 @@ async function bringUp(config: Config, log: Logger, stack: Stack, stopping: () =
   const names = new EmbeddedDns({ native: native(), stateDir, resolvConfPath, clock: systemClock });
   stack.push("DNS", () => names.stop());
 
+  const nat = new KernelNat({ stateDir: config.stateDir, log: logTo(log) });
   const controller = await openController({
+    nat,
     store,
     datapath,
     namespaces: new NativeNamespaces(native()),
@@ -161,6 +174,7 @@ async function bringUp(config: Config, log: Logger, stack: Stack, stopping: () =
   });
   names.follow(controller.nameRecords);
   await controller.restore();
+  stack.push("audit of the host's rules", auditRules(nat, config.datapath.auditIntervalS, log));
   await controller.ensurePredefined();
   await removeAbandoned(controller, log);
   removeOldLogs(config.stateDir, controller);

@@ -12,6 +12,7 @@ import type { NameService } from "../dns/names.ts";
 import type { DriverHost, Drivers, Underlay } from "../drivers/driver.ts";
 import { WeftError } from "../errors.ts";
 import type { Ipam } from "../ipam/ipam.ts";
+import type { HostNat } from "../nat/types.ts";
 import type { NetworkNamespaces } from "../netns/namespaces.ts";
 import { IPAM_PREFIX } from "../store/keys.ts";
 import type { Json, Put, Store } from "../store/store.ts";
@@ -33,6 +34,8 @@ export interface ControllerOptions {
   readonly namespaces: NetworkNamespaces;
   readonly names: NameService;
   readonly drivers: Drivers;
+  /** The host as a router; absent: it is left alone, and networks don't reach out of it. */
+  readonly nat?: HostNat;
   readonly ipam: Ipam;
   readonly underlay: Underlay;
   /** Absolute. Namespaces of sandboxes are kept in its folder `netns`. */

@@ -20,6 +20,7 @@ import {
   refuseUsedConfiguration,
   withConfiguration,
 } from "./network-rules.ts";
+import { rerouteHost, routeHost } from "./routing.ts";
 import type { CreateNetworkRequest, IpamConfig, NetworkRecord, NetworkView } from "./types.ts";
 
 /** Held by whatever changes what networks there are, or what all of them declare. */
@@ -182,6 +183,7 @@ export async function removeNetwork(context: Context, reference: string): Promis
       throw error;
     }
     context.ipam.closeNetwork(id);
+    await rerouteHost(context);
     context.log("info", "network removed", { name: network.name, id: shortId(id) });
     return network;
   });
@@ -191,6 +193,7 @@ export async function removeNetwork(context: Context, reference: string): Promis
 export async function realizeNetwork(context: Context, network: NetworkRecord): Promise<void> {
   await declareNetwork(context, network);
   await configureHost(context, network);
+  if (context.drivers.get(network.driver).translation !== undefined) await routeHost(context);
 }
 
 export function declareNetwork(context: Context, network: NetworkRecord): Promise<void> {
@@ -217,6 +220,7 @@ async function takeBack(context: Context, network: NetworkRecord, reason: unknow
     );
   }
   context.ipam.closeNetwork(network.id);
+  await rerouteHost(context);
   throw reason;
 }
 

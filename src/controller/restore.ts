@@ -13,6 +13,7 @@ import { configureInterface } from "./attachments.ts";
 import { attachment, attachmentsOf, type Context, endpointOwner, networkOwner } from "./context.ts";
 import { hasResolver } from "./dns-settings.ts";
 import { configureHost } from "./networks.ts";
+import { routeHost } from "./routing.ts";
 import { namespaceFolder } from "./sandboxes.ts";
 import type { SandboxRecord } from "./types.ts";
 import { sandboxInterfaces } from "./wants.ts";
@@ -86,6 +87,7 @@ export async function restore(context: Context): Promise<RestoreReport> {
   for (const network of state.networks.values()) {
     if (!failed.has(networkOwner(network.id))) await guarded(`network ${network.name}`, () => configureHost(context, network));
   }
+  await guarded("the host's address translation", () => routeHost(context));
   await inParallel([...standing.values()], (sandbox) =>
     guarded(`sandbox ${sandbox.name}`, () => configureSandbox(context, sandbox, recreated.includes(sandbox), failed)),
   );

@@ -12,6 +12,7 @@
 import type { EndpointRecord, Id, NetworkRecord, PeerRecord } from "../controller/types.ts";
 import type { AddressText, Declaration } from "../datapath/declarations.ts";
 import type { AddressSpace } from "../ipam/default-pools.ts";
+import type { NatNetwork } from "../nat/types.ts";
 import type { InterfaceConfig } from "../ports/native.ts";
 
 export type DriverState = Readonly<Record<string, unknown>>;
@@ -57,6 +58,11 @@ export interface Join {
   readonly gatewayIpv6: AddressText | null;
 }
 
+export interface Translation extends NatNetwork {
+  /** Where ports are published that say no address; null: at any. */
+  readonly hostBindingIpv4: AddressText | null;
+}
+
 export interface Driver {
   readonly name: string;
   readonly scope: "local" | "global";
@@ -77,6 +83,8 @@ export interface Driver {
   declareNetwork(network: NetworkRecord, peers: readonly PeerRecord[]): Declaration;
   /** Interfaces of the network in the daemon's own namespace, to be configured once they are declared. */
   hostInterfaces(network: NetworkRecord): readonly InterfaceConfig[];
+  /** What the host does for it as a router between it and the world; absent: the host is none. */
+  translation?(network: NetworkRecord): Translation;
 
   createEndpoint(
     network: NetworkRecord,

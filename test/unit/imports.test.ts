@@ -55,18 +55,20 @@ const LEAVES = ["net", "errors", "clock", "log", "metrics", "paths", "config"];
 const SRC_ROOMS: Record<string, readonly string[]> = {
   // argv, exit codes; the composition root, the only place that constructs and orders subsystems.
   main: ["daemon", "cli"],
-  daemon: ["api", "controller", "dns", "drivers", "ipam", "store", "datapath", "ports", "netns"],
+  daemon: ["api", "controller", "dns", "drivers", "ipam", "store", "datapath", "ports", "netns", "nat"],
   // The CLI is a client: what it knows of the daemon is the API. Programs in sandboxes are its own children.
   cli: ["api", "netns"],
   api: ["controller", "datapath"],
-  controller: ["dns", "drivers", "ipam", "store", "datapath", "netns"],
+  controller: ["dns", "drivers", "ipam", "store", "datapath", "netns", "nat"],
   // Names are computed from records that the composition root feeds: of the controller, dns knows their types.
   dns: ["ports"],
-  drivers: ["controller", "datapath", "ipam", "netns"],
+  drivers: ["controller", "datapath", "ipam", "netns", "nat"],
   ipam: ["store"],
   store: [],
   // The datapath knows no CNM object.
   datapath: ["ports", "netns"],
+  // Rules of the host's kernel, from plain data.
+  nat: [],
   netns: ["ports"],
   ports: [],
 };

@@ -1,8 +1,8 @@
 // Networks of one host: sandboxes reach each other and, by the gateway's interface, the host, which routes for them.
 //
 // The gateway's interface is a TAP and not a kernel bridge: what Docker puts on a bridge device (its name, the gateway's
-// addresses) is there under the same name, so that routes and firewall rules written for Docker's bridges apply. Address
-// translation and published ports are not here.
+// addresses) is there under the same name, so that routes and firewall rules written for Docker's bridges apply. How the host
+// translates addresses for it is said in `translation`; the rules are made in src/nat.
 import type { EndpointRecord, NetworkRecord } from "../../controller/types.ts";
 import type { Declaration } from "../../datapath/declarations.ts";
 import { addressInUse, invalidArgument } from "../../errors.ts";
@@ -10,9 +10,17 @@ import { subnetPairs } from "../../ipam/pairs.ts";
 import { randomMac } from "../../net/mac.ts";
 import type { InterfaceConfig } from "../../ports/native.ts";
 import { checkMtu } from "../common-options.ts";
-import type { Driver, DriverHost, DriverState, EndpointDraft, Join, NetworkDraft } from "../driver.ts";
+import type { Driver, DriverHost, DriverState, EndpointDraft, Join, NetworkDraft, Translation } from "../driver.ts";
 import { readBridgeOptions } from "./options.ts";
-import { type BridgeState, bridgeEndpoint, bridgeGateways, bridgeHostInterface, bridgeMtu, bridgeNetwork } from "./wants.ts";
+import {
+  type BridgeState,
+  bridgeEndpoint,
+  bridgeGateways,
+  bridgeHostInterface,
+  bridgeMtu,
+  bridgeNetwork,
+  bridgeTranslation,
+} from "./wants.ts";
 
 export class BridgeDriver implements Driver {
   readonly name = "bridge";
@@ -30,6 +38,9 @@ export class BridgeDriver implements Driver {
         "bridge driver doesn't support multiple subnets: give at most one IPv4 and one IPv6 --subnet, or use the overlay driver",
       );
     }
+    if ((options.gatewayModeIpv4 === "isolated" || options.gatewayModeIpv6 === "isolated") && !draft.internal) {
+      throw invalidArgument("gateway mode 'isolated' can only be used for an internal network: add --internal");
+    }
     const interfaceName = options.bridgeName ?? `br-${draft.id.slice(0, 12)}`;
     const user = host.networks.find((network) => network.driver === this.name && network.driverState.interfaceName === interfaceName);
     if (user !== undefined) {
@@ -46,6 +57,10 @@ export class BridgeDriver implements Driver {
 
   declareNetwork(network: NetworkRecord): Declaration {
     return bridgeNetwork(network);
+  }
+
+  translation(network: NetworkRecord): Translation {
+    return { ...bridgeTranslation(network), hostBindingIpv4: readBridgeOptions(network.options).hostBindingIpv4 };
   }
 
   hostInterfaces(network: NetworkRecord): readonly InterfaceConfig[] {

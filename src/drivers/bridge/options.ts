@@ -1,7 +1,26 @@
 // `-o` of bridge networks.
 
+import { invalidArgument } from "../../errors.ts";
+import type { GatewayMode } from "../../nat/types.ts";
+import type { Family } from "../../net/address.ts";
+import { canonicalAddress, parseAddress } from "../../net/address.ts";
 import { COMMON_OPTIONS } from "../common-options.ts";
 import { boolean, interfaceName, type Option, type OptionValues, type RefusedOptions, readOptions } from "../options.ts";
+
+const GATEWAY_MODES: readonly GatewayMode[] = ["nat", "nat-unprotected", "routed", "isolated"];
+
+function gatewayMode(text: string, key: string): GatewayMode {
+  const mode = GATEWAY_MODES.find((one) => one === text);
+  if (mode === undefined) throw invalidArgument(`unknown gateway mode ${text} for ${key}: give ${GATEWAY_MODES.join(", ")}`);
+  return mode;
+}
+
+const addressOf =
+  (family: Family) =>
+  (text: string, key: string): string => {
+    if (parseAddress(text, key).family !== family) throw invalidArgument(`invalid ${key} ${text}: give an IPv${family} address`);
+    return canonicalAddress(text);
+  };
 
 const BRIDGE_OPTIONS = {
   ...COMMON_OPTIONS,
@@ -23,18 +42,47 @@ const BRIDGE_OPTIONS = {
     fallback: false,
     read: boolean,
   } as Option<boolean>,
+  masquerade: {
+    key: "com.docker.network.bridge.enable_ip_masquerade",
+    doc: "Whether sandboxes have the host's address where they reach out of their network.",
+    fallback: true,
+    read: boolean,
+  } as Option<boolean>,
+  hostBindingIpv4: {
+    key: "com.docker.network.bridge.host_binding_ipv4",
+    doc: "Address of the host that ports are published at where -p names none.",
+    fallback: null,
+    read: addressOf(4),
+  } as Option<string | null>,
+  gatewayModeIpv4: {
+    key: "com.docker.network.bridge.gateway_mode_ipv4",
+    doc: "nat, nat-unprotected, routed or isolated (only with --internal).",
+    fallback: "nat",
+    read: gatewayMode,
+  } as Option<GatewayMode>,
+  gatewayModeIpv6: {
+    key: "com.docker.network.bridge.gateway_mode_ipv6",
+    doc: "The same for IPv6.",
+    fallback: "nat",
+    read: gatewayMode,
+  } as Option<GatewayMode>,
+  hostIpv4: {
+    key: "com.docker.network.host_ipv4",
+    doc: "The address that sandboxes reach out with; unless given that of the interface they leave by.",
+    fallback: null,
+    read: addressOf(4),
+  } as Option<string | null>,
+  hostIpv6: {
+    key: "com.docker.network.host_ipv6",
+    doc: "The same for IPv6.",
+    fallback: null,
+    read: addressOf(6),
+  } as Option<string | null>,
 } as const;
 
-const NO_NAT = "addresses are not translated and ports not published yet, the host routes between the network and others";
 const BRIDGE_REFUSED: RefusedOptions = {
-  "com.docker.network.bridge.enable_ip_masquerade": NO_NAT,
-  "com.docker.network.bridge.host_binding_ipv4": NO_NAT,
-  "com.docker.network.bridge.gateway_mode_ipv4": NO_NAT,
-  "com.docker.network.bridge.gateway_mode_ipv6": NO_NAT,
-  "com.docker.network.bridge.trusted_host_interfaces": NO_NAT,
+  "com.docker.network.bridge.trusted_host_interfaces": "published ports are reached by the host's addresses, from every interface",
   "com.docker.network.bridge.default_bridge": "there is no default bridge",
-  "com.docker.network.host_ipv4": NO_NAT,
-  "com.docker.network.host_ipv6": NO_NAT,
 };
 
 export const readBridgeOptions = (given: Readonly<Record<string, string>>): OptionValues<typeof BRIDGE_OPTIONS> =>

@@ -1,8 +1,9 @@
 // What a bridge network is in the data plane: one bridge domain, the gateway's TAP in the daemon's own namespace, a TAP per
 // endpoint. Pure functions of records.
-import type { EndpointRecord, NetworkRecord } from "../../controller/types.ts";
+import type { EndpointRecord, IpamConfig, NetworkRecord } from "../../controller/types.ts";
 import type { Declaration } from "../../datapath/declarations.ts";
 import { subnetPairs } from "../../ipam/pairs.ts";
+import type { GatewayMode, NatFamily, NatNetwork } from "../../nat/types.ts";
 import { parseInterfaceAddress } from "../../net/prefix.ts";
 import type { InterfaceConfig } from "../../ports/native.ts";
 import { neighbors, tapEndpoint, withLength } from "../wants.ts";
@@ -22,11 +23,26 @@ export const bridgeMtu = (options: Readonly<Record<string, string>>): number => 
 
 /** Addresses of the gateway's interface. */
 function gatewayAddresses(network: NetworkRecord): string[] {
-  const { inhibitIpv4 } = readBridgeOptions(network.options);
+  const { inhibitIpv4, gatewayModeIpv4, gatewayModeIpv6 } = readBridgeOptions(network.options);
+  const without = { 4: inhibitIpv4 || gatewayModeIpv4 === "isolated", 6: gatewayModeIpv6 === "isolated" };
   return network.ipam
     .map(withLength)
     .filter((text) => text !== null)
-    .filter((text) => !(inhibitIpv4 && parseInterfaceAddress(text).address.family === 4));
+    .filter((text) => !without[parseInterfaceAddress(text).address.family]);
+}
+
+/** What the host does for it as a router. */
+export function bridgeTranslation(network: NetworkRecord): NatNetwork {
+  const options = readBridgeOptions(network.options);
+  const pair = subnetPairs(network.ipam)[0];
+  const family = (config: IpamConfig | null | undefined, mode: GatewayMode, source: string | null): NatFamily | null =>
+    config ? { subnet: config.subnet, mode, masquerade: options.masquerade, source } : null;
+  return {
+    interfaceName: stateOf(network).interfaceName,
+    internal: network.internal,
+    ipv4: family(pair?.ipv4, options.gatewayModeIpv4, options.hostIpv4),
+    ipv6: family(pair?.ipv6, options.gatewayModeIpv6, options.hostIpv6),
+  };
 }
 
 export function bridgeNetwork(network: NetworkRecord): Declaration {

@@ -1,0 +1,75 @@
+// Makes the host do what a plan says: rules, the kernel's switches. One change at a time; of plans that come while one is being
+// made true only the last is, for it says all.
+//
+// Rules come before forwarding is switched on, so that there is no instant at which the host forwards without them, and go
+// after it is off.
+import { Forwarding } from "./forwarding.ts";
+import { applyRuleset, listTable } from "./nft.ts";
+import { type Closed, NO_RULES, ruleset } from "./rules.ts";
+import type { HostNat, NatPlan } from "./types.ts";
+
+type Log = (level: "warn" | "info", message: string, fields?: Readonly<Record<string, unknown>>) => void;
+
+export interface KernelNatOptions {
+  readonly stateDir: string;
+  readonly log: Log;
+}
+
+function wanted({ networks }: NatPlan): Closed {
+  const forwards = (family: "ipv4" | "ipv6"): boolean =>
+    networks.some((network) => !network.internal && network[family] !== null && network[family].mode !== "isolated");
+  return { ipv4: forwards("ipv4"), ipv6: forwards("ipv6") };
+}
+
+export class KernelNat implements HostNat {
+  readonly #log: Log;
+  readonly #forwarding: Forwarding;
+  #plan: NatPlan = { networks: [], publications: [] };
+  #next: Promise<void> | null = null;
+  #current: Promise<void> = Promise.resolve();
+  /** What the kernel was told last, and how it lists that. */
+  #applied: { readonly text: string; readonly listing: string } | null = null;
+
+  constructor(options: KernelNatOptions) {
+    this.#log = options.log;
+    this.#forwarding = new Forwarding(options.stateDir);
+  }
+
+  apply(plan: NatPlan): Promise<void> {
+    this.#plan = plan;
+    if (this.#next !== null) return this.#next;
+    const next = this.#current.then(() => {
+      this.#next = null;
+      return this.#make(this.#plan);
+    });
+    this.#next = next;
+    this.#current = next.catch(() => {});
+    return next;
+  }
+
+  /** Puts the table back if somebody changed or flushed it; answers whether it had to. */
+  async audit(): Promise<boolean> {
+    await this.#current;
+    const applied = this.#applied;
+    if (applied === null || (await listTable()) === applied.listing || this.#applied !== applied || this.#next !== null) return false;
+    this.#log("warn", "somebody changed the nftables table inet weft: it is put back");
+    this.#applied = null;
+    await this.apply(this.#plan);
+    return true;
+  }
+
+  async #make(plan: NatPlan): Promise<void> {
+    const forward = wanted(plan);
+    const text = ruleset(plan, this.#forwarding.closed(forward));
+    // A host that has no networks to route needs no nft either.
+    if (text === NO_RULES && this.#applied === null && (await listTable().catch(() => "")) === "") return this.#forwarding.set(forward);
+    if (text === NO_RULES) this.#forwarding.set(forward);
+    if (this.#applied?.text !== text) {
+      this.#applied = null;
+      await applyRuleset(text);
+      this.#applied = { text, listing: await listTable() };
+    }
+    if (text !== NO_RULES) this.#forwarding.set(forward);
+    for (const { interfaceName, ipv4 } of plan.networks) if (ipv4 !== null) this.#forwarding.routeLocalnet(interfaceName);
+  }
+}

@@ -1,0 +1,223 @@
+// The host's packet filter and address translation for networks that it routes: a pure function from a plan to the text of one
+// nftables table, `inet weft`, which is replaced as a whole in one transaction. Tables of others are not touched; they see the
+// same packets and may still drop what this one lets pass.
+//
+//   guard        prerouting, before connection tracking: no sandbox reaches the host's 127.0.0.0/8. The gateways' interfaces
+//                have route_localnet on, which answers to 127.0.0.1:8080 need, and that would open it.
+//   prerouting   destinations that are published: rewritten, for packets to addresses of the host
+//   output       the same for the host's own programs
+//   forward      what may pass between networks; see `forwardChain`
+//   postrouting  sources: of packets that leave a network (masquerade), of those that come back into the network they came
+//                from (or the answer would take the short way and be refused), of the host's loopback
+//
+// Published ports are elements of maps, never rules: a packet costs one look-up however many there are, and a range that keeps
+// its numbers is one element. (nftables can't add an offset to a port, so a range that is moved has an element a port.)
+// Elements can't overlap: who publishes is refused a port that another has.
+import type { NatFamily, NatNetwork, NatPlan, Publication } from "./types.ts";
+
+export const TABLE = "inet weft";
+/** Whether forwarding was off before we needed it: then we forward for our networks only, as nothing was forwarded before. */
+export interface Closed {
+  readonly ipv4: boolean;
+  readonly ipv6: boolean;
+}
+
+/** Removes the table, whether it is there or not. */
+export const NO_RULES = `table ${TABLE}\ndelete table ${TABLE}\n`;
+
+/** A transaction for `nft -f -`. */
+export function ruleset(plan: NatPlan, closed: Closed): string {
+  if (plan.networks.length === 0) return NO_RULES;
+  const networks = [...plan.networks].sort((a, b) => (a.interfaceName < b.interfaceName ? -1 : 1));
+  const lines = [...sets(networks), ...maps(plan.publications), ...chains(networks, closed)];
+  return `${NO_RULES}table ${TABLE} {\n${lines.map((line) => `  ${line}`).join("\n")}\n}\n`;
+}
+
+const quoted = (text: string): string => `"${text}"`;
+
+function collection(kind: "set" | "map", name: string, type: string, elements: readonly string[], interval = false): string[] {
+  return [
+    `${kind} ${name} {`,
+    `  type ${type}`,
+    ...(interval ? ["  flags interval"] : []),
+    ...(elements.length > 0 ? [`  elements = { ${elements.join(", ")} }`] : []),
+    "}",
+  ];
+}
+
+const translates = ({ mode }: Pick<NatFamily, "mode">): boolean => mode === "nat" || mode === "nat-unprotected";
+
+function sets(networks: readonly NatNetwork[]): string[] {
+  const interfaces = (wanted: (network: NatNetwork) => boolean): string[] =>
+    networks.filter(wanted).map(({ interfaceName }) => quoted(interfaceName));
+  const lines = [
+    ...collection(
+      "set",
+      "bridges",
+      "ifname",
+      interfaces(() => true),
+    ),
+    ...collection(
+      "set",
+      "internal",
+      "ifname",
+      interfaces(({ internal }) => internal),
+    ),
+  ];
+  for (const [digit, family, type] of [
+    [4, "ipv4", "ipv4_addr"],
+    [6, "ipv6", "ipv6_addr"],
+  ] as const) {
+    const present = networks.flatMap((network) => {
+      const settings = network[family];
+      return settings === null || network.internal ? [] : [{ interfaceName: quoted(network.interfaceName), ...settings }];
+    });
+    const masqueraded = present.filter((one) => translates(one) && one.masquerade && one.source === null);
+    lines.push(
+      ...collection(
+        "set",
+        `masquerade${digit}`,
+        type,
+        masqueraded.map(({ subnet }) => subnet),
+        true,
+      ),
+      ...collection(
+        "set",
+        `hairpin${digit}`,
+        `${type} . ifname`,
+        present.filter(translates).map(({ subnet, interfaceName }) => `${subnet} . ${interfaceName}`),
+        true,
+      ),
+      ...collection(
+        "set",
+        `routed${digit}`,
+        "ifname",
+        present.filter(({ mode }) => mode === "routed").map(({ interfaceName }) => interfaceName),
+      ),
+      ...collection(
+        "set",
+        `unprotected${digit}`,
+        "ifname",
+        present.filter(({ mode }) => mode === "nat-unprotected").map(({ interfaceName }) => interfaceName),
+      ),
+    );
+  }
+  return lines;
+}
+
+const ports = (first: number, count: number): string => (count === 1 ? `${first}` : `${first}-${first + count - 1}`);
+const ANY: Readonly<Record<string, string>> = { "0.0.0.0": "0.0.0.0/0", "::": "::/0" };
+
+function maps(publications: readonly Publication[]): string[] {
+  const lines: string[] = [];
+  for (const [digit, type] of [
+    [4, "ipv4_addr"],
+    [6, "ipv6_addr"],
+  ] as const) {
+    const moved: string[] = [];
+    const kept: string[] = [];
+    const open: string[] = [];
+    const ofFamily = publications.filter(({ family }) => family === digit).sort(byPort);
+    for (const { protocol, hostAddress, hostPort, count, target, targetPort, mode } of ofFamily) {
+      const key = (port: number, length: number): string => `${protocol} . ${ANY[hostAddress] ?? hostAddress} . ${ports(port, length)}`;
+      if (!translates({ mode })) open.push(`${target} . ${protocol} . ${ports(targetPort, count)}`);
+      else if (hostPort === targetPort) kept.push(`${key(hostPort, count)} : ${target}`);
+      else for (let n = 0; n < count; n++) moved.push(`${key(hostPort + n, 1)} : ${target} . ${targetPort + n}`);
+    }
+    const host = `inet_proto . ${type} . inet_service`;
+    lines.push(
+      ...collection("map", `moved${digit}`, `${host} : ${type} . inet_service`, moved, true),
+      ...collection("map", `kept${digit}`, `${host} : ${type}`, kept, true),
+      // Two publications of one port in routed mode are one element.
+      ...collection("set", `open${digit}`, `${type} . inet_proto . inet_service`, [...new Set(open)], true),
+    );
+  }
+  return lines;
+}
+
+function byPort(a: Publication, b: Publication): number {
+  return a.hostPort - b.hostPort || (a.protocol < b.protocol ? -1 : a.protocol > b.protocol ? 1 : a.hostAddress < b.hostAddress ? -1 : 1);
+}
+
+function chain(name: string, rules: readonly string[], hook?: string): string[] {
+  return [`chain ${name} {`, ...(hook === undefined ? [] : [`  ${hook}; policy accept`]), ...rules.map((rule) => `  ${rule}`), "}"];
+}
+
+const WITH_PORTS = "meta l4proto { tcp, udp, sctp }";
+
+function chains(networks: readonly NatNetwork[], closed: Closed): string[] {
+  const lookups = (["ip", "ip6"] as const).flatMap((family) =>
+    ["moved", "kept"].map((name) => {
+      const map = `@${name}${family === "ip" ? 4 : 6}`;
+      return `${WITH_PORTS} dnat ${family} to meta l4proto . ${family} daddr . th dport map ${map}`;
+    }),
+  );
+  return [
+    ...chain("guard", ["iifname @bridges ip daddr 127.0.0.0/8 drop"], "type filter hook prerouting priority -300"),
+    ...chain("published", lookups),
+    // Neither a neighbour that sends to 127.0.0.1 by wire nor ::1, whose answers the kernel would not take back, is served.
+    ...chain(
+      "prerouting",
+      ["ip daddr 127.0.0.0/8 return", "fib daddr type local jump published"],
+      "type nat hook prerouting priority -100",
+    ),
+    ...chain("output", ["ip6 daddr ::1 return", "fib daddr type local jump published"], "type nat hook output priority -100"),
+    ...forwardChain(closed),
+    ...chain("postrouting", sourceRules(networks), "type nat hook postrouting priority 100"),
+  ];
+}
+
+/**
+ * Networks are closed to each other and to the world but for published ports and for answers. `ct status dnat`: it came to a
+ * published port. The rest that goes to a network is refused, also from itself: sandboxes whose network forbids them to speak
+ * to each other must not do so by way of the gateway.
+ */
+function forwardChain(closed: Closed): string[] {
+  return [
+    ...chain("inward", [
+      "ip daddr . meta l4proto . th dport @open4 accept",
+      "ip6 daddr . meta l4proto . th dport @open6 accept",
+      "iifname @bridges drop",
+      "oifname @routed4 meta l4proto icmp accept",
+      "oifname @routed6 meta l4proto ipv6-icmp accept",
+      "meta nfproto ipv4 oifname @unprotected4 accept",
+      "meta nfproto ipv6 oifname @unprotected6 accept",
+      "drop",
+    ]),
+    ...chain("elsewhere", [
+      ...(closed.ipv4 ? ["meta nfproto ipv4 drop"] : []),
+      ...(closed.ipv6 ? ["meta nfproto ipv6 drop"] : []),
+      "accept",
+    ]),
+    ...chain(
+      "forward",
+      [
+        "iifname != @bridges oifname != @bridges goto elsewhere",
+        "iifname @internal drop",
+        "oifname @internal drop",
+        "ct state established,related accept",
+        "oifname @bridges ct status dnat accept",
+        "oifname @bridges goto inward",
+      ],
+      "type filter hook forward priority 0",
+    ),
+  ];
+}
+
+function sourceRules(networks: readonly NatNetwork[]): string[] {
+  const fixed = networks.flatMap(({ internal, ipv4, ipv6 }) =>
+    [ipv4, ipv6].flatMap((family, index) => {
+      if (family === null || internal || !translates(family) || !family.masquerade || family.source === null) return [];
+      const word = index === 0 ? "ip" : "ip6";
+      return [`${word} saddr ${family.subnet} oifname != @bridges snat ${word} to ${family.source}`];
+    }),
+  );
+  return [
+    "oifname @bridges ip saddr 127.0.0.0/8 masquerade",
+    "ct status dnat ip saddr . oifname @hairpin4 masquerade",
+    "ct status dnat ip6 saddr . oifname @hairpin6 masquerade",
+    ...fixed,
+    "ip saddr @masquerade4 oifname != @bridges masquerade",
+    "ip6 saddr @masquerade6 oifname != @bridges masquerade",
+  ];
+}
