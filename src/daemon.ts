@@ -173,6 +173,7 @@ async function bringUp(config: Config, log: Logger, stack: Stack, stopping: () =
     log: logTo(log),
   });
   names.follow(controller.nameRecords);
+  datapath.onInterfaceRecreated((port) => void controller.interfaceRecreated(port));
   await controller.restore();
   stack.push("audit of the host's rules", auditRules(nat, config.datapath.auditIntervalS, log));
   await controller.ensurePredefined();

@@ -10,11 +10,12 @@
 // restore.ts. What is true in the data plane is computed from records by drivers/ and wants.ts.
 import type { NameRecords } from "../dns/names.ts";
 import type { Ipam } from "../ipam/ipam.ts";
-import { type Context, type ControllerOptions, createContext } from "./context.ts";
+import { attempt, type Context, type ControllerOptions, createContext } from "./context.ts";
 import { nameRecords } from "./name-records.ts";
 import { addressSpaceOf, createNetwork, inspectNetwork, listNetworks, pruneNetworks, removeNetwork } from "./networks.ts";
 import { addPeer, listPeers, removePeer } from "./peers.ts";
 import { ensurePredefined } from "./predefined.ts";
+import { configureAgain } from "./recreated.ts";
 import { type RestoreReport, restore } from "./restore.ts";
 import { connect, createSandbox, disconnect, inspectSandbox, listSandboxes, removeSandbox } from "./sandboxes.ts";
 import { State } from "./state.ts";
@@ -63,6 +64,11 @@ export class CnmController implements Controller {
   /** Once, before the first request. */
   restore(): Promise<RestoreReport> {
     return restore(this.#context);
+  }
+
+  /** For an interface that the datapath had to make again: gives it its addresses and routes; failures are logged. */
+  async interfaceRecreated(port: string): Promise<void> {
+    await attempt(this.#context, `configuring the interface of ${port} again`, () => configureAgain(this.#context, port));
   }
 
   /** Makes the networks that are always there, where they are missing. Once, after restore. */

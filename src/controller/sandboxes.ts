@@ -15,7 +15,7 @@ import type { AttachRequest, CreateSandboxRequest, EndpointRecord, NetworkRecord
 import type { Attachment } from "./wants.ts";
 
 export const namespaceFolder = (context: Pick<Context, "stateDir">): string => join(context.stateDir, "netns");
-const sandboxLock = (sandbox: Pick<SandboxRecord, "id">): string => `sandbox/${sandbox.id}`;
+export const sandboxLock = (sandbox: Pick<SandboxRecord, "id">): string => `sandbox/${sandbox.id}`;
 
 export function findSandbox(context: Context, reference: string): SandboxRecord {
   return resolve("sandbox", reference, context.state.sandboxes, (name) => context.state.sandboxByName(name));

@@ -49,8 +49,6 @@ export interface UnderlayEnd {
 const REBUILT = "outer addresses, ports and lengths are the wire's; hop limit, identification and UDP checksum are made up";
 const UNKNOWN_ADDRESS = new Uint8Array(16);
 
-const NO_HEADERS = new Uint8Array(0);
-
 function outerHeadersOf(record: CaptureRecord, datagram: DatagramRecord, underlay: UnderlayEnd | undefined): Uint8Array {
   const known = datagram.localAddress.some((byte) => byte !== 0);
   const local = known ? datagram.localAddress : (underlay?.address ?? UNKNOWN_ADDRESS);
@@ -109,13 +107,13 @@ class Subscriber implements AsyncIterableIterator<Uint8Array> {
       return;
     }
     const { datagram } = record;
-    const headers = datagram === null ? NO_HEADERS : outerHeadersOf(record, datagram, underlay);
+    const headers = datagram === null ? null : outerHeadersOf(record, datagram, underlay);
     this.#push(
       enhancedPacket({
         interfaceId: this.#interface(port, datagram === null ? LINKTYPE_ETHERNET : LINKTYPE_RAW),
         timeNs: record.timeNs,
-        bytes: concat([headers, record.bytes]).subarray(0, this.snapLength),
-        originalLength: headers.length + record.originalLength,
+        bytes: (headers === null ? record.bytes : concat([headers, record.bytes])).subarray(0, this.snapLength),
+        originalLength: (headers?.length ?? 0) + record.originalLength,
         direction: record.direction === DIRECTION_RX ? INBOUND : OUTBOUND,
       }),
     );

@@ -215,6 +215,11 @@ export interface DatapathService extends Datapath {
   trace(options: TraceOptions): Promise<TraceResult>;
   /** Chunks of one pcapng file: the first begins with the section header. Ends by `signal`, by return() or when the datapath stops. */
   capture(options: CaptureOptions): AsyncIterableIterator<Uint8Array>;
-  /** Reads all tables back and mends what differs from the declarations. */
+  /** Reads all tables back and mends what differs from the declarations; tries again to make interfaces that went. */
   audit(): Promise<AuditReport>;
+  /**
+   * Called with the port's id when its interface had been deleted by somebody and is there again: without addresses and routes,
+   * and down, for those are not the datapath's.
+   */
+  onInterfaceRecreated(listener: (port: string) => void): void;
 }

@@ -21,7 +21,7 @@ import { forbidden, invalidArgument, notFound, unavailable, WeftError } from "..
 import { ENGINE_RELEASE_PATH } from "../paths.ts";
 import { closeFds, requireAddon } from "../ports/port.ts";
 import { openUnderlay, type UnderlaySockets } from "../ports/underlay.ts";
-import { CaptureHub } from "./capture.ts";
+import { CaptureHub, type UnderlayEnd } from "./capture.ts";
 import { Client } from "./client.ts";
 import type {
   AuditReport,
@@ -42,6 +42,7 @@ import type {
 import type { Declaration } from "./declarations.ts";
 import { type Delta, deltaBetween } from "./delta.ts";
 import { merge } from "./desired.ts";
+import { emptyPatch } from "./diff.ts";
 import { dumpFdb, dumpNeighbors } from "./dumps.ts";
 import type { Attachment, Notice } from "./messages.ts";
 import { compileEngine } from "./module.ts";
@@ -51,7 +52,7 @@ import { Standing } from "./standing.ts";
 import { counterStats, dropStats, lawDifference } from "./stats.ts";
 import { Sync } from "./sync.ts";
 import { Tables } from "./tables.ts";
-import { dropTaps, LOST, type OpenTap, type TapPlan, TapSet } from "./taps.ts";
+import { attachment, descriptorsOf, dropTaps, LOST, type OpenTap, type TapPlan, TapSet } from "./taps.ts";
 import type { Names } from "./trace.ts";
 import { runTrace } from "./tracer.ts";
 import { addressBytes, isIpv6 } from "./words.ts";
@@ -91,6 +92,8 @@ interface Worker {
   readonly client: Client;
   readonly sync: Sync;
   readonly underlays: readonly UnderlaySockets[];
+  /** The same by port, as captures want it. */
+  readonly underlayEnds: ReadonlyMap<string, UnderlayEnd>;
 }
 
 interface Running extends Plane, Worker {
@@ -98,6 +101,12 @@ interface Running extends Plane, Worker {
 }
 
 const underlayName = (address: string): string => `underlay/${address}`;
+
+const underlayEnd = ({ address, port, sourcePorts }: UnderlaySockets): UnderlayEnd => ({
+  address: addressBytes(address),
+  port,
+  sourcePorts,
+});
 
 export class WeftDatapath implements DatapathService {
   readonly #tables = new Tables();
@@ -111,10 +120,7 @@ export class WeftDatapath implements DatapathService {
     {
       ...this.#names,
       interfaceName: (port) => this.#standing.ports.get(port)?.interfaceName ?? "",
-      underlay: (port) => {
-        const sockets = this.#running?.underlays.find(({ address }) => underlayName(address) === port);
-        return sockets && { address: addressBytes(sockets.address), port: sockets.port, sourcePorts: sockets.sourcePorts };
-      },
+      underlay: (port) => this.#running?.underlayEnds.get(port),
     },
     () => this.#captureChanged(),
   );
@@ -123,6 +129,7 @@ export class WeftDatapath implements DatapathService {
   #running: Running | null = null;
   /** VTEPs that were left out, of whatever domain. */
   readonly #leftOut = new Set<string>();
+  readonly #recreatedListeners: ((port: string) => void)[] = [];
   #queue: Promise<unknown> = Promise.resolve();
   #traces: Promise<unknown> = Promise.resolve();
   #log: DatapathLog = () => {};
@@ -166,8 +173,8 @@ export class WeftDatapath implements DatapathService {
         fdbSlots: plane.fdbSlots,
         spinUs: plane.spinUs,
         trapsFolder: join(plane.options.stateDir, "traps"),
-        onNotice: (notice) => this.#notice(notice),
-        onDeath: (error) => this.#died(error),
+        onNotice: (notice) => this.#notice(client, notice),
+        onDeath: (error) => this.#died(client, error),
       });
       this.#tables.setUnderlays(
         underlays.map(({ address, port, fds }) => ({ name: underlayName(address), address, udpPort: port, socketCount: fds.length - 1 })),
@@ -178,23 +185,28 @@ export class WeftDatapath implements DatapathService {
         kind: "udp",
         fds: [...fds],
       }));
-      attach.push(...(await this.#taps.reopen(this.#tables.ports, this.#log)));
+      for (const tap of await this.#taps.reopen(this.#taps.all, this.#log)) {
+        this.#taps.set(tap);
+        attach.push(attachment(tap, this.#tables.ports));
+      }
       await sync.become(this.#tables.imageOf(this.#standing, this.#captures.marks), { release: [], attach });
-      return { client, sync, underlays };
+      return { client, sync, underlays, underlayEnds: new Map(underlays.map((one) => [underlayName(one.address), underlayEnd(one)])) };
     } catch (error) {
-      if (client?.dead) throw error;
-      await client?.stop();
-      await closeFds([...underlays.flatMap(({ fds }) => fds), ...this.#taps.all.map(({ fd }) => fd).filter((fd) => fd !== LOST)]);
+      if (!client?.dead) {
+        await client?.stop();
+        await closeFds([...underlays.flatMap(({ fds }) => fds), ...descriptorsOf(this.#taps.all)]);
+      }
       this.#taps.lose();
       throw error;
     }
   }
 
   /** The worker's descriptors went with it; TAPs are persistent, so all can be had again, with the loss of some frames. */
-  #died(error: WeftError): void {
+  #died(client: Client | null, error: WeftError): void {
     this.#log("error", error.message);
+    if (this.#running === null || this.#running.client !== client) return; // it was being brought up: whoever did so knows
     this.#taps.lose();
-    if (this.#running !== null) this.#running = { ...this.#running, underlays: [] };
+    this.#running = { ...this.#running, underlays: [] };
     this.#serially(async () => {
       for (let attempt = 1; this.#running !== null; attempt++) {
         try {
@@ -226,8 +238,13 @@ export class WeftDatapath implements DatapathService {
       this.#running = null;
       if (running.auditTimer !== null) clearInterval(running.auditTimer);
       this.#captures.endAll();
-      await running.client.stop();
-      await closeFds(running.underlays.flatMap(({ fds }) => fds));
+      try {
+        await running.client.stop();
+        await closeFds(running.underlays.flatMap(({ fds }) => fds));
+      } catch (error) {
+        this.#log("warn", asWeftError(error).message); // it died on the way, and what it had open is closed
+        this.#taps.lose();
+      }
       await dropTaps(this.#taps.clear(), keepInterfaces, this.#log);
       this.#standing = new Standing();
       this.#tables.clear();
@@ -245,26 +262,62 @@ export class WeftDatapath implements DatapathService {
     return this.#running;
   }
 
-  #notice(notice: Notice): void {
+  #notice(client: Client | null, notice: Notice): void {
     switch (notice.notice) {
       case "rebuilt":
         this.#rebuilds++;
         this.#log("error", "the engine trapped and was rebuilt", { reason: notice.reason, batch: notice.file });
+        if (this.#running?.client !== client) break; // on its way up: it gets its tables, whichever engine it has
         this.#running?.sync
           .rebuilt(notice.generation)
           .catch((error: Error) => this.#log("error", `cannot write the tables again: ${error.message}`));
         break;
       case "port-failed":
-        this.#log("warn", "a port failed and is no longer polled", {
-          port: this.#names.port(notice.port) ?? notice.port,
-          error: notice.error,
-        });
+        this.#portFailed(this.#names.port(notice.port) ?? `#${notice.port}`, notice.error);
         break;
       case "captured":
         if (notice.lost > 0) this.#log("warn", "captured frames were lost: the reader is too slow", { bytes: notice.lost });
         this.#captures.take(notice.records);
         this.#running?.client.captured(notice.records.length);
         break;
+    }
+  }
+
+  // ── interfaces that went ──
+
+  onInterfaceRecreated(listener: (port: string) => void): void {
+    this.#recreatedListeners.push(listener);
+  }
+
+  #portFailed(port: string, error: string): void {
+    this.#log("warn", "a port failed and is no longer polled", { port, error });
+    const failed = this.#taps.ofPort(port);
+    if (failed === undefined) return;
+    this.#serially(async () => {
+      const now = this.#taps.ofPort(port);
+      if (this.#running !== null && now?.opening === failed.opening && now.fd !== LOST) await this.#recreate([now]);
+    }).catch((reason: Error) => this.#log("error", `cannot make the interface of port ${port} again: ${reason.message}`));
+  }
+
+  /** Makes interfaces again that somebody has deleted, as far as that is possible: what is declared shall be there. */
+  async #recreate(gone: readonly OpenTap[]): Promise<void> {
+    const { sync, client } = this.#require();
+    const { ports } = this.#tables;
+    const made = await this.#taps.reopen(gone, this.#log);
+    const dead = gone.filter(({ fd }) => fd !== LOST);
+    try {
+      const release = dead.map(({ port }) => ports.ensure(port.id));
+      await sync.apply(emptyPatch(), { release, attach: made.map((tap) => attachment(tap, ports)) });
+    } catch (error) {
+      if (!client.dead) await closeFds(descriptorsOf(made)); // else it may have had them
+      throw error;
+    }
+    for (const tap of dead) this.#taps.set({ ...tap, fd: LOST });
+    for (const tap of made) this.#taps.set(tap);
+    await closeFds(descriptorsOf(dead));
+    for (const { port } of made) {
+      this.#log("warn", "an interface was gone and is made again", { port: port.id, interface: port.interfaceName });
+      for (const listener of this.#recreatedListeners) listener(port.id);
     }
   }
 
@@ -309,6 +362,8 @@ export class WeftDatapath implements DatapathService {
     const failures = new Map<string, WeftError>();
     const fresh = new Map<string, OpenTap>();
     let step: { readonly delta: Delta; readonly plan: TapPlan } | null = null;
+    /** The worker was told of the descriptors in `fresh`: if it dies, it may have closed them. */
+    let handedOver = false;
     try {
       for (;;) {
         const { delta, commit } = this.#planned(changes, failures);
@@ -322,7 +377,9 @@ export class WeftDatapath implements DatapathService {
           continue;
         }
         const patch = this.#tables.patchOf(delta, this.#captures.marks);
-        await sync.apply(patch, this.#taps.descriptors(plan, fresh, this.#tables.ports));
+        const descriptors = this.#taps.descriptors(plan, fresh, this.#tables.ports);
+        handedOver = !client.dead;
+        await sync.apply(patch, descriptors);
         commit();
         this.#tables.release(delta);
         this.#taps.commit(plan, fresh);
@@ -330,7 +387,7 @@ export class WeftDatapath implements DatapathService {
         return failures;
       }
     } catch (error) {
-      if (client.dead) for (const [key, { port }] of fresh) fresh.set(key, { port, fd: LOST }); // it may have had them
+      if (handedOver && client.dead) for (const [key, tap] of fresh) fresh.set(key, { ...tap, fd: LOST });
       if (step !== null) {
         await this.#taps.revert(step.plan);
         this.#tables.revoke(step.delta);
@@ -340,7 +397,10 @@ export class WeftDatapath implements DatapathService {
       for (const owner of changes.keys()) failures.set(owner, failure);
       return failures;
     } finally {
-      await dropTaps([...fresh.values()], adopting, this.#log);
+      // One that stands, but was lost, is not ours to delete.
+      const [standing, added] = partition([...fresh.values()], (tap) => this.#taps.has(tap));
+      await dropTaps(standing, true, this.#log);
+      await dropTaps(added, adopting, this.#log);
     }
   }
 
@@ -403,10 +463,10 @@ export class WeftDatapath implements DatapathService {
   }
 
   async #captureChanged(): Promise<void> {
-    const running = this.#running;
-    if (running === null) return;
     try {
       await this.#serially(async () => {
+        const running = this.#running;
+        if (running === null) return;
         const { all, snapLength } = this.#captures.wanted;
         await running.sync.apply(this.#tables.markPatch(this.#standing, this.#captures.marks));
         await running.client.request({ kind: "capture", all, snapLength });
@@ -516,6 +576,11 @@ export class WeftDatapath implements DatapathService {
   }
 
   async audit(): Promise<AuditReport> {
+    this.#require();
+    await this.#serially(async () => {
+      const { lost } = this.#taps;
+      if (this.#running !== null && lost.length > 0) await this.#recreate(lost);
+    });
     const { sync } = this.#require();
     const report = await sync.audit();
     this.#audits++;
@@ -523,6 +588,10 @@ export class WeftDatapath implements DatapathService {
     if (report.mended > 0) this.#log("warn", "the audit mended engine tables", { ...report });
     return report;
   }
+}
+
+function partition<T>(items: readonly T[], test: (item: T) => boolean): [T[], T[]] {
+  return [items.filter(test), items.filter((item) => !test(item))];
 }
 
 /** Adds to `failures` the owners of ports that failed. A port that nobody of the changes declares is everybody's fault. */

@@ -15,8 +15,16 @@ const IN_PARALLEL = 24;
 
 export interface OpenTap {
   readonly port: PortDeclaration;
-  /** LOST after the worker that had it died. */
+  /** LOST after the worker that had it died, or when the interface is gone and could not be made again. */
   readonly fd: number;
+  /** Numbers the openings, since a descriptor's number comes again. */
+  readonly opening: number;
+}
+
+let openings = 0;
+
+async function openTap(port: PortDeclaration): Promise<OpenTap> {
+  return { port, fd: await openTapPort(port), opening: ++openings };
 }
 
 /** A descriptor that is closed, or may be: its number can be another's by now, so it must not be closed again. */
@@ -35,9 +43,25 @@ export interface TapPlan {
 
 export class TapSet {
   readonly #open = new Map<string, OpenTap>();
+  /** Why one could not be opened again, as it was logged. */
+  readonly #told = new Map<string, string>();
 
   get all(): OpenTap[] {
     return [...this.#open.values()];
+  }
+
+  /** Those without a descriptor. */
+  get lost(): OpenTap[] {
+    return this.all.filter(({ fd }) => fd === LOST);
+  }
+
+  /** Whether there is one at this place. */
+  has({ port }: OpenTap): boolean {
+    return this.#open.has(interfaceKey(port));
+  }
+
+  ofPort(id: string): OpenTap | undefined {
+    return this.all.find(({ port }) => port.id === id);
   }
 
   plan(changes: Delta["ports"]): TapPlan {
@@ -72,7 +96,7 @@ export class TapSet {
     const failures = new Map<string, unknown>();
     const open = plan.open.filter((port) => !fresh.has(interfaceKey(port)));
     const opened = await settleAll(open, IN_PARALLEL, async (port) => {
-      fresh.set(interfaceKey(port), { port, fd: await openTapPort(port) });
+      fresh.set(interfaceKey(port), await openTap(port));
     });
     const configured = await settleAll(plan.configure, IN_PARALLEL, ({ to }) => configureTapPort(to));
     opened.forEach((result, i) => {
@@ -86,32 +110,39 @@ export class TapSet {
 
   /** What the poller has to give back and to take, once the ports have indexes. */
   descriptors(plan: TapPlan, fresh: ReadonlyMap<string, OpenTap>, indexes: Indexes): Descriptors {
-    const index = (port: PortDeclaration): number => indexes.ensure(port.id);
-    const attachment = (port: PortDeclaration, fd: number): Attachment => ({ port: index(port), kind: "tap", fds: [fd] });
     return {
-      release: [...plan.close.map((tap) => index(tap.port)), ...plan.hand.map(({ from }) => index(from.port))],
+      release: [...plan.close, ...plan.hand.map(({ from }) => from)].map(({ port }) => indexes.ensure(port.id)),
       attach: [
-        ...plan.hand.map(({ from, to }) => attachment(to, from.fd)),
-        ...plan.open.map((port) => attachment(port, fresh.get(interfaceKey(port))!.fd)),
+        ...plan.hand.map(({ from, to }) => attachment({ ...from, port: to }, indexes)),
+        ...plan.open.map((port) => attachment(fresh.get(interfaceKey(port))!, indexes)),
       ],
     };
   }
 
   /** The plan has come true: `fresh` loses what is ours now. */
   commit(plan: TapPlan, fresh: Map<string, OpenTap>): void {
-    for (const { port } of plan.close) this.#open.delete(interfaceKey(port));
+    for (const { port } of plan.close) {
+      this.#open.delete(interfaceKey(port));
+      this.#told.delete(interfaceKey(port));
+    }
     for (const { to } of plan.configure) this.#rename(to);
     for (const { to } of plan.hand) this.#rename(to);
     for (const port of plan.open) {
       const key = interfaceKey(port);
-      this.#open.set(key, { port, fd: fresh.get(key)!.fd });
+      this.set({ ...fresh.get(key)!, port });
       fresh.delete(key);
     }
   }
 
   #rename(port: PortDeclaration): void {
-    const key = interfaceKey(port);
-    this.#open.set(key, { port, fd: this.#open.get(key)!.fd });
+    this.set({ ...this.#open.get(interfaceKey(port))!, port });
+  }
+
+  /** Replaces what is known of this place. */
+  set(tap: OpenTap): void {
+    const key = interfaceKey(tap.port);
+    this.#open.set(key, tap);
+    if (tap.fd !== LOST) this.#told.delete(key);
   }
 
   /** The plan has not come true: MACs and MTUs as they were. */
@@ -121,17 +152,23 @@ export class TapSet {
 
   /** The worker died, and its descriptors with it. */
   lose(): void {
-    for (const [key, { port }] of this.#open) this.#open.set(key, { port, fd: LOST });
+    for (const tap of this.all) this.set({ ...tap, fd: LOST });
   }
 
-  /** Opens all again, after their descriptors were lost; what the poller has to take. Those that fail stay lost. */
-  async reopen(indexes: Indexes, log: DatapathLog): Promise<Attachment[]> {
-    const results = await settleAll(this.all, IN_PARALLEL, async ({ port }): Promise<Attachment> => {
-      const fd = await openTapPort(port);
-      this.#open.set(interfaceKey(port), { port, fd });
-      return { port: indexes.ensure(port.id), kind: "tap", fds: [fd] };
+  /**
+   * Opens these again; answers those that it could, for `set`. Why another could not be is logged once, not at each attempt: it
+   * may be gone for good, with its namespace.
+   */
+  async reopen(taps: readonly OpenTap[], log: DatapathLog): Promise<OpenTap[]> {
+    const results = await settleAll(taps, IN_PARALLEL, ({ port }) => openTap(port));
+    results.forEach((result, i) => {
+      if (result.status === "fulfilled") return;
+      const { port } = taps[i]!;
+      const { message } = result.reason as Error;
+      if (this.#told.get(interfaceKey(port)) === message) return;
+      this.#told.set(interfaceKey(port), message);
+      log("error", `${message}; port ${port.id} stays without its interface until that can be made`);
     });
-    for (const result of results) if (result.status === "rejected") log("error", (result.reason as Error).message);
     return results.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
   }
 
@@ -139,14 +176,24 @@ export class TapSet {
   clear(): OpenTap[] {
     const taps = this.all;
     this.#open.clear();
+    this.#told.clear();
     return taps;
   }
 }
 
+/** What the poller has to take. */
+export function attachment({ port, fd }: OpenTap, indexes: Indexes): Attachment {
+  return { port: indexes.ensure(port.id), kind: "tap", fds: [fd] };
+}
+
+/** Our ends of these that may be closed. */
+export const descriptorsOf = (taps: readonly OpenTap[]): number[] => taps.map(({ fd }) => fd).filter((fd) => fd !== LOST);
+
 /** Closes our ends; deletes the interfaces unless they are to be kept. What can't be deleted is logged: nothing hangs on it. */
 export async function dropTaps(taps: readonly OpenTap[], keepInterfaces: boolean, log: DatapathLog): Promise<void> {
-  const results = await settleAll(taps, IN_PARALLEL, async ({ port, fd }) => {
-    const fds = fd === LOST ? [] : [fd];
+  const results = await settleAll(taps, IN_PARALLEL, async (tap) => {
+    const { port } = tap;
+    const fds = descriptorsOf([tap]);
     if (keepInterfaces) await closeFds(fds);
     else await deleteTapPort(port.namespacePath, port.interfaceName, fds);
   });

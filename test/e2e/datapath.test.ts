@@ -397,19 +397,59 @@ describe("failure", () => {
     expect(await datapath.audit()).toMatchObject({ mended: 0 });
   });
 
-  it("of an interface that somebody deleted is told, and its owner can withdraw and declare it again", async () => {
-    let tell: (fields: unknown) => void = () => {};
-    const told = new Promise((resolve) => {
-      tell = resolve;
-    });
-    const datapath = await started({ log: (level, message, fields) => message.startsWith("a port failed") && tell({ level, fields }) });
+  it("of an interface that somebody deleted is told and mended, but for what the datapath knows nothing of", async () => {
+    const warnings: unknown[] = [];
+    const datapath = await started({ log: (level, message, fields) => level === "warn" && warnings.push({ message, ...fields }) });
+    const recreated = new Promise<string>((resolve) => datapath.onInterfaceRecreated(resolve));
     await twoSandboxes(datapath);
     await namespaces.ip("s0", "link", "delete", "eth0");
-    expect(await told).toMatchObject({ level: "warn", fields: { port: "e0" } });
+    expect(await recreated).toBe("e0");
+    expect(warnings).toEqual([
+      { message: "a port failed and is no longer polled", port: "e0", error: "EBADFD" },
+      { message: "an interface was gone and is made again", port: "e0", interface: "eth0" },
+    ]);
+    expect(JSON.parse(await namespaces.ip("s0", "-j", "link", "show", "eth0"))[0]).toMatchObject({ address: MAC[0], mtu: 1500 });
+    await configure(0);
+    expect(await namespaces.ping("s1", IPV4[0], 5, 0.01)).toEqual({ sent: 5, received: 5 });
+    await datapath.withdraw("e0");
+    await expect(namespaces.ip("s0", "link", "show", "eth0")).rejects.toThrow("does not exist");
+  });
+
+  it("of an interface together with its namespace is told once; an audit makes it when the namespace is back", async () => {
+    const errors: string[] = [];
+    let told: () => void = () => {};
+    const once = new Promise<void>((resolve) => {
+      told = resolve;
+    });
+    const datapath = await started({
+      log: (level, message) => {
+        if (level === "error") errors.push(message);
+        if (level === "error") told();
+      },
+    });
+    await twoSandboxes(datapath);
+    const recreated = new Promise<string>((resolve) => datapath.onInterfaceRecreated(resolve));
+    await namespaces.removeThen("s0", "ip", "link", "delete", "eth0");
+    await once;
+    await datapath.audit();
+    await datapath.audit();
+    expect(errors).toEqual([expect.stringMatching(/cannot open interface eth0 in .*port e0 stays without its interface/s)]);
+    await namespaces.create("s0");
+    expect(await datapath.audit()).toMatchObject({ mended: 0 });
+    expect(await recreated).toBe("e0");
+    await configure(0);
+    expect(await namespaces.ping("s1", IPV4[0], 5, 0.01)).toEqual({ sent: 5, received: 5 });
+  });
+
+  it("of an interface does not undo that its owner declared something else meanwhile", async () => {
+    const datapath = await started();
+    await twoSandboxes(datapath);
+    await namespaces.ip("s0", "link", "delete", "eth0");
     await datapath.withdraw("e0");
     await datapath.declare("e0", endpoint(0));
     await configure(0);
-    expect(await namespaces.ping("s1", IPV4[0], 5, 0.01)).toEqual({ sent: 5, received: 5 });
+    expect(await namespaces.ping("s1", IPV4[0], 20, 0.1)).toEqual({ sent: 20, received: 20 });
+    expect(await datapath.audit()).toMatchObject({ mended: 0 });
   });
 
   it("of a namespace that somebody deleted does not keep its port from being withdrawn", async () => {

@@ -49,6 +49,7 @@ export class FakeDatapath implements DatapathService {
   async declareAll(): Promise<ReadonlyMap<string, Error>> {
     return new Map();
   }
+  onInterfaceRecreated(): void {}
 
   info(): DatapathInfo {
     return {

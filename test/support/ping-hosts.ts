@@ -73,6 +73,19 @@ export class Namespaces {
     this.#names.delete(name);
   }
 
+  /** Removes the namespace's path, then runs this in the namespace itself, which ends with it. */
+  async removeThen(name: string, ...argv: string[]): Promise<void> {
+    const child = spawn("nsenter", [`--net=${this.path(name)}`, "sh", "-c", 'echo in; read line; exec "$@"', "sh", ...argv], {
+      stdio: ["pipe", "pipe", "inherit"],
+    });
+    const ended = new Promise<number | null>((resolve) => child.on("close", resolve));
+    await new Promise((resolve) => child.stdout.once("data", resolve));
+    await this.remove(name);
+    child.stdin.end("go\n");
+    const code = await ended;
+    if (code !== 0) throw new Error(`${argv.join(" ")} ended with ${code}`);
+  }
+
   async removeAll(): Promise<void> {
     for (const name of [...this.#names]) await this.remove(name);
   }
