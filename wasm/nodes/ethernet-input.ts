@@ -37,8 +37,9 @@ export function ethernetInput(): void {
       drop(packet, DROP_RUNT);
       continue;
     }
-    if (capturing && ports.captured(packet.port, packet.domain)) capture.copy(packet, packet.port, DIRECTION_RX);
     const whole = classify(packet);
+    if ((packet.flags & FROM_UNDERLAY) != 0 && packet.l4 != 0) markUnfinished(packet);
+    if (capturing && ports.captured(packet.port, packet.domain)) capture.copy(packet, packet.port, DIRECTION_RX);
     if (trace.armed()) {
       trace.considerAddress(packet);
     }
@@ -65,7 +66,6 @@ export function ethernetInput(): void {
       drop(packet, DROP_BAD_GSO);
       continue;
     }
-    if ((packet.flags & FROM_UNDERLAY) != 0 && packet.l4 != 0) markUnfinished(packet);
     trace.mark(packet, EVENT_NEXT, NODE_POLICY, 0, 0);
     send(NODE_POLICY, packet);
   }
