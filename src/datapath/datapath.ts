@@ -462,7 +462,8 @@ export class WeftDatapath implements DatapathService {
     return this.#captures.subscribe(options);
   }
 
-  async #captureChanged(): Promise<void> {
+  /** Tells the engine what is captured; once more, behind its revival, if the worker died over it. */
+  async #captureChanged(again = true): Promise<void> {
     try {
       await this.#serially(async () => {
         const running = this.#running;
@@ -472,6 +473,7 @@ export class WeftDatapath implements DatapathService {
         await running.client.request({ kind: "capture", all, snapLength });
       });
     } catch (error) {
+      if (again && this.#running?.client.dead) return await this.#captureChanged(false);
       this.#log("warn", `cannot change what is captured: ${asWeftError(error).message}`);
       throw error;
     }

@@ -480,6 +480,44 @@ describe("failure", () => {
     expect(datapath.info()).toMatchObject({ ports: 2, domains: 2 });
   });
 
+  it("of the worker in the middle of a change refuses it, and all that stood stands", async () => {
+    const datapath = await started();
+    await twoSandboxes(datapath);
+    await namespaces.create("s2");
+    const third = { ports: [{ ...endpoint(0).ports![0]!, id: "e2", namespacePath: namespaces.path("s2") }] };
+    const [changed] = await Promise.allSettled([datapath.declare("e2", third), datapath.killWorker()]);
+    if (changed.status === "rejected") expect(changed.reason).toMatchObject({ code: "UNAVAILABLE" });
+    await datapath.declare("e2", third); // waits for the next worker
+    expect(await namespaces.ping("s0", IPV4[1], 10, 0.01)).toEqual({ sent: 10, received: 10 });
+    expect(datapath.info().ports).toBe(3);
+    expect(JSON.parse(await namespaces.ip("s2", "-j", "link", "show", "eth0"))[0]).toMatchObject({ address: MAC[0] });
+    expect(await datapath.audit()).toMatchObject({ mended: 0 });
+  });
+
+  it("of the worker does not end a capture that begins then", async () => {
+    const datapath = await started();
+    await twoSandboxes(datapath);
+    await namespaces.ping("s0", IPV4[1], 1, 0.01);
+    const stop = new AbortController();
+    const killed = datapath.killWorker();
+    const capture = datapath.capture({ ports: ["e0"], signal: stop.signal });
+    await killed;
+    const chunks = [(await capture.next()).value as Uint8Array];
+    await namespaces.ping("s0", IPV4[1], 1, 0.01);
+    await datapath.stats();
+    stop.abort();
+    for await (const chunk of capture) chunks.push(chunk);
+    expect(tsharkFields(Buffer.concat(chunks), ["icmp.type"], ["-Y", "icmp"])).toEqual([["8"], ["0"]]);
+  });
+
+  it("of the worker while the daemon stops keeps nothing open and nothing behind", async () => {
+    const datapath = await started();
+    await twoSandboxes(datapath);
+    await Promise.allSettled([datapath.killWorker(), datapath.stop({ keepInterfaces: false })]);
+    for (const name of ["s0", "s1"]) await expect(namespaces.ip(name, "link", "show", "eth0")).rejects.toThrow("does not exist");
+    expect(() => datapath.info()).toThrow("not running");
+  });
+
   it("of nothing: a daemon that stops leaves interfaces, the next one takes them over", async () => {
     const first = await started();
     await twoSandboxes(first);
