@@ -40,7 +40,8 @@ function matchers(controller: Controller): Matchers<NetworkRecord> {
     name: (network, value) => network.name.includes(value),
     id: (network, value) => network.id.includes(value),
     driver: (network, value) => network.driver === value,
-    scope: (network, value) => network.scope === value,
+    // "swarm" is what Docker calls it.
+    scope: (network, value) => network.scope === (value === "swarm" ? "global" : value),
     label: (network, value) => hasLabel(network.labels, value),
     type,
     dangling: (network, value) => {

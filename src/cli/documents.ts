@@ -141,7 +141,8 @@ export function sandboxRow(sandbox: Sandbox__Output) {
   return {
     ID: shortId(sandbox.id),
     Name: sandbox.name,
-    Networks: sandbox.endpoints.map(({ network }) => network!.name).join(", "),
+    Networks:
+      sandbox.joinedTo === "" ? sandbox.endpoints.map(({ network }) => network!.name).join(", ") : `sandbox:${shortId(sandbox.joinedTo)}`,
     Addresses: addresses.join(", "),
     Namespace: sandbox.namespacePath,
     Labels: labelText(sandbox.labels),

@@ -163,9 +163,9 @@ export function driverCompliance(name: string, { make, variants }: DriverCase): 
       }
     });
 
-    it("gives every endpoint a MAC of its own, the one that is asked for where it is free", async (context) => {
+    const onInterfaces = make().stack === "interfaces" ? it : () => {};
+    onInterfaces("gives every endpoint a MAC of its own, the one that is asked for where it is free", async () => {
       const driver = make();
-      if (driver.stack !== "interfaces") return context.skip();
       const network = await networkOf(driver);
       const host = hostWith([network]);
       const taken = new Set<string>();

@@ -84,6 +84,7 @@ describe("sandbox inspect", () => {
     const joined = api.controller.inspectSandbox("b").sandbox;
     api.controller.sandboxes.set(joined.id, { ...joined, joinedTo: id });
     expect(await mode("b")).toBe(`container:${id}\n`);
+    expect((await weft(["sandbox", "ls", "--format", "{{.Name}} {{.Networks}}"])).stdout).toBe(`a web\nb sandbox:${id.slice(0, 12)}\n`);
   });
 
   it("shows the host's stack by the daemon's process", async () => {
@@ -92,6 +93,15 @@ describe("sandbox inspect", () => {
     api.controller.sandboxes.set(sandbox.id, { ...sandbox, namespacePath: "/proc/self/ns/net" });
     const { stdout } = await weft(["sandbox", "inspect", "-f", "{{.NetworkSettings.SandboxKey}}", "a"]);
     expect(stdout).toBe(`/proc/${process.pid}/ns/net\n`);
+  });
+});
+
+describe("network ls", () => {
+  it("takes Docker's word for the global scope", async () => {
+    await given("network create -d overlay --scope global far", "network create web");
+    for (const scope of ["global", "swarm"]) {
+      expect((await weft(["network", "ls", "--filter", `scope=${scope}`, "--format", "{{.Name}}"])).stdout).toBe("far\n");
+    }
   });
 });
 

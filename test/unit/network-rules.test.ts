@@ -2,6 +2,7 @@
 // which Docker refuses it.
 import { beforeEach, describe, expect, it } from "vitest";
 import type { AttachRequest, CreateNetworkRequest, CreateSandboxRequest } from "../../src/controller/types.ts";
+import { MemoryStore } from "../../src/store/memory.ts";
 import { type Bench, startController } from "../support/controller.ts";
 
 let bench: Bench;
@@ -278,6 +279,17 @@ describe("a shared stack", () => {
     expect(await next.controller.restore()).toMatchObject({ lost: [], failures: [], recreated: ["a"] });
   });
 
+  it("is whole or not there when its owner goes at the same instant", async () => {
+    const { controller } = bench;
+    const [removed, joined] = await Promise.allSettled([
+      controller.removeSandbox("a", false),
+      controller.createSandbox({ name: "joined", ...on("sandbox:a") }),
+    ]);
+    expect([removed.status, joined.status]).toEqual(["fulfilled", "rejected"]);
+    expect((joined as PromiseRejectedResult).reason).toMatchObject({ code: "NOT_FOUND" });
+    expect(controller.listSandboxes().map(({ sandbox }) => sandbox.name)).toEqual(["alone", "onhost"]);
+  });
+
   it("of the host is the daemon's own, and stays when the sandbox goes", async () => {
     const { controller, namespaces } = bench;
     const { sandbox, endpoints } = controller.inspectSandbox("onhost");
@@ -358,5 +370,21 @@ describe("prune", () => {
     expect(pruned.map(({ name }) => name)).toEqual(connected ? [] : ["back"]);
     expect(controller.listNetworks().some(({ name }) => name === "back")).toBe(connected);
     expect(connected).toBe(order === "first");
+  });
+});
+
+describe("what an earlier version stored", () => {
+  it("is read as that version meant it", async () => {
+    const later = ["ingress", "configOnly", "configFrom", "gwPriority", "joinedTo"];
+    const store = new MemoryStore();
+    for (const { key, value } of await bench.store.list("")) {
+      if ((value as { configOnly?: boolean }).configOnly === true) continue;
+      const fields = typeof value === "object" ? Object.entries(value as object).filter(([name]) => !later.includes(name)) : null;
+      await store.commit({ puts: [{ key, value: fields === null ? value : Object.fromEntries(fields) }] });
+    }
+    const { controller } = await startController({ store, namespaces: bench.namespaces });
+    await controller.restore();
+    expect(controller.inspectNetwork("web").network).toEqual(bench.controller.inspectNetwork("web").network);
+    expect(controller.inspectSandbox("a")).toEqual(bench.controller.inspectSandbox("a"));
   });
 });
