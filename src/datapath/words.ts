@@ -7,6 +7,7 @@ import ipaddr from "ipaddr.js";
 import { invalidArgument } from "../errors.ts";
 
 const MAC_PATTERN = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/;
+const IPV4_PATTERN = /^(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})$/;
 const IPV4_MAPPED = 0xffff;
 
 export type AddressWords = readonly [number, number, number, number];
@@ -38,18 +39,31 @@ export function addressWords(text: string): AddressWords {
   return [view.getUint32(0), view.getUint32(4), view.getUint32(8), view.getUint32(12)];
 }
 
+/** The 16-byte form of canonical IPv4 text, else null. The general way costs thirty times as much, and networks have thousands. */
+function ipv4Bytes(text: string): Uint8Array | null {
+  const parts = IPV4_PATTERN.exec(text);
+  if (parts === null) return null;
+  const bytes = new Uint8Array(16);
+  bytes[10] = bytes[11] = 0xff;
+  for (let i = 1; i <= 4; i++) {
+    const byte = Number(parts[i]);
+    if (byte > 255) return null;
+    bytes[11 + i] = byte;
+  }
+  return bytes;
+}
+
 /** The 16-byte form. */
 export function addressBytes(text: string): Uint8Array {
+  const ipv4 = ipv4Bytes(text);
+  if (ipv4 !== null) return ipv4;
   if (!ipaddr.isValid(text)) throw invalidArgument(`"${text}" is not an IP address`);
   const address = ipaddr.parse(text);
   if (address.kind() === "ipv6" && (address as ipaddr.IPv6).isIPv4MappedAddress()) {
     throw invalidArgument(`"${text}" is an IPv4 address; write ${(address as ipaddr.IPv6).toIPv4Address().toString()}`);
   }
   if (address.toString() !== text) throw invalidArgument(`"${text}" is not written canonically; write ${address.toString()}`);
-  if (address.kind() === "ipv6") {
-    return Uint8Array.from(address.toByteArray());
-  }
-  return Uint8Array.from((address as ipaddr.IPv4).toIPv4MappedAddress().toByteArray());
+  return Uint8Array.from(address.toByteArray()); // canonical IPv4 does not come here
 }
 
 export function addressText(words: AddressWords): string {
