@@ -2,9 +2,7 @@
 //
 // One socket bound to address and VXLAN port receives. ENTROPY_SOCKETS others send, each from a source port of its own in
 // 49152-65535: the engine chooses one by the hash of the inner flow, and so routers and network cards spread flows over
-// paths and queues, as RFC 7348 section 5 asks, while the frames of one flow stay in order. The receiving socket sends as
-// well, for it is the first of the poller's list: one flow in seventeen has the VXLAN port as its source, which is entropy too.
-
+// paths and queues, as RFC 7348 section 5 asks, while the frames of one flow stay in order. The receiving socket never sends.
 import { ENTROPY_SOCKETS } from "../../wasm/shared/limits.ts";
 import { ENTROPY_PORT_MIN } from "../../wasm/shared/protocol.ts";
 import { addressInUse, WeftError } from "../errors.ts";
