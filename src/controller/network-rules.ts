@@ -86,7 +86,12 @@ export function refuseUsedConfiguration(network: NetworkRecord, networks: Iterab
 }
 
 /** A configuration network's subnets: held to all rules but those that concern other networks, and stored as they were asked. */
-export async function configurationSubnets(ipam: Ipam, requests: readonly SubnetRequest[]): Promise<IpamConfig[]> {
+export async function configurationSubnets(
+  ipam: Ipam,
+  requests: readonly SubnetRequest[],
+  enableIpv4: boolean,
+  enableIpv6: boolean,
+): Promise<IpamConfig[]> {
   const given = requests.map((request) => {
     if (!request.subnet) throw invalidArgument("every ip-range or gateway must have a corresponding subnet: give --subnet");
     return { ...request, subnet: formatPrefix(parsePrefix(request.subnet)) };
@@ -95,8 +100,9 @@ export async function configurationSubnets(ipam: Ipam, requests: readonly Subnet
   const planned = await ipam.chooseSubnets({
     space: "local",
     requests: given,
-    enableIpv4: given.some(({ subnet }) => !subnet.includes(":")),
-    enableIpv6: given.some(({ subnet }) => subnet.includes(":")),
+    // A family without a subnet gets one when a network is made from this, not now.
+    enableIpv4: enableIpv4 && given.some(({ subnet }) => !subnet.includes(":")),
+    enableIpv6: enableIpv6 && given.some(({ subnet }) => subnet.includes(":")),
     networks: [],
     hostRoutes: [],
     ulaGlobalId: "0000000000",

@@ -130,7 +130,7 @@ async function chooseSubnets(
   puts: Put[],
 ): Promise<readonly IpamConfig[]> {
   const { enableIpv4, enableIpv6, ipam: requests = [] } = request;
-  if (request.configOnly) return configurationSubnets(context.ipam, requests);
+  if (request.configOnly) return configurationSubnets(context.ipam, requests, enableIpv4, enableIpv6);
   if (driver.addressSpace === null) return [];
   const others = [...context.state.networks.values()].filter(({ configOnly }) => !configOnly);
   return context.ipam.chooseSubnets({

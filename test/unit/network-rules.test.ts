@@ -71,6 +71,9 @@ describe("a network is refused", () => {
     [{ configOnly: true, configFrom: "settings" }, "FORBIDDEN", "a configuration network cannot depend on another configuration network"],
     [{ configOnly: true, ipam: [{ subnet: "10.9.0.0" }] }, "INVALID_ARGUMENT", "10.9.0.0"],
     [{ configOnly: true, ipam: [{ subnet: "10.9.0.0/24", gateway: "10.8.0.1" }] }, "INVALID_ARGUMENT", "doesn't contain this address"],
+    [{ configOnly: true, enableIpv4: false, enableIpv6: true, ipam: [{ subnet: "10.9.0.0/24" }] }, "INVALID_ARGUMENT", "IPv4 is disabled"],
+    [{ configOnly: true, enableIpv6: false, ipam: [{ subnet: "fd09::/64" }] }, "INVALID_ARGUMENT", "IPv6 is not enabled"],
+    [{ configOnly: true, enableIpv4: false }, "INVALID_ARGUMENT", "IPv4 and IPv6 are both disabled"],
     [{ configOnly: true, ipam: [{ gateway: "10.8.0.1" }] }, "INVALID_ARGUMENT", "must have a corresponding subnet"],
     [{ configFrom: "nosuch" }, "NOT_FOUND", 'configuration network "nosuch" does not exist'],
     [{ configFrom: "web" }, "NOT_FOUND", 'configuration network "web" does not exist'],
@@ -135,6 +138,14 @@ describe("a configuration network", () => {
     expect(await refusal(bench.controller.connect("a", { network: "settings" }))).toMatchObject({ code: "FORBIDDEN" });
     // Others may overlap it, before a network is made from it.
     await bench.controller.createNetwork({ name: "same", ipam: [{ subnet: "10.3.0.0/24" }] });
+  });
+
+  it("of one family leaves the other's subnet to the network that is made from it", async () => {
+    const { controller } = bench;
+    await controller.createNetwork({ name: "six", configOnly: true, ipam: [{ subnet: "fd06::/64" }] });
+    expect(controller.inspectNetwork("six").network.ipam.map(({ subnet }) => subnet)).toEqual(["fd06::/64"]);
+    const made = await controller.createNetwork({ name: "from", driver: "overlay", configFrom: "six" });
+    expect(made.ipam.map(({ subnet }) => subnet)).toEqual(["10.0.0.0/24", "fd06::/64"]);
   });
 
   it("gives its settings to networks that are made from it, and stays while they do", async () => {
