@@ -119,8 +119,9 @@ export async function removeSandbox(context: Context, reference: string, force: 
       attempt(context, `restoring sandbox ${sandbox.name}`, () => remake(context, sandbox, attachments));
     const lost = context.namespaces.inode(sandbox.namespacePath) === null;
     try {
-      await withdrawAttachments(context, sandbox, attachments, []);
+      // First, so that it has happened in any case: what else fails may be passed over by force, a resolver must not live on.
       if (hasResolver(sandbox)) await context.names.close(sandbox, !sandbox.ownsNamespace && !lost);
+      await withdrawAttachments(context, sandbox, attachments, []);
       if (sandbox.ownsNamespace) await context.namespaces.delete(sandbox.namespacePath);
     } catch (error) {
       // Where the namespace is gone its interfaces are too, whatever stopped us from closing them.
