@@ -9,7 +9,7 @@ import type { FdbEntry } from "./generated/weft/v1/FdbEntry.ts";
 import type { StatsResponse } from "./generated/weft/v1/StatsResponse.ts";
 import type { TraceRequest__Output } from "./generated/weft/v1/TraceRequest.ts";
 import { isDomainOf, PortNames } from "./port-names.ts";
-import { planProbe } from "./probe.ts";
+import { planProbe, stackOf } from "./probe.ts";
 import type { AllHandlers } from "./server.ts";
 
 /** Faster would be a load of its own. */
@@ -56,7 +56,7 @@ function statsMessage(stats: DatapathStats, names: PortNames): StatsResponse {
 /** Which ports or domains a capture means. */
 async function captureTarget(request: CaptureRequest__Output, controller: Controller, datapath: DatapathService): Promise<CaptureOptions> {
   const sandbox = (reference: string): CaptureOptions => {
-    const view = controller.inspectSandbox(reference);
+    const view = stackOf(controller, reference);
     const own = view.endpoints.filter(({ endpoint }) => endpoint.interfaceName !== null);
     if (own.length === 0) throw forbidden(`sandbox ${view.sandbox.name} is on no network: there is nothing to capture`);
     return { ports: own.map(({ endpoint }) => endpoint.id) };
@@ -102,7 +102,7 @@ async function captureTarget(request: CaptureRequest__Output, controller: Contro
 async function traceOptions(request: TraceRequest__Output, controller: Controller, datapath: DatapathService): Promise<TraceOptions> {
   const timeout = request.timeoutMs === 0 ? {} : { timeoutMs: request.timeoutMs };
   if (request.destination !== "") return { ...timeout, ...(await planProbe(request, controller, datapath)) };
-  const view = controller.inspectSandbox(request.sandbox);
+  const view = stackOf(controller, request.sandbox);
   const networkId = request.network === "" ? null : controller.inspectNetwork(request.network).network.id;
   const own = view.endpoints.filter(
     ({ endpoint, network }) => endpoint.interfaceName !== null && (networkId === null || network.id === networkId),

@@ -37,6 +37,14 @@ function isOnLink(cidr: string | null, address: Address): boolean {
   return own !== null && containsAddress(own.prefix, address);
 }
 
+/** The sandbox whose interfaces `reference` means: itself, or whose stack it shares. */
+export function stackOf(controller: Controller, reference: string): SandboxView {
+  const view = controller.inspectSandbox(reference);
+  const { joinedTo } = view.sandbox;
+  if (joinedTo === null) return view;
+  return controller.listSandboxes().find(({ sandbox }) => sandbox.id === joinedTo) ?? view;
+}
+
 /** The sandbox's endpoints, or the one on `network`. */
 function candidates(view: SandboxView, controller: Controller, network: string): readonly SandboxEndpoint[] {
   if (network === "") return view.endpoints;
@@ -50,7 +58,7 @@ function candidates(view: SandboxView, controller: Controller, network: string):
 function resolveAddress(destination: string, from: readonly SandboxEndpoint[], controller: Controller): string {
   const given = tryParseAddress(destination);
   if (given !== null) return formatAddress(given);
-  const target = controller.inspectSandbox(destination);
+  const target = stackOf(controller, destination);
   for (const one of target.endpoints) {
     if (!from.some(({ network }) => network.id === one.network.id)) continue;
     const address = one.endpoint.ipv4 ?? one.endpoint.ipv6;
@@ -84,7 +92,7 @@ async function macOf(address: string, one: SandboxEndpoint, controller: Controll
 }
 
 export async function planProbe(request: ProbeRequest, controller: Controller, datapath: DatapathService): Promise<Probe> {
-  const view = controller.inspectSandbox(request.sandbox);
+  const view = stackOf(controller, request.sandbox);
   const from = candidates(view, controller, request.network).filter(({ endpoint }) => endpoint.interfaceName !== null);
   if (from.length === 0) throw invalidArgument(`sandbox ${view.sandbox.name} is on no network: there is nothing to trace`);
   const destination = resolveAddress(request.destination, from, controller);

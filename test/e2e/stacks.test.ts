@@ -111,6 +111,7 @@ describe("another sandbox's stack", () => {
     await daemon.must("sandbox", "create", "--network", "sandbox:a", "side");
     expect(await namespaceOf("side")).toBe(await namespaceOf("a"));
     expect(await inside("side", "ip", "-o", "address", "show", "eth0")).toContain("10.63.0.2/24");
+    expect(await daemon.must("trace", "side", "10.63.0.1")).toContain("tap-input");
     // A connection made later is everybody's.
     await daemon.must("network", "connect", "back", "a");
     expect(await links("side")).toEqual(["lo", "eth0", "eth1"]);

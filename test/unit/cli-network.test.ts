@@ -96,6 +96,19 @@ describe("sandbox inspect", () => {
   });
 });
 
+describe("trace", () => {
+  it("of a sandbox that shares a stack is of that stack's ports", async () => {
+    await given("network create web", "sandbox create --network web a", "sandbox create side", "sandbox create --network web b");
+    const owner = api.controller.inspectSandbox("a");
+    const { sandbox } = api.controller.inspectSandbox("side");
+    api.controller.sandboxes.set(sandbox.id, { ...sandbox, joinedTo: owner.sandbox.id });
+    await weft(["trace", "side", "b"]);
+    expect(api.datapath.traced).toMatchObject([{ port: owner.endpoints[0]!.endpoint.id, probe: { kind: "echo" } }]);
+    await weft(["trace", "b", "side"]);
+    expect(api.datapath.traced[1]).toMatchObject({ probe: { destination: owner.endpoints[0]!.endpoint.ipv4!.split("/")[0] } });
+  });
+});
+
 describe("network ls", () => {
   it("takes Docker's word for the global scope", async () => {
     await given("network create -d overlay --scope global far", "network create web");
