@@ -158,6 +158,7 @@ async function bringUp(config: Config, log: Logger, stack: Stack, stopping: () =
   stack.push("DNS", () => names.stop());
 
   const nat = new KernelNat({ stateDir: config.stateDir, log: logTo(log) });
+  stack.push("held ports", () => nat.close());
   const controller = await openController({
     nat,
     store,

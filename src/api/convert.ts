@@ -111,6 +111,8 @@ export function sandboxMessage(record: SandboxRecord, stateDir: string, endpoint
     joinedTo: record.joinedTo ?? "",
     dns: { servers: [...record.dns.servers], search: [...record.dns.search], options: [...record.dns.options] },
     ...files(record, stateDir),
+    ports: record.ports.map((port) => ({ ...port, hostAddress: port.hostAddress ?? "" })),
+    exposed: record.exposed.map(({ protocol, ports }) => ({ protocol, portFirst: ports.first, portLast: ports.last })),
     endpoints: endpoints.map((one) => ({
       endpoint: endpointMessage(one.endpoint),
       network: networkMessage(one.network),

@@ -4,6 +4,7 @@ import { sandboxLogPath } from "../config/defaults.ts";
 import type { Controller, SandboxView } from "../controller/types.ts";
 import { attachRequest, present, sandboxMessage } from "./convert.ts";
 import { filtered, hasLabel, type Matchers } from "./filters.ts";
+import { exposedPorts, portSpec } from "./ports.ts";
 import type { AllHandlers } from "./server.ts";
 
 const MATCHERS: Matchers<SandboxView> = {
@@ -24,6 +25,9 @@ export function sandboxHandlers(controller: Controller, stateDir: string): AllHa
         labels: request.labels,
         removeOnExit: request.removeOnExit,
         ...(request.dns === null ? {} : { dns: request.dns }),
+        ...(request.publish.length === 0 ? {} : { publish: request.publish.map(portSpec) }),
+        ...(request.expose.length === 0 ? {} : { expose: request.expose.map(exposedPorts) }),
+        ...(request.publishAll ? { publishAll: true } : {}),
       });
       return { sandbox: message(view) };
     },

@@ -4,6 +4,7 @@ import type { InspectNetworkResponse__Output } from "../api/generated/weft/v1/In
 import type { Network__Output } from "../api/generated/weft/v1/Network.ts";
 import type { Sandbox__Output } from "../api/generated/weft/v1/Sandbox.ts";
 import type { SandboxEndpoint__Output } from "../api/generated/weft/v1/SandboxEndpoint.ts";
+import { portBindings, portsText } from "./port-text.ts";
 import { openMap } from "./template.ts";
 import { figure, shortId } from "./values.ts";
 
@@ -129,6 +130,7 @@ export function sandboxDocument(sandbox: Sandbox__Output) {
       SandboxKey: sandbox.namespacePath,
       OwnsNamespace: sandbox.ownsNamespace,
       Networks: openMap(Object.fromEntries(networks)),
+      Ports: openMap(portBindings(sandbox)),
     },
   };
 }
@@ -144,6 +146,7 @@ export function sandboxRow(sandbox: Sandbox__Output) {
     Networks:
       sandbox.joinedTo === "" ? sandbox.endpoints.map(({ network }) => network!.name).join(", ") : `sandbox:${shortId(sandbox.joinedTo)}`,
     Addresses: addresses.join(", "),
+    Ports: portsText(sandbox),
     Namespace: sandbox.namespacePath,
     Labels: labelText(sandbox.labels),
     CreatedAt: sandbox.createdAt,

@@ -33,6 +33,7 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
   network: { summary: "Networks: create, ls, inspect, rm, connect, disconnect", load: () => import("./network.ts") },
   sandbox: { summary: "Sandboxes: create, ls, inspect, rm, exec", load: () => import("./sandbox.ts") },
   run: { summary: "Make a sandbox and run a program in it", load: () => import("./run.ts") },
+  port: { summary: "Published ports of a sandbox", load: () => import("./port.ts") },
   peer: { summary: "Static peers (VTEPs): add, rm, ls", load: () => import("./peer.ts") },
   stats: { summary: "Packets and bytes by port, and the engine's counters", load: diagnostics },
   drops: { summary: "Why packets were dropped, and how many", load: diagnostics },

@@ -1,6 +1,8 @@
 // The flags that `sandbox create` and `run` have in common.
 import type { Command } from "commander";
 import type { CreateSandboxRequest } from "../api/generated/weft/v1/CreateSandboxRequest.ts";
+import type { PortSpec } from "../api/generated/weft/v1/PortSpec.ts";
+import { parseExposed, parsePortSpec } from "../net/port-spec.ts";
 import { collect } from "./command.ts";
 import { UsageError } from "./errors.ts";
 import { type AttachmentFlags, attachment, pairs } from "./values.ts";
@@ -14,6 +16,9 @@ export interface SandboxFlags {
   readonly dns?: readonly string[];
   readonly dnsSearch?: readonly string[];
   readonly dnsOpt?: readonly string[];
+  readonly publish?: readonly string[];
+  readonly publishAll?: boolean;
+  readonly expose?: readonly string[];
 }
 
 export function sandboxOptions(command: Command): Command {
@@ -24,6 +29,9 @@ export function sandboxOptions(command: Command): Command {
       collect,
     )
     .option("--network-alias <name>", "another name on the first network, repeatable", collect)
+    .option("-p, --publish <spec>", "[ip:][hostPort]:port[/tcp|udp|sctp], ports or ranges, repeatable", collect)
+    .option("-P, --publish-all", "publish exposed ports at free ports of the host")
+    .option("--expose <port>", "port or range that it serves, as 80 or 80-90/udp, repeatable", collect)
     .option("--netns <path>", "take this namespace instead of making one")
     .option("--hostname <name>", "its name for itself (default: the beginning of its id)")
     .option("--dns <address>", "DNS server, asked from inside, repeatable (default: the host's)", collect)
@@ -41,6 +49,32 @@ function attachments({ network = [], networkAlias = [] }: SandboxFlags): Attachm
   return [{ ...first, aliases: [...networkAlias] }, ...others];
 }
 
+/** What can't be read is a mistake of the command line, not a refusal. */
+function written<T>(text: string, read: (text: string) => T): T {
+  try {
+    return read(text);
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
+}
+
+function publishMessage(text: string): PortSpec {
+  const { protocol, hostAddress, hostPorts, ports } = parsePortSpec(text);
+  return {
+    protocol,
+    hostAddress: hostAddress ?? "",
+    hostPortFirst: hostPorts?.first ?? 0,
+    hostPortLast: hostPorts?.last ?? 0,
+    portFirst: ports.first,
+    portLast: ports.last,
+  };
+}
+
+function exposeMessage(text: string): PortSpec {
+  const { protocol, ports } = parseExposed(text);
+  return { protocol, portFirst: ports.first, portLast: ports.last };
+}
+
 export function createRequest(name: string | undefined, flags: SandboxFlags, removeOnExit = false): CreateSandboxRequest {
   const dns = [flags.dns, flags.dnsSearch, flags.dnsOpt];
   return {
@@ -50,6 +84,9 @@ export function createRequest(name: string | undefined, flags: SandboxFlags, rem
     hostname: flags.hostname ?? "",
     labels: pairs(flags.label),
     removeOnExit,
+    publish: (flags.publish ?? []).map((text) => written(text, publishMessage)),
+    expose: (flags.expose ?? []).map((text) => written(text, exposeMessage)),
+    publishAll: flags.publishAll ?? false,
     ...(dns.some((values) => values !== undefined)
       ? { dns: { servers: [...(flags.dns ?? [])], search: [...(flags.dnsSearch ?? [])], options: [...(flags.dnsOpt ?? [])] } }
       : {}),

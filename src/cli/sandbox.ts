@@ -31,8 +31,8 @@ export function register(program: Command, host: Session): void {
     async run(context, _, flags) {
       const { sandboxes } = await context.client.call("sandbox", "List", { filters: flags.filter ?? [] });
       context.list(sandboxes.map(sandboxRow), {
-        header: ["SANDBOX ID", "NAME", "NETWORKS", "ADDRESSES", "NAMESPACE"],
-        cells: (row) => [row.ID, row.Name, row.Networks, row.Addresses, row.Namespace],
+        header: ["SANDBOX ID", "NAME", "NETWORKS", "ADDRESSES", "PORTS", "NAMESPACE"],
+        cells: (row) => [row.ID, row.Name, row.Networks, row.Addresses, row.Ports, row.Namespace],
         id: (row) => row.ID,
       });
     },

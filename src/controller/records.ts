@@ -4,6 +4,7 @@
 import { z } from "zod";
 import { WeftError } from "../errors.ts";
 import { tryParseAddress } from "../net/address.ts";
+import { PORT_MAX, PROTOCOLS } from "../net/port-spec.ts";
 import { tryParseInterfaceAddress, tryParsePrefix } from "../net/prefix.ts";
 import type { Json } from "../store/store.ts";
 import type { EndpointRecord, NetworkRecord, PeerRecord, SandboxRecord } from "./types.ts";
@@ -57,6 +58,11 @@ const endpoint = z.object({
   driverState: z.record(z.string(), z.unknown()),
 }) satisfies z.ZodType<EndpointRecord>;
 
+const port = z.number().int().min(1).max(PORT_MAX);
+const protocol = z.enum(PROTOCOLS);
+const publishedPort = z.object({ protocol, hostAddress: address.nullable(), hostPort: port, port, count: port });
+const exposedPorts = z.object({ protocol, ports: z.object({ first: port, last: port }) });
+
 const sandbox = z.object({
   id,
   name: z.string().min(1),
@@ -70,6 +76,8 @@ const sandbox = z.object({
   dns: z
     .object({ servers: z.array(address), search: z.array(z.string()), options: z.array(z.string()) })
     .default({ servers: [], search: [], options: [] }),
+  ports: z.array(publishedPort).default([]),
+  exposed: z.array(exposedPorts).default([]),
 }) satisfies z.ZodType<SandboxRecord>;
 
 const peer = z.object({

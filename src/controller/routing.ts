@@ -1,14 +1,44 @@
 // The host as a router for networks: what it shall do is a pure function of the stored objects, computed anew and handed to
 // nat/ whole, which finds out whether anything changed.
-import type { NatPlan } from "../nat/types.ts";
-import { attempt, type Context } from "./context.ts";
+import type { NatPlan, Publication } from "../nat/types.ts";
+import { attachmentsOf, attempt, type Context } from "./context.ts";
+import type { SandboxRecord } from "./types.ts";
+import { sandboxInterfaces } from "./wants.ts";
 
-export function natPlan(context: Pick<Context, "state" | "drivers">): NatPlan {
+const FAMILIES = [
+  { family: 4, key: "ipv4", anywhere: "0.0.0.0", everything: "0.0.0.0/0" },
+  { family: 6, key: "ipv6", anywhere: "::", everything: "::/0" },
+] as const;
+
+export function natPlan(context: Context): NatPlan {
   const networks = [...context.state.networks.values()].flatMap((network) => {
     const translation = context.drivers.get(network.driver).translation?.(network);
     return translation === undefined ? [] : [translation];
   });
-  return { networks, publications: [] };
+  const publications = [...context.state.sandboxes.values()].flatMap((sandbox) =>
+    sandbox.ports.length === 0 ? [] : publicationsOf(context, sandbox),
+  );
+  return { networks, publications };
+}
+
+/** For each family, by the endpoint that the sandbox's default route goes by: answers leave there. */
+function publicationsOf(context: Context, sandbox: SandboxRecord): Publication[] {
+  const attachments = attachmentsOf(context, sandbox);
+  const links = sandboxInterfaces(attachments);
+  return FAMILIES.flatMap(({ family, key, anywhere, everything }) => {
+    const link = links.find(({ routes }) => routes.some(({ destination }) => destination === everything));
+    const attachment = attachments.find(({ endpoint }) => endpoint.id === link?.endpointId);
+    const translation = attachment?.driver.translation?.(attachment.network);
+    const mode = translation?.[key]?.mode;
+    const target = attachment?.endpoint[key]?.split("/")[0];
+    if (translation === undefined || mode === undefined || target === undefined) return [];
+    return sandbox.ports
+      .filter(({ hostAddress }) => hostAddress === null || hostAddress.includes(":") === (family === 6))
+      .map(({ protocol, hostAddress, hostPort, port, count }) => ({
+        ...{ protocol, family, hostAddress: hostAddress ?? anywhere, hostPort, count },
+        ...{ interfaceName: translation.interfaceName, mode, target, targetPort: port },
+      }));
+  });
 }
 
 /** Makes the host route as the stored objects say. */

@@ -11,6 +11,8 @@ import { exclusive, shared } from "./locks.ts";
 import { byName, checkHostname, checkName, resolve, shortId } from "./names.ts";
 import { checkConnect, checkDisconnect, checkJoined, checkWishes, joinedReference } from "./network-modes.ts";
 import { findNetwork, networkLock } from "./networks.ts";
+import { checkPublish, choosePorts, PORTS_LOCK } from "./publishing.ts";
+import { rerouteHost, routeHost } from "./routing.ts";
 import type { AttachRequest, CreateSandboxRequest, EndpointRecord, NetworkRecord, SandboxRecord, SandboxView } from "./types.ts";
 import type { Attachment } from "./wants.ts";
 
@@ -58,7 +60,8 @@ export async function createSandbox(context: Context, request: CreateSandboxRequ
   checkWishes(request, wishes);
   const onHost = wishes.some(({ driver }) => driver.stack === "host");
   const foreign = request.namespacePath ? checkNamespace(context, request.namespacePath) : null;
-  const sandbox: SandboxRecord = {
+  const publishes = checkPublish(request, owner !== null, onHost);
+  const draft: SandboxRecord = {
     id,
     name,
     createdAt: context.clock.nowIso(),
@@ -70,16 +73,19 @@ export async function createSandbox(context: Context, request: CreateSandboxRequ
     labels: { ...request.labels },
     removeOnExit: request.removeOnExit ?? false,
     dns: dnsSettings(request),
+    ports: [],
+    exposed: [...(request.expose ?? [])],
   };
   const locks = [
     exclusive(`sandbox-name/${name}`),
-    exclusive(sandboxLock(sandbox)),
+    exclusive(sandboxLock(draft)),
     ...wishes.map(({ network }) => shared(networkLock(network))),
   ];
   if (foreign !== null) locks.push(exclusive(`namespace/${foreign}`));
   if (owner !== null) locks.push(shared(sandboxLock(owner)));
+  if (publishes) locks.push(exclusive(PORTS_LOCK));
 
-  return context.locks.run(locks, async () => {
+  const make = async (): Promise<SandboxView> => {
     const other = state.sandboxByName(name);
     if (other !== undefined) {
       throw alreadyExists(
@@ -87,8 +93,10 @@ export async function createSandbox(context: Context, request: CreateSandboxRequ
       );
     }
     if (owner !== null) checkOwner(context, owner);
-    if (foreign !== null) refuseSharedNamespace(context, sandbox.namespacePath, foreign);
-    const linkNames = new Set(foreign === null ? [] : await namespaces.linkNames(sandbox.namespacePath));
+    if (foreign !== null) refuseSharedNamespace(context, draft.namespacePath, foreign);
+    const linkNames = new Set(foreign === null ? [] : await namespaces.linkNames(draft.namespacePath));
+    const ports = publishes ? await choosePorts(context, request, wishes) : [];
+    const sandbox: SandboxRecord = { ...draft, ports };
     const prepared = await prepareAll(context, sandbox, wishes, linkNames);
     const attachments = prepared.map(({ attachment }) => attachment);
     context.pending.add(id);
@@ -98,6 +106,7 @@ export async function createSandbox(context: Context, request: CreateSandboxRequ
         if (sandbox.ownsNamespace) await namespaces.create(sandbox.namespacePath);
         await realizeAttachments(context, sandbox, attachments, []);
         if (hasResolver(sandbox)) await context.names.open(sandbox);
+        if (publishes) await routeHost(context);
       } catch (error) {
         await unmake(context, sandbox, attachments);
         await takeBack(context, attachments, [sandboxKey(id)], `sandbox ${name}`, error);
@@ -107,7 +116,13 @@ export async function createSandbox(context: Context, request: CreateSandboxRequ
     }
     context.log("info", "sandbox created", { name, id: shortId(id), networks: attachments.map(({ network }) => network.name) });
     return viewSandbox(context, sandbox);
-  });
+  };
+  try {
+    return await context.locks.run(locks, make);
+  } catch (error) {
+    if (publishes) await rerouteHost(context);
+    throw error;
+  }
 }
 
 export async function removeSandbox(context: Context, reference: string, force: boolean): Promise<SandboxRecord> {
@@ -138,6 +153,7 @@ export async function removeSandbox(context: Context, reference: string, force: 
       throw error;
     }
     for (const { network, endpoint } of attachments) await context.ipam.releaseAddresses(network.id, endpoint);
+    if (sandbox.ports.length > 0) await rerouteHost(context);
     context.log("info", "sandbox removed", { name: sandbox.name, id: shortId(id) });
     const left = [...context.state.sandboxes.values()].filter(({ joinedTo }) => joinedTo === id).map((other) => other.name);
     if (left.length > 0) context.log("warn", "sandboxes that shared its network stack are left without one", { sandboxes: left });
@@ -167,6 +183,7 @@ export async function connect(context: Context, reference: string, request: Atta
       try {
         await realizeAttachments(context, sandbox, [attachment], others);
         await context.names.refresh(sandbox);
+        if (sandbox.ports.length > 0) await routeHost(context);
       } catch (error) {
         await attempt(context, "withdrawing the endpoint", () => withdrawAttachments(context, sandbox, [attachment], others));
         await takeBack(context, [attachment], [], `endpoint of ${sandbox.name} on ${network.name}`, error);
@@ -212,6 +229,7 @@ export async function disconnect(context: Context, reference: string, networkRef
       throw error;
     }
     await context.ipam.releaseAddresses(network.id, attachment.endpoint);
+    if (sandbox.ports.length > 0) await rerouteHost(context);
     await attempt(context, `writing the files of sandbox ${sandbox.name}`, () => context.names.refresh(sandbox));
     context.log("info", "sandbox disconnected", { sandbox: sandbox.name, network: network.name });
   });

@@ -1,5 +1,6 @@
 // The CNM objects as they are stored and shown. Plain data: what is here is what survives a restart, and every forwarding
 // table is computed from it.
+import type { Exposed, PortSpec, Protocol } from "../net/port-spec.ts";
 
 /** 64 hexadecimal digits. */
 export type Id = string;
@@ -69,6 +70,19 @@ export interface SandboxRecord {
   /** Removed when its process ends or the daemon stops (`run --rm`). */
   readonly removeOnExit: boolean;
   readonly dns: DnsSettings;
+  readonly ports: readonly PublishedPort[];
+  /** Ports that it is said to serve; published only by `-P`. */
+  readonly exposed: readonly Exposed[];
+}
+
+/** `count` ports of the sandbox from `port` on, reached at as many ports of the host from `hostPort` on. */
+export interface PublishedPort {
+  readonly protocol: Protocol;
+  /** Null: any of the host's, of both families. */
+  readonly hostAddress: string | null;
+  readonly hostPort: number;
+  readonly port: number;
+  readonly count: number;
 }
 
 /** What a sandbox's resolver does not take from the host; empty: it does. */
@@ -128,6 +142,10 @@ export interface CreateSandboxRequest {
   labels?: Record<string, string>;
   removeOnExit?: boolean;
   dns?: { servers?: string[]; search?: string[]; options?: string[] };
+  publish?: PortSpec[];
+  expose?: Exposed[];
+  /** All exposed ports, at ports of the host that are free. */
+  publishAll?: boolean;
 }
 
 export interface NetworkView {

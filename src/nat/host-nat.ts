@@ -4,9 +4,10 @@
 // Rules come before forwarding is switched on, so that there is no instant at which the host forwards without them, and go
 // after it is off.
 import { Forwarding } from "./forwarding.ts";
+import { ephemeralPorts, HostPorts, reservedPorts } from "./host-ports.ts";
 import { applyRuleset, listTable } from "./nft.ts";
 import { type Closed, NO_RULES, ruleset } from "./rules.ts";
-import type { HostNat, NatPlan } from "./types.ts";
+import type { HostNat, HostPort, NatPlan } from "./types.ts";
 
 type Log = (level: "warn" | "info", message: string, fields?: Readonly<Record<string, unknown>>) => void;
 
@@ -30,6 +31,10 @@ export class KernelNat implements HostNat {
   /** What the kernel was told last, and how it lists that. */
   #applied: { readonly text: string; readonly listing: string } | null = null;
 
+  readonly #ports = new HostPorts();
+  /** Where the last search for a free port ended: one that was let go is not given away at once. */
+  #lastEphemeral = 0;
+
   constructor(options: KernelNatOptions) {
     this.#log = options.log;
     this.#forwarding = new Forwarding(options.stateDir);
@@ -47,6 +52,28 @@ export class KernelNat implements HostNat {
     return next;
   }
 
+  reserve(ports: HostPort): Promise<void> {
+    return this.#ports.reserve(ports);
+  }
+
+  *ephemeralPorts(): Iterable<number> {
+    const { first, last } = ephemeralPorts();
+    const reserved = reservedPorts();
+    const count = last - first + 1;
+    const from = this.#lastEphemeral >= first && this.#lastEphemeral < last ? this.#lastEphemeral + 1 - first : 0;
+    for (let n = 0; n < count; n++) {
+      const port = first + ((from + n) % count);
+      if (reserved.some((range) => port >= range.first && port <= range.last)) continue;
+      this.#lastEphemeral = port;
+      yield port;
+    }
+  }
+
+  /** Lets go of held ports; rules stay. */
+  close(): void {
+    this.#ports.close();
+  }
+
   /** Puts the table back if somebody changed or flushed it; answers whether it had to. */
   async audit(): Promise<boolean> {
     await this.#current;
@@ -60,6 +87,10 @@ export class KernelNat implements HostNat {
 
   async #make(plan: NatPlan): Promise<void> {
     const forward = wanted(plan);
+    const translated = plan.publications.filter(({ mode }) => mode === "nat" || mode === "nat-unprotected");
+    for (const { hostAddress, hostPort, protocol } of await this.#ports.follow(translated)) {
+      this.#log("warn", "a program of the host has a port that is published: it gets nothing", { hostAddress, hostPort, protocol });
+    }
     const text = ruleset(plan, this.#forwarding.closed(forward));
     // A host that has no networks to route needs no nft either.
     if (text === NO_RULES && this.#applied === null && (await listTable().catch(() => "")) === "") return this.#forwarding.set(forward);

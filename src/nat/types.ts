@@ -30,14 +30,18 @@ export interface NatNetwork {
   readonly ipv6: NatFamily | null;
 }
 
-/** Published ports: `count` of them from `hostPort` on, led to as many from `targetPort` on. */
-export interface Publication {
+/** Ports of the host: `count` of them from `hostPort` on. */
+export interface HostPort {
   readonly protocol: Protocol;
-  readonly family: 4 | 6;
   /** "0.0.0.0" and "::" are any of the host's. */
   readonly hostAddress: string;
   readonly hostPort: number;
   readonly count: number;
+}
+
+/** Published ports, led to as many of a sandbox from `targetPort` on. */
+export interface Publication extends HostPort {
+  readonly family: 4 | 6;
   /** The network that the sandbox is reached by. */
   readonly interfaceName: string;
   readonly mode: GatewayMode;
@@ -54,4 +58,11 @@ export interface NatPlan {
 export interface HostNat {
   /** Makes the host do what `plan` says, and no more. Several calls at once are one: the last plan wins. */
   apply(plan: NatPlan): Promise<void>;
+  /**
+   * Throws ADDRESS_IN_USE if a program of the host has one of the ports. They are then kept from programs, as far as that can
+   * be, until a plan is applied that doesn't have them.
+   */
+  reserve(ports: HostPort): Promise<void>;
+  /** Where ports are taken from that nobody chose, in the order to try. */
+  ephemeralPorts(): Iterable<number>;
 }

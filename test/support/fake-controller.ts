@@ -131,6 +131,10 @@ export class FakeController implements Controller {
       labels: request.labels ?? {},
       removeOnExit: request.removeOnExit ?? false,
       dns: { servers: [], search: [], options: [], ...request.dns },
+      ports: (request.publish ?? []).map(({ protocol, hostAddress, hostPorts, ports }) => ({
+        ...{ protocol, hostAddress, hostPort: hostPorts?.first ?? 49153, port: ports.first, count: ports.last - ports.first + 1 },
+      })),
+      exposed: request.expose ?? [],
     };
     this.sandboxes.set(sandbox.id, sandbox);
     for (const one of request.networks ?? []) this.#attach(sandbox, one);

@@ -170,6 +170,26 @@ describe("sandbox create", () => {
     expect(result.stderr).toContain(message);
   });
 
+  it("publishes ports and shows them", async () => {
+    await given("network create web", "sandbox create --network web -p 127.0.0.1:8080:80 -p 9000-9001:90-91/udp --expose 70 -P s");
+    const range = (first: number, last = first) => ({ first, last });
+    expect(api.controller.requests.at(-1)).toMatchObject({
+      publish: [
+        { protocol: "tcp", hostAddress: "127.0.0.1", hostPorts: range(8080), ports: range(80) },
+        { protocol: "udp", hostAddress: null, hostPorts: range(9000, 9001), ports: range(90, 91) },
+      ],
+      expose: [{ protocol: "tcp", ports: range(70) }],
+      publishAll: true,
+    });
+    expect((await weft(["port", "s"])).stdout).toBe("80/tcp -> 127.0.0.1:8080\n90/udp -> 0.0.0.0:9000\n91/udp -> 0.0.0.0:9001\n");
+    expect((await weft(["port", "s", "91/udp"])).stdout).toBe("0.0.0.0:9001\n");
+    expect(await weft(["port", "s", "91"])).toMatchObject({ code: 1, stderr: "weft: no public port '91/tcp' published for s\n" });
+    expect((await weft(["sandbox", "ls", "--format", "{{.Ports}}"])).stdout).toBe("127.0.0.1:8080->80/tcp, 0.0.0.0:9000-9001->90-91/udp\n");
+    const [sandbox] = JSON.parse((await weft(["sandbox", "inspect", "s"])).stdout);
+    expect(sandbox.NetworkSettings.Ports).toMatchObject({ "70/tcp": null, "80/tcp": [{ HostIp: "127.0.0.1", HostPort: "8080" }] });
+    expect(await weft(["sandbox", "create", "-p", "1-2:3-5", "t"])).toMatchObject({ code: 2 });
+  });
+
   it("passes all else on; without a name the daemon makes one up", async () => {
     await given("sandbox create --netns /run/netns/x --hostname h --label a=b");
     expect(api.controller.requests).toEqual([

@@ -1,0 +1,25 @@
+// weft port SANDBOX [PORT[/PROTOCOL]]
+import type { Command } from "commander";
+import { WeftError } from "../errors.ts";
+import { leaf, type Session } from "./command.ts";
+import { bindings, bracketed } from "./port-text.ts";
+
+export function register(program: Command, host: Session): void {
+  leaf(program, host, {
+    usage: "port <sandbox> [port]",
+    summary: "Published ports of a sandbox, or where one of them is reached",
+    examples: ["weft port web", "weft port web 80", "weft port web 53/udp"],
+    async run(context, [reference, port]) {
+      const { sandbox } = await context.client.call("sandbox", "Inspect", { sandbox: reference! });
+      const all = bindings(sandbox!);
+      if (port === undefined) {
+        for (const { key, HostIp, HostPort } of all) context.print(`${key} -> ${bracketed(HostIp)}:${HostPort}\n`);
+        return;
+      }
+      const wanted = port.includes("/") ? port.toLowerCase() : `${port}/tcp`;
+      const found = all.filter(({ key }) => key === wanted);
+      if (found.length === 0) throw new WeftError("NOT_FOUND", `no public port '${wanted}' published for ${sandbox!.name}`);
+      for (const { HostIp, HostPort } of found) context.print(`${bracketed(HostIp)}:${HostPort}\n`);
+    },
+  });
+}

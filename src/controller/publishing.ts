@@ -1,0 +1,121 @@
+// Which ports of the host a sandbox gets: what was asked for, or free ones. Whether a port is free is a question to the stored
+// sandboxes first and to the host's programs then. Callers hold PORTS_LOCK from here until the sandbox is stored.
+//
+// A port is taken for the time that its sandbox is there, whether or not the sandbox has a network to be reached by at the
+// moment: ports follow it from network to network.
+import { addressInUse, exhausted, invalidArgument, unavailable, WeftError } from "../errors.ts";
+import { type PortSpec, type Protocol, rangeSize } from "../net/port-spec.ts";
+import type { Context } from "./context.ts";
+import { byName } from "./names.ts";
+import type { Wish } from "./network-modes.ts";
+import type { CreateSandboxRequest, PublishedPort } from "./types.ts";
+
+export const PORTS_LOCK = "published-ports";
+
+/** Whether there is anything to publish. */
+export function checkPublish(request: CreateSandboxRequest, joins: boolean, onHost: boolean): boolean {
+  const asked = (request.publish ?? []).length > 0 || request.publishAll === true;
+  if (asked && joins) throw invalidArgument("conflicting options: port publishing and the container type network mode");
+  if (asked && onHost) {
+    throw invalidArgument(
+      "conflicting options: port publishing and host network mode: programs on the host's stack are reached as they are",
+    );
+  }
+  return (request.publish ?? []).length > 0 || (request.publishAll === true && (request.expose ?? []).length > 0);
+}
+
+interface Candidate {
+  readonly protocol: Protocol;
+  readonly hostAddress: string | null;
+  readonly port: number;
+  readonly count: number;
+  /** The first ports of the host, to be tried in this order. */
+  readonly hostPorts: Iterable<number>;
+  /** Whether there is no other choice: then the reason is told. */
+  readonly fixed: boolean;
+}
+
+/** Each reserved on the host; if it throws, the caller applies a plan without them. */
+export async function choosePorts(context: Context, request: CreateSandboxRequest, wishes: readonly Wish[]): Promise<PublishedPort[]> {
+  const taken = [...context.state.sandboxes.values()].flatMap(({ ports }) => ports);
+  const ipv6 = wishes.some(({ network }) => network.enableIpv6 && !network.internal);
+  const chosen: PublishedPort[] = [];
+  for (const candidate of candidates(context, request, hostBinding(wishes))) {
+    chosen.push(await choose(context, candidate, [...taken, ...chosen], ipv6));
+  }
+  return chosen;
+}
+
+async function choose(context: Context, candidate: Candidate, taken: readonly PublishedPort[], ipv6: boolean): Promise<PublishedPort> {
+  const { protocol, hostAddress, port, count, hostPorts, fixed } = candidate;
+  for (const hostPort of hostPorts) {
+    const wish: PublishedPort = { protocol, hostAddress, hostPort, port, count };
+    const other = taken.find((one) => overlap(one, wish));
+    if (other !== undefined) {
+      if (!fixed) continue;
+      const clash = Math.max(hostPort, other.hostPort);
+      throw addressInUse(`Bind for ${shown(hostAddress)}:${clash} failed: port is already allocated`);
+    }
+    try {
+      const addresses = hostAddress !== null ? [hostAddress] : ipv6 ? ["0.0.0.0", "::"] : ["0.0.0.0"];
+      for (const address of addresses) await context.nat?.reserve({ protocol, hostAddress: address, hostPort, count });
+      return wish;
+    } catch (error) {
+      if (fixed || !(error instanceof WeftError) || error.code !== "ADDRESS_IN_USE") throw error;
+    }
+  }
+  throw exhausted(
+    `Bind for ${shown(hostAddress)} failed: all ports are allocated: none of those that may serve ${port}/${protocol} is free`,
+  );
+}
+
+function* candidates(context: Context, request: CreateSandboxRequest, binding: string | null): Iterable<Candidate> {
+  for (const { protocol, hostAddress, hostPorts, ports } of specs(request)) {
+    const common = { protocol, hostAddress: hostAddress ?? binding, port: ports.first, count: 1 };
+    if (hostPorts === null) {
+      if (context.nat === undefined) throw unavailable("this daemon publishes no ports");
+      for (let port = ports.first; port <= ports.last; port++) {
+        yield { ...common, port, hostPorts: context.nat.ephemeralPorts(), fixed: false };
+      }
+    } else if (rangeSize(ports) === rangeSize(hostPorts)) {
+      yield { ...common, count: rangeSize(ports), hostPorts: [hostPorts.first], fixed: true };
+    } else {
+      const all = Array.from({ length: rangeSize(hostPorts) }, (_, n) => hostPorts.first + n);
+      yield { ...common, hostPorts: all, fixed: false };
+    }
+  }
+}
+
+/** With -P: exposed ports, but for those that -p names. */
+function specs(request: CreateSandboxRequest): PortSpec[] {
+  const named = request.publish ?? [];
+  if (!request.publishAll) return named;
+  const has = (protocol: Protocol, port: number): boolean =>
+    named.some((spec) => spec.protocol === protocol && spec.ports.first <= port && port <= spec.ports.last);
+  const exposed = (request.expose ?? []).flatMap(({ protocol, ports }) =>
+    Array.from({ length: rangeSize(ports) }, (_, n) => ports.first + n)
+      .filter((port) => !has(protocol, port))
+      .map((port): PortSpec => ({ protocol, hostAddress: null, hostPorts: null, ports: { first: port, last: port } })),
+  );
+  return [...named, ...exposed];
+}
+
+/** host_binding_ipv4 of the network that the sandbox will be reached by. */
+function hostBinding(wishes: readonly Wish[]): string | null {
+  const reached = wishes
+    .filter(({ network, driver }) => !network.internal && driver.translation !== undefined)
+    .sort((a, b) => (b.wish.gwPriority ?? 0) - (a.wish.gwPriority ?? 0) || byName(a.network, b.network));
+  const [first] = reached;
+  const binding = first?.driver.translation?.(first.network).hostBindingIpv4 ?? null;
+  return binding === "0.0.0.0" ? null : binding;
+}
+
+const ANYWHERE = ["0.0.0.0", "::"];
+const shown = (address: string | null): string => (address === null ? "0.0.0.0" : address.includes(":") ? `[${address}]` : address);
+
+function overlap(a: PublishedPort, b: PublishedPort): boolean {
+  if (a.protocol !== b.protocol || a.hostPort + a.count <= b.hostPort || b.hostPort + b.count <= a.hostPort) return false;
+  if (a.hostAddress === null || b.hostAddress === null) return true;
+  if (a.hostAddress.includes(":") !== b.hostAddress.includes(":")) return false;
+  return a.hostAddress === b.hostAddress || ANYWHERE.includes(a.hostAddress) || ANYWHERE.includes(b.hostAddress);
+}

@@ -1,0 +1,194 @@
+// Published ports as the host's other programs see them. Whether a port is free is found out by taking it; a single port is
+// then held by a socket of the daemon for as long as it is published, so that no program takes it and wonders why it hears
+// nothing. A range is not held, at a descriptor a port that would cost more than it is worth: it is looked up in the kernel's
+// lists of sockets when it is published, and rules come first afterwards.
+//
+// A held socket gets no traffic, rules lead it past, with one exception: [::1], for which the kernel can't translate. There the
+// held TCP socket is a proxy.
+import { createSocket } from "node:dgram";
+import { readFileSync } from "node:fs";
+import { createServer, connect as dial, type Socket } from "node:net";
+import { addressInUse, unavailable } from "../errors.ts";
+import { addressBytes, parseAddress } from "../net/address.ts";
+import type { PortRange, Protocol } from "../net/port-spec.ts";
+import type { HostPort, Publication } from "./types.ts";
+
+interface Held {
+  /** "10.0.0.2 80": where connections to [::1] go. */
+  target: { readonly host: string; readonly port: number } | null;
+  close(): void;
+}
+
+const LOOPBACK6 = "::1";
+const SCTP_TRACKING = "/proc/sys/net/netfilter/nf_conntrack_sctp_timeout_established";
+const DEFAULT_EPHEMERAL: PortRange = { first: 32768, last: 60999 };
+const LISTENING = "0A";
+const NO_PORT = "0000";
+
+const keyOf = ({ protocol, hostAddress, hostPort }: HostPort): string => `${protocol} ${hostAddress} ${hostPort}`;
+const shown = ({ protocol, hostAddress, hostPort }: HostPort): string =>
+  `${hostAddress.includes(":") ? `[${hostAddress}]` : hostAddress}:${hostPort}/${protocol}`;
+
+export class HostPorts {
+  readonly #held = new Map<string, Held>();
+
+  /** Throws ADDRESS_IN_USE if a program of the host has one of the ports. A single port is held from here on. */
+  async reserve(wish: HostPort): Promise<void> {
+    if (wish.protocol === "sctp") return requireSctp();
+    if (wish.count > 1) return refuseUsed(wish);
+    if (this.#held.has(keyOf(wish))) return;
+    try {
+      await this.#hold(wish);
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException;
+      const what = `failed to bind host port ${shown(wish)}`;
+      if (code === "EADDRINUSE") throw addressInUse(`${what}: address already in use`);
+      if (code === "EADDRNOTAVAIL") throw addressInUse(`${what}: cannot assign requested address: give an address of this host`);
+      throw unavailable(`${what}: ${message}`);
+    }
+  }
+
+  /** Holds the ports of these and no others; answers those that a program has taken. */
+  async follow(publications: readonly Publication[]): Promise<Publication[]> {
+    const wanted = new Map(publications.filter((one) => one.count === 1 && one.protocol !== "sctp").map((one) => [keyOf(one), one]));
+    for (const [key, held] of this.#held) {
+      if (wanted.has(key)) continue;
+      held.close();
+      this.#held.delete(key);
+    }
+    const lost: Publication[] = [];
+    for (const [key, publication] of wanted) {
+      try {
+        if (!this.#held.has(key)) await this.#hold(publication);
+        this.#held.get(key)!.target = { host: publication.target, port: publication.targetPort };
+      } catch {
+        lost.push(publication);
+      }
+    }
+    return lost;
+  }
+
+  close(): void {
+    for (const held of this.#held.values()) held.close();
+    this.#held.clear();
+  }
+
+  async #hold(wish: HostPort): Promise<void> {
+    const held = await (wish.protocol === "udp" ? bindUdp(wish) : listenTcp(wish));
+    this.#held.set(keyOf(wish), held);
+  }
+}
+
+function listenTcp({ hostAddress, hostPort }: HostPort): Promise<Held> {
+  return new Promise((resolve, reject) => {
+    const held: Held = { target: null, close: () => server.close() };
+    const server = createServer((client) => serve(client, held));
+    server.once("error", reject);
+    server.listen({ host: hostAddress, port: hostPort, ipv6Only: true, exclusive: true }, () => {
+      server.off("error", reject);
+      server.on("error", () => {}); // a failed accept is the client's loss
+      server.unref();
+      resolve(held);
+    });
+  });
+}
+
+function serve(client: Socket, { target }: Held): void {
+  if (target === null || client.localAddress !== LOOPBACK6) {
+    client.destroy();
+    return;
+  }
+  const sandbox = dial({ ...target, allowHalfOpen: true });
+  const end = (): void => {
+    client.destroy();
+    sandbox.destroy();
+  };
+  client.on("error", end);
+  sandbox.on("error", end);
+  client.pipe(sandbox).pipe(client);
+}
+
+function bindUdp({ hostAddress, hostPort }: HostPort): Promise<Held> {
+  return new Promise((resolve, reject) => {
+    const socket = createSocket({ type: hostAddress.includes(":") ? "udp6" : "udp4", ipv6Only: hostAddress.includes(":") });
+    socket.once("error", (error) => {
+      socket.close();
+      reject(error);
+    });
+    socket.bind({ address: hostAddress, port: hostPort, exclusive: true }, () => {
+      socket.removeAllListeners("error");
+      socket.on("error", () => {});
+      socket.unref();
+      resolve({ target: null, close: () => socket.close() });
+    });
+  });
+}
+
+function requireSctp(): void {
+  try {
+    readFileSync(SCTP_TRACKING);
+  } catch {
+    throw unavailable("SCTP ports can't be published: this kernel does not track SCTP connections (CONFIG_NF_CT_PROTO_SCTP)");
+  }
+}
+
+/** By the lists of /proc/net, which cost one reading however long the range. */
+function refuseUsed(wish: HostPort): void {
+  const { protocol, hostAddress, hostPort, count } = wish;
+  const wantsIpv6 = hostAddress.includes(":");
+  const any = (hex: string): boolean => /^0+$/.test(hex);
+  const mine = hexOf(hostAddress);
+  for (const file of wantsIpv6 ? [`${protocol}6`] : [protocol, `${protocol}6`]) {
+    for (const { address, port } of sockets(file, protocol)) {
+      if (port < hostPort || port >= hostPort + count) continue;
+      // A socket at [::] commonly takes IPv4 too; the lists don't say whether this one does.
+      const overlaps = any(address) || (address.length === mine.length && (any(mine) || address === mine));
+      if (overlaps) throw addressInUse(`failed to bind host port ${shown({ ...wish, hostPort: port })}: address already in use`);
+    }
+  }
+}
+
+function sockets(file: string, protocol: Protocol): { address: string; port: number }[] {
+  let text: string;
+  try {
+    text = readFileSync(`/proc/self/net/${file}`, "utf8");
+  } catch {
+    return []; // a kernel without IPv6
+  }
+  return text
+    .split("\n")
+    .slice(1)
+    .flatMap((line) => {
+      const [, local, remote, state] = line.trim().split(/\s+/);
+      const waits = protocol === "tcp" ? state === LISTENING : remote?.endsWith(`:${NO_PORT}`);
+      const [address, port] = local?.split(":") ?? [];
+      return waits && address !== undefined && port !== undefined ? [{ address: reversed(address), port: Number.parseInt(port, 16) }] : [];
+    });
+}
+
+/** The lists print addresses as little-endian words of four bytes. */
+const reversed = (hex: string): string => hex.replace(/(..)(..)(..)(..)/g, "$4$3$2$1").toLowerCase();
+const hexOf = (address: string): string => Buffer.from(addressBytes(parseAddress(address))).toString("hex");
+
+/** The ports that the kernel gives to programs that ask for any: net.ipv4.ip_local_port_range. */
+export function ephemeralPorts(): PortRange {
+  const [first, last] = readText("/proc/sys/net/ipv4/ip_local_port_range").split(/\s+/).map(Number);
+  return first && last && first <= last ? { first, last } : DEFAULT_EPHEMERAL;
+}
+
+/** net.ipv4.ip_local_reserved_ports: "8080,9000-9100". */
+export function reservedPorts(): PortRange[] {
+  return readText("/proc/sys/net/ipv4/ip_local_reserved_ports")
+    .split(",")
+    .filter((part) => part !== "")
+    .map((part) => part.split("-").map(Number))
+    .map(([first = 0, last = first]) => ({ first, last }));
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, "utf8").trim();
+  } catch {
+    return "";
+  }
+}
