@@ -21,22 +21,46 @@ function isForeground(): boolean {
   return fields[2] === fields[5];
 }
 
-/** Passes signals on to `pid` until the answered function is called. */
-function forwardSignals(pid: number): () => void {
+interface Forwarding {
+  /** The program is there: signals that came before it follow now. */
+  to(pid: number): void;
+  stop(): void;
+}
+
+/**
+ * Passes signals on. From before the program starts: it may be up, and say so, earlier than we hear of its pid, and a signal
+ * that ended us in between would leave its sandbox behind.
+ */
+function forwardSignals(): Forwarding {
+  const early: NodeJS.Signals[] = [];
+  let pid: number | undefined;
+  const send = (signal: NodeJS.Signals): void => {
+    if (pid === undefined) {
+      early.push(signal);
+      return;
+    }
+    try {
+      process.kill(pid, signal);
+    } catch {
+      // It has just ended: its exit is on its way.
+    }
+  };
   const handlers = FORWARDED.map((signal) => {
     const handler = (): void => {
-      if (FROM_TERMINAL.includes(signal) && isForeground()) return;
-      try {
-        process.kill(pid, signal);
-      } catch {
-        // It has just ended: its exit is on its way.
-      }
+      if (pid !== undefined && FROM_TERMINAL.includes(signal) && isForeground()) return;
+      send(signal);
     };
     process.on(signal, handler);
     return [signal, handler] as const;
   });
-  return () => {
-    for (const [signal, handler] of handlers) process.removeListener(signal, handler);
+  return {
+    to(program) {
+      pid = program;
+      for (const signal of early.splice(0)) send(signal);
+    },
+    stop() {
+      for (const [signal, handler] of handlers) process.removeListener(signal, handler);
+    },
   };
 }
 
@@ -61,7 +85,7 @@ export interface RunWatcher {
 
 /** Answers the program's exit code. */
 export async function runInSandbox(sandbox: Sandbox__Output, argv: readonly string[], watcher: RunWatcher = {}): Promise<number> {
-  let stopForwarding = (): void => {};
+  const forwarding = forwardSignals();
   try {
     const exit = await runProcess({
       namespacePath: sandbox.namespacePath,
@@ -69,7 +93,7 @@ export async function runInSandbox(sandbox: Sandbox__Output, argv: readonly stri
       env: { WEFT_SANDBOX: sandbox.name },
       ...identity(sandbox),
       onSpawn: (pid) => {
-        stopForwarding = forwardSignals(pid);
+        forwarding.to(pid);
         watcher.onStart?.(pid);
       },
     });
@@ -88,6 +112,6 @@ export async function runInSandbox(sandbox: Sandbox__Output, argv: readonly stri
     const hint = code === "EPERM" ? "; entering a namespace takes root" : gone;
     throw new WeftError(code === "EPERM" ? "PERMISSION_DENIED" : "UNAVAILABLE", `cannot enter sandbox ${sandbox.name}: ${message}${hint}`);
   } finally {
-    stopForwarding();
+    forwarding.stop();
   }
 }
