@@ -1,0 +1,124 @@
+// Which ports a sandbox gets and what the host is told, on twins. The same on the real kernel: test/e2e/nat.test.ts.
+import { beforeEach, describe, expect, it } from "vitest";
+import { parseExposed, parsePortSpec } from "../../src/net/port-spec.ts";
+import { type Bench, startController } from "../support/controller.ts";
+import { MemoryNat } from "../support/memory-nat.ts";
+
+let bench: Bench;
+let nat: MemoryNat;
+
+const ALL = "com.docker.network.bridge";
+const specs = (...texts: string[]) => ({ publish: texts.map(parsePortSpec) });
+
+async function web(options: Record<string, string> = {}, name = "web", n = 1): Promise<void> {
+  const ipam = [{ subnet: `10.${n}.0.0/24` }, { subnet: `fd00:${n}::/64` }];
+  await bench.controller.createNetwork({ name, ipam, options });
+}
+
+const create = (name: string, request: object, network = "web") =>
+  bench.controller.createSandbox({ name, networks: [{ network }], ...request });
+
+beforeEach(async () => {
+  nat = new MemoryNat();
+  bench = await startController({ options: { nat } });
+});
+
+describe("ports of a sandbox", () => {
+  it("are given as asked, for both families", async () => {
+    await web();
+    await create("a", specs("8080:80", "127.0.0.1:9000-9001:90-91/udp", "[::1]:70:70"));
+    expect(nat.published).toEqual([
+      "tcp 0.0.0.0:8080+1 -> 10.1.0.2:80",
+      "udp 127.0.0.1:9000+2 -> 10.1.0.2:90",
+      "tcp :::8080+1 -> fd00:1::2:80",
+      "tcp ::1:70+1 -> fd00:1::2:70",
+    ]);
+  });
+
+  it("are free ones where none is named, past what programs and sandboxes have", async () => {
+    await web();
+    nat.programs.add("tcp 40000");
+    await create("a", specs("80", "90"));
+    await create("b", { expose: [parseExposed("80"), parseExposed("53/udp")], publishAll: true, ...specs("8080-8082:80") });
+    await create("c", specs("8080-8082:80"));
+    const ports = (name: string) => bench.controller.inspectSandbox(name).sandbox.ports.map(({ hostPort, port }) => `${hostPort}:${port}`);
+    expect(ports("a")).toEqual(["40001:80", "40002:90"]);
+    expect(ports("b")).toEqual(["8080:80", "40000:53"]);
+    expect(ports("c")).toEqual(["8081:80"]);
+    await expect(create("d", specs("80"))).rejects.toThrow("all ports are allocated");
+  });
+
+  it.each([
+    ["8080:80", "Bind for 0.0.0.0:8080 failed: port is already allocated"],
+    ["8070-8080:70-80", "Bind for 0.0.0.0:8080 failed: port is already allocated"],
+    ["10.0.0.9:8080:80", "Bind for 10.0.0.9:8080 failed: port is already allocated"],
+    ["[::1]:8080:80", "Bind for [::1]:8080 failed: port is already allocated"],
+    ["9000:80", "failed to bind host port 0.0.0.0:9000/tcp"],
+  ])("%s is refused where it is taken: %s", async (spec, message) => {
+    await web();
+    nat.programs.add("tcp 9000");
+    await create("a", specs("8080:80"));
+    const before = JSON.stringify([await bench.store.list("sandbox/"), await bench.store.list("endpoint/"), nat.plan]);
+    await expect(create("b", specs("7000:70", spec))).rejects.toThrow(message);
+    expect(JSON.stringify([await bench.store.list("sandbox/"), await bench.store.list("endpoint/"), nat.plan])).toBe(before);
+  });
+
+  it("don't clash across addresses, protocols and families", async () => {
+    await web();
+    await create("a", specs("127.0.0.1:8080:80"));
+    await create("b", specs("127.0.0.2:8080:80", "8080:80/udp", "[::1]:8080:80"));
+    expect(nat.published).toHaveLength(5);
+  });
+
+  it("follow host_binding_ipv4 and the default route", async () => {
+    await web({ [`${ALL}.host_binding_ipv4`]: "192.0.2.7" });
+    await web({}, "apart", 2);
+    await create("a", specs("8080:80"));
+    expect(nat.published).toEqual(["tcp 192.0.2.7:8080+1 -> 10.1.0.2:80"]);
+    await bench.controller.connect("a", { network: "apart" });
+    expect(nat.published).toEqual(["tcp 192.0.2.7:8080+1 -> 10.2.0.2:80"]);
+    await bench.controller.disconnect("a", "apart", false);
+    await bench.controller.disconnect("a", "web", false);
+    expect(nat.published).toEqual([]);
+    await expect(create("b", specs("192.0.2.7:8080:80"))).rejects.toThrow("already allocated");
+  });
+
+  it("are not for sandboxes without a stack of their own", async () => {
+    await web();
+    await create("a", {});
+    const joined = bench.controller.createSandbox({ name: "b", networks: [{ network: "sandbox:a" }], ...specs("80:80") });
+    await expect(joined).rejects.toThrow("conflicting options: port publishing and the container type network mode");
+  });
+
+  it("leave with their sandbox", async () => {
+    await web();
+    await create("a", specs("8080:80"));
+    await bench.controller.removeSandbox("a", false);
+    expect(nat.published).toEqual([]);
+    await create("b", specs("8080:80"));
+  });
+});
+
+describe("a host that refuses", () => {
+  it("undoes the sandbox, and the network", async () => {
+    await web();
+    nat.onApply = ({ publications, networks }) => {
+      if (publications.length > 0 || networks.length > 1) throw new Error("no such rule");
+    };
+    await expect(create("a", specs("8080:80"))).rejects.toThrow("no such rule");
+    expect(await bench.store.list("sandbox/")).toEqual([]);
+    expect(bench.namespaces.paths).toEqual([]);
+    await expect(web({}, "other", 2)).rejects.toThrow("no such rule");
+    expect(bench.controller.listNetworks().map(({ name }) => name)).not.toContain("other");
+    expect(nat.plan.networks).toHaveLength(1);
+  });
+});
+
+it("tells the host the same after a restart", async () => {
+  await web();
+  await create("a", specs("8080:80", "9000-9100:9000-9100"));
+  const next = new MemoryNat();
+  const restarted = await startController({ store: bench.store, namespaces: bench.namespaces, options: { nat: next } });
+  await restarted.controller.restore();
+  expect(next.plan).toEqual(nat.plan);
+});
