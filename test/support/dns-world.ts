@@ -19,7 +19,15 @@ export function network(name: string): NetworkRecord {
 
 export function sandbox(name: string, more: Partial<SandboxRecord> = {}): SandboxRecord {
   const id = newId();
-  const rest = { namespacePath: `/run/netns/${name}`, ownsNamespace: true, joinedTo: null, labels: {}, removeOnExit: false };
+  const rest = {
+    namespacePath: `/run/netns/${name}`,
+    ownsNamespace: true,
+    joinedTo: null,
+    labels: {},
+    removeOnExit: false,
+    ports: [],
+    exposed: [],
+  };
   const dns = { servers: [], search: [], options: [] };
   return { id, name, createdAt: "", hostname: id.slice(0, 12), dns, ...rest, ...more };
 }
