@@ -265,9 +265,10 @@ export class Host {
     return this.must(["ethtool", "-K", name, ...Object.entries(features).flat()]);
   }
 
-  /** Sends echo requests 10 ms apart; answers how many were answered. */
+  /** Sends echo requests 50 ms apart until `count` were answered or 2 s are over; how many were answered. */
   async ping(destination: string, options: readonly string[] = [], count = 3): Promise<number> {
-    const argv = ["ping", "-n", "-i", "0.01", "-c", String(count), "-W", "2", ...options, destination];
+    // -w, for -W alone waits but two round trips for the last answer, too short on a busy machine.
+    const argv = ["ping", "-n", "-i", "0.05", "-c", String(count), "-w", "2", ...options, destination];
     const { stdout } = await this.execute(argv);
     return Number(/(\d+) received/.exec(stdout)?.[1] ?? 0);
   }
