@@ -6,7 +6,7 @@
 // daemon, store closed. Whatever fails on the way up, what is up already goes down again, and the reason is the exit's. A
 // second signal ends at once: state is in the store, interfaces are persistent, so nothing is lost but politeness.
 import { randomBytes } from "node:crypto";
-import { closeSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { allHandlers } from "./api/handlers.ts";
 import { type ApiServer, startApi } from "./api/server.ts";
@@ -26,6 +26,7 @@ import { serveMetrics } from "./metrics.ts";
 import { KernelNat } from "./nat/host-nat.ts";
 import { abandoned, checkPrivileges, checkTun, underlayMtu } from "./netns/host.ts";
 import { NativeNamespaces } from "./netns/native-namespaces.ts";
+import { makeFolders } from "./paths.ts";
 import { native } from "./ports/native.ts";
 import { requireAddon } from "./ports/port.ts";
 import { openLmdbStore } from "./store/lmdb.ts";
@@ -67,7 +68,7 @@ class Stack {
 
 function makeStateDir(path: string): void {
   try {
-    mkdirSync(path, { recursive: true, mode: STATE_DIR_MODE });
+    makeFolders(path, STATE_DIR_MODE);
     if (!statSync(path).isDirectory()) throw new Error("not a folder");
   } catch (error) {
     throw unavailable(`cannot make the state directory ${path}: ${(error as Error).message}; give another --state-dir`);

@@ -1,6 +1,6 @@
 // Where the checkout is, whether we run from build/dist (bin/weft) or from the sources (tests).
-import { existsSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { existsSync, mkdirSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
 function findRoot(): string {
@@ -19,3 +19,19 @@ export const PROTO_PATH = join(ROOT, "proto");
 
 /** The network namespace of whoever looks: in records it means the daemon's. Other processes call it by the daemon's pid. */
 export const OWN_NAMESPACE = "/proc/self/ns/net";
+
+/**
+ * Makes a folder and those above it that are missing; what is there already is fine. Node's own `recursive` never returns
+ * where the kernel says ENOENT below a folder that exists, as it does in /proc (seen with Node 20).
+ */
+export function makeFolders(path: string, mode: number): void {
+  const missing: string[] = [];
+  for (let folder = resolve(path); !existsSync(folder); folder = dirname(folder)) missing.push(folder);
+  for (const folder of missing.reverse()) {
+    try {
+      mkdirSync(folder, { mode });
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    }
+  }
+}

@@ -5,7 +5,7 @@
 // The socket is bound beside its path and renamed over it: it appears with its mode, and it replaces what a dead daemon left
 // behind in one step. Whether a daemon lives behind a socket is found out by connecting to it.
 import { once } from "node:events";
-import { chmodSync, existsSync, lstatSync, mkdirSync, renameSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, lstatSync, renameSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { dirname, join, resolve } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
@@ -22,6 +22,7 @@ import { ReflectionService } from "@grpc/reflection";
 import { HealthImplementation, protoPath as healthProtoPath } from "grpc-health-check";
 import { alreadyExists, invalidArgument, WeftError } from "../errors.ts";
 import type { Logger } from "../log.ts";
+import { makeFolders } from "../paths.ts";
 import { type MethodsOf, packageDefinition, type RequestOutOf, type ResponseOf, SERVICE_NAMES, SERVICES, type Services } from "./proto.ts";
 import { toStatus } from "./status.ts";
 
@@ -161,7 +162,7 @@ export async function startApi(options: ApiOptions): Promise<ApiServer> {
   new ReflectionService({ ...packageDefinition, ...loadSync(healthProtoPath) }).addToServer(server);
 
   try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+    makeFolders(dirname(path), 0o755);
     await claim(path);
     await bind(server, beside);
     chmodSync(beside, SOCKET_MODE);

@@ -4,13 +4,14 @@
 // stands between: in a session of its own, with its output in a log file, it waits for the program's end and, with --rm,
 // removes the sandbox. It tells its parent over the IPC channel whether the program could be started.
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, mkdirSync, openSync } from "node:fs";
+import { closeSync, openSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Command } from "commander";
 import { Option } from "commander";
 import type { Sandbox__Output } from "../api/generated/weft/v1/Sandbox.ts";
 import { sandboxLogPath } from "../config/defaults.ts";
 import { WeftError } from "../errors.ts";
+import { makeFolders } from "../paths.ts";
 import { type Context, leaf, type Session } from "./command.ts";
 import { NOT_EXECUTABLE, runInSandbox } from "./process.ts";
 import { createRequest, type SandboxFlags, sandboxOptions } from "./sandbox-flags.ts";
@@ -77,7 +78,7 @@ async function background(context: Context, argv: readonly string[], flags: RunF
   const { sandbox } = await context.client.call("sandbox", "Create", createRequest(flags.name, flags, flags.rm));
   const { id } = sandbox!;
   const logPath = sandboxLogPath(stateDir, id);
-  mkdirSync(dirname(logPath), { recursive: true, mode: 0o700 });
+  makeFolders(dirname(logPath), 0o700);
   const log = openSync(logPath, "a", 0o600);
   const own = ["--socket", context.socketPath, "run", "--supervise", id, ...(flags.rm ? ["--rm"] : []), "--", ...argv];
   const child = spawn(process.execPath, [process.argv[1]!, ...own], { detached: true, stdio: ["ignore", log, log, "ipc"] });

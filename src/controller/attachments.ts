@@ -6,6 +6,7 @@ import type { Put } from "../store/store.ts";
 import { attempt, type Context, endpointOwner, newId, put } from "./context.ts";
 import { checkName } from "./names.ts";
 import { checkAttachment } from "./network-modes.ts";
+import { stackInode } from "./stack-inode.ts";
 import type { AttachRequest, EndpointRecord, NetworkRecord, SandboxRecord } from "./types.ts";
 import { type Attachment, freeInterfaceName, routeChanges, type SandboxInterface, sandboxInterfaces } from "./wants.ts";
 
@@ -123,7 +124,7 @@ export async function withdrawAttachments(
   const results = await Promise.allSettled(gone.map(({ endpoint }) => context.datapath.withdraw(endpointOwner(endpoint.id))));
   const failed = results.find((result) => result.status === "rejected");
   if (failed !== undefined) throw failed.reason;
-  if (rest.length === 0 || context.namespaces.inode(sandbox.namespacePath) === null) return;
+  if (rest.length === 0 || stackInode(context, sandbox) === null) return;
   const changes = routeChanges(sandboxInterfaces([...gone, ...rest]), sandboxInterfaces(rest));
   await attempt(context, `moving the default route of sandbox ${sandbox.name}`, () => addRoutes(context, sandbox, changes.add));
 }

@@ -15,6 +15,7 @@ import { hasResolver } from "./dns-settings.ts";
 import { configureHost } from "./networks.ts";
 import { routeHost } from "./routing.ts";
 import { namespaceFolder } from "./sandboxes.ts";
+import { stackInode } from "./stack-inode.ts";
 import type { SandboxRecord } from "./types.ts";
 import { sandboxInterfaces } from "./wants.ts";
 
@@ -60,7 +61,7 @@ export async function restore(context: Context): Promise<RestoreReport> {
   const joined = [...state.sandboxes.values()].filter(({ joinedTo }) => joinedTo !== null);
   const owners = [...state.sandboxes.values()].filter(({ joinedTo }) => joinedTo === null);
   await inParallel(owners, async (sandbox) => {
-    if (namespaces.inode(sandbox.namespacePath) !== null) present.push(sandbox);
+    if (stackInode(context, sandbox) !== null) present.push(sandbox);
     else if (!sandbox.ownsNamespace) lost.push(sandbox);
     else if (await guarded(`sandbox ${sandbox.name}`, () => namespaces.create(sandbox.namespacePath))) recreated.push(sandbox);
   });
@@ -144,7 +145,7 @@ function say(context: Context, report: RestoreReport): void {
     const sandbox = context.state.sandboxByName(name);
     const remedy =
       sandbox?.joinedTo == null
-        ? "the namespace of a sandbox is gone: remove the sandbox, or make the namespace and start the daemon again"
+        ? "the namespace of a sandbox is gone, or its path leads to another: remove the sandbox, or make the namespace and start the daemon again"
         : "the sandbox whose network stack another shares is gone: remove the other too";
     context.log("warn", remedy, { sandbox: name, path: sandbox?.namespacePath });
   }

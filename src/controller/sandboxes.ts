@@ -13,6 +13,7 @@ import { checkConnect, checkDisconnect, checkJoined, checkWishes, joinedReferenc
 import { findNetwork, networkLock } from "./networks.ts";
 import { checkPublish, choosePorts, PORTS_LOCK } from "./publishing.ts";
 import { rerouteHost, routeHost } from "./routing.ts";
+import { stackInode } from "./stack-inode.ts";
 import type { AttachRequest, CreateSandboxRequest, EndpointRecord, NetworkRecord, SandboxRecord, SandboxView } from "./types.ts";
 import type { Attachment } from "./wants.ts";
 
@@ -132,7 +133,7 @@ export async function removeSandbox(context: Context, reference: string, force: 
     const attachments = attachmentsOf(context, sandbox);
     const restore = (): Promise<boolean> =>
       attempt(context, `restoring sandbox ${sandbox.name}`, () => remake(context, sandbox, attachments));
-    const lost = context.namespaces.inode(sandbox.namespacePath) === null;
+    const lost = stackInode(context, sandbox) === null;
     try {
       // First, so that it has happened in any case: what else fails may be passed over by force, a resolver must not live on.
       if (hasResolver(sandbox)) await context.names.close(sandbox, !sandbox.ownsNamespace && !lost);
@@ -169,7 +170,7 @@ export async function connect(context: Context, reference: string, request: Atta
     const network = context.state.networks.get(found.id) ?? findNetwork(context, request.network);
     const others = attachmentsOf(context, sandbox);
     checkConnect(sandbox, others, context.drivers.get(network.driver));
-    if (context.namespaces.inode(sandbox.namespacePath) === null) {
+    if (stackInode(context, sandbox) === null) {
       throw forbidden(`the namespace ${sandbox.namespacePath} of sandbox ${sandbox.name} is gone: remove the sandbox and create it anew`);
     }
     const linkNames = new Set(await context.namespaces.linkNames(sandbox.namespacePath));
@@ -212,7 +213,7 @@ export async function disconnect(context: Context, reference: string, networkRef
     const rest = attachments.filter((other) => other !== attachment);
     const restore = (): Promise<boolean> =>
       attempt(context, "restoring the endpoint", () => realizeAttachments(context, sandbox, [attachment], rest));
-    const lost = context.namespaces.inode(sandbox.namespacePath) === null;
+    const lost = stackInode(context, sandbox) === null;
     try {
       await withdrawAttachments(context, sandbox, [attachment], rest);
     } catch (error) {
@@ -297,7 +298,7 @@ async function unmake(context: Context, sandbox: SandboxRecord, attachments: rea
 }
 
 async function remake(context: Context, sandbox: SandboxRecord, attachments: readonly Attachment[]): Promise<void> {
-  if (context.namespaces.inode(sandbox.namespacePath) === null) {
+  if (stackInode(context, sandbox) === null) {
     if (!sandbox.ownsNamespace) return;
     await context.namespaces.create(sandbox.namespacePath);
   }

@@ -2,7 +2,7 @@
 // frame, in order, with what the file format has no place for (the virtio-net header, the sender) in comments.
 //
 // Datagrams of the underlay get outer headers again (outer-headers.ts), as in a capture.
-import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import {
   RX_FLAGS,
@@ -17,6 +17,7 @@ import {
 } from "../../wasm/shared/abi.ts";
 import { MEMORY_LENGTH } from "../../wasm/shared/layout.ts";
 import { HEADROOM } from "../../wasm/shared/limits.ts";
+import { makeFolders } from "../paths.ts";
 import { sum } from "./internet-checksum.ts";
 import { rxDescriptor, type Views } from "./memory.ts";
 import { outerHeaders } from "./outer-headers.ts";
@@ -92,7 +93,7 @@ export function trapCapture(batch: TrapBatch): Uint8Array<ArrayBuffer> {
 
 /** Writes the batch into `folder`; the file's path, or null when there are enough of them. */
 export function saveTrap(folder: string, batch: TrapBatch): string | null {
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  makeFolders(folder, 0o700);
   if (readdirSync(folder).length >= FILES_MAX) return null;
   const file = join(folder, `trap-${batch.timeNs}.pcapng`);
   writeFileSync(file, trapCapture(batch), { mode: 0o600, flag: "wx" });

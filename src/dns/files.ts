@@ -7,11 +7,12 @@
 //
 // They are a few hundred bytes and written synchronously: together some 0.3 ms, where a turn through Node's thread pool for each
 // of a dozen calls costs several, and a sandbox is to be there in fifteen.
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { readdir, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { sandboxFilesPath } from "../config/defaults.ts";
 import type { EndpointRecord, SandboxRecord } from "../controller/types.ts";
+import { makeFolders } from "../paths.ts";
 import { formatResolvConf, type ResolvConf } from "./resolv-conf.ts";
 import { RESOLVER_ADDRESS } from "./upstream.ts";
 
@@ -72,7 +73,7 @@ export class SandboxFiles {
 
   async write(sandboxId: string, contents: FileContents): Promise<void> {
     const folder = sandboxFilesPath(this.#stateDir, sandboxId);
-    mkdirSync(folder, { recursive: true, mode: FOLDER_MODE });
+    makeFolders(folder, FOLDER_MODE);
     const unlessEdited = (current: string): string => current;
     bring(join(folder, "resolv.conf"), contents.resolvConf, unlessEdited);
     bring(join(folder, "hostname"), contents.hostname, unlessEdited);

@@ -230,6 +230,20 @@ describe("restore", () => {
     expectAgreement(next);
   });
 
+  it("attaches nothing to a stranger's namespace that has the path now", async () => {
+    const world = await populate();
+    const { controller } = await startController(world);
+    await controller.restore();
+    await controller.createSandbox({ name: "guest", namespacePath: FOREIGN, networks: [{ network: "web" }] });
+    const booted = { store: world.store, namespaces: new MemoryNamespaces() };
+    const host = booted.namespaces.at(null);
+    booted.namespaces.byPath.set(FOREIGN, host);
+    const next = await startController(booted);
+    expect(await next.controller.restore()).toMatchObject({ lost: ["guest"], failures: [] });
+    expect(host.links.get("eth0")!.addresses).toEqual([]);
+    await expect(next.controller.connect("guest", { network: "far" })).rejects.toMatchObject({ code: "FORBIDDEN" });
+  });
+
   it("keeps what an interface's owner added while the daemon was away, and mends what is missing", async () => {
     const world = await populate();
     const box = (await startController(world)).controller.inspectSandbox("box").sandbox.namespacePath;
