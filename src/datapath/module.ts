@@ -22,7 +22,8 @@ export async function compileEngine(path: string): Promise<WebAssembly.Module> {
   v8.setFlagsFromString("--no-liftoff");
   v8.setFlagsFromString("--no-wasm-lazy-compilation");
   try {
-    return await WebAssembly.compile(bytes);
+    // Not WebAssembly.compile: in Node 24 its promise does not keep the process alive, which then ends in the middle of a start.
+    return new WebAssembly.Module(bytes);
   } finally {
     v8.setFlagsFromString("--liftoff");
     v8.setFlagsFromString("--wasm-lazy-compilation");

@@ -143,7 +143,7 @@ describe("one host", () => {
     await namespaces.create("s0");
     await datapath.declare("e0", endpoint(0, 1400));
     const link = JSON.parse(await namespaces.ip("s0", "-j", "link", "show", "eth0"))[0];
-    expect(link).toMatchObject({ address: MAC[0], mtu: 1400, txqlen: 1000 });
+    expect(link).toMatchObject({ address: MAC[0], mtu: 1400, txqlen: 4000 });
     expect(link.flags).not.toContain("UP");
     await datapath.declare("e0", endpoint(0, 1300));
     expect(JSON.parse(await namespaces.ip("s0", "-j", "link", "show", "eth0"))[0]).toMatchObject({ mtu: 1300, ifindex: link.ifindex });
