@@ -314,7 +314,9 @@ describe("the underlay", () => {
     for (const [port] of ports) expect(sourcePorts).toContain(Number(port));
     const lengths = tsharkFields(Buffer.concat(shortChunks), ["frame.cap_len", "frame.len"]);
     const whole = tsharkFields(Buffer.concat(chunks), ["frame.len"]);
-    expect(lengths).toEqual(whole.map(([length]) => ["60", length]));
+    // It began a moment later: what a kernel announced in between, only the other has.
+    expect(lengths.length).toBeGreaterThanOrEqual(6);
+    expect(lengths).toEqual(whole.slice(-lengths.length).map(([length]) => ["60", length]));
   });
 
   it("is part of a capture of everything as datagrams, of a network's as the frames in them", async () => {
