@@ -24,6 +24,10 @@ export function checkJoined(request: CreateSandboxRequest, join: AttachRequest):
   if ((request.networks ?? []).length > 1) throw mixed();
   if (request.hostname) throw invalidArgument("conflicting options: hostname and the network mode");
   refuseDns(request);
+  if ((request.publish ?? []).length > 0 || request.publishAll) {
+    throw invalidArgument("conflicting options: port publishing and the container type network mode");
+  }
+  if ((request.expose ?? []).length > 0) throw invalidArgument("conflicting options: port exposing and the container type network mode");
   checkForeignStack(request, join);
 }
 

@@ -2,6 +2,7 @@
 // which Docker refuses it.
 import { beforeEach, describe, expect, it } from "vitest";
 import type { AttachRequest, CreateNetworkRequest, CreateSandboxRequest } from "../../src/controller/types.ts";
+import { parseExposed, parsePortSpec } from "../../src/net/port-spec.ts";
 import { MemoryStore } from "../../src/store/memory.ts";
 import { type Bench, startController } from "../support/controller.ts";
 
@@ -212,6 +213,13 @@ describe("a sandbox is refused", () => {
     [on({ network: "none", mac: "02:00:00:00:00:01" }), "INVALID_ARGUMENT", MAC],
     [on({ network: "container:a", mac: "02:00:00:00:00:01" }), "INVALID_ARGUMENT", MAC],
     [{ ...on("sandbox:a"), hostname: "x" }, "INVALID_ARGUMENT", "conflicting options: hostname and the network mode"],
+    [
+      { ...on("sandbox:a"), publish: [parsePortSpec("8080:80")] },
+      "INVALID_ARGUMENT",
+      "conflicting options: port publishing and the container type",
+    ],
+    [{ ...on("sandbox:a"), publishAll: true }, "INVALID_ARGUMENT", "conflicting options: port publishing and the container type"],
+    [{ ...on("sandbox:a"), expose: [parseExposed("80")] }, "INVALID_ARGUMENT", "conflicting options: port exposing and the container type"],
     [{ ...on("sandbox:a"), namespacePath: "/run/netns/x" }, "INVALID_ARGUMENT", "conflicting options: namespace path"],
     [{ ...on("host"), namespacePath: "/run/netns/x" }, "INVALID_ARGUMENT", "conflicting options: namespace path"],
     [on("sandbox:nosuch"), "NOT_FOUND", "sandbox nosuch not found"],
