@@ -16,8 +16,8 @@ import { EmbeddedIpam } from "../../src/ipam/embedded.ts";
 import { NativeNamespaces } from "../../src/netns/native-namespaces.ts";
 import { native } from "../../src/ports/native.ts";
 import { openLmdbStore } from "../../src/store/lmdb.ts";
-import { testNamespaces } from "../support/addon-namespaces.ts";
 import { countingBytes } from "../support/controller.ts";
+import { testNamespaces } from "../support/namespaces.ts";
 
 const run = promisify(execFile);
 const foreign = testNamespaces();

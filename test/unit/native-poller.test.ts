@@ -6,7 +6,7 @@ import { ADDON_PATH } from "../../src/paths.ts";
 import type { UdpOptions } from "../../src/ports/native.ts";
 import { native } from "../../src/ports/native.ts";
 import * as abi from "../../wasm/shared/abi.ts";
-import { testNamespaces } from "../support/addon-namespaces.ts";
+import { testNamespaces } from "../support/namespaces.ts";
 import type { Received } from "../support/poller-rig.ts";
 import { PollerRig, RIG_LAYOUT } from "../support/poller-rig.ts";
 

@@ -11,7 +11,7 @@ import { ADDON_PATH } from "../../src/paths.ts";
 import type { TapOptions } from "../../src/ports/native.ts";
 import { native } from "../../src/ports/native.ts";
 import * as abi from "../../wasm/shared/abi.ts";
-import { testNamespaces } from "../support/addon-namespaces.ts";
+import { testNamespaces } from "../support/namespaces.ts";
 
 const namespaces = testNamespaces();
 const folders: string[] = [];
