@@ -7,7 +7,7 @@
 //   0x0020_0000  tables the control plane writes
 //   0x0040_0000  header arena, capture ring
 //   0x0100_0000  rx arena: where native puts frames
-//   0x0200_0000  the big tables: neighbours, FDB
+//   0x0200_0000  the big tables: neighbours, security associations and their operations, FDB
 
 export const PAGE_LENGTH = 65536;
 export const MEMORY_PAGES = 1536;
@@ -62,5 +62,21 @@ export const RX_ARENA_LENGTH = 0x1000000;
 
 export const NEIGHBORS = 0x2000000; // 32 B each: who has this address (ARP, ND)
 export const NEIGHBORS_LENGTH = 0x400000;
+export const SAD = 0x2400000; // 128 B each: security associations (tables/sad)
+export const SAD_LENGTH = 0x100000;
+export const SPI_INDEX = 0x2500000; // hash: SPI -> inbound security association
+export const SPI_INDEX_LENGTH = 0x20000;
+export const SPD = 0x2520000; // 8 B each: by which security association a VTEP is sent to (tables/spd)
+export const SPD_LENGTH = 0x8000;
+export const ESP_EVENTS = 0x2528000; // what the control plane should hear of (core/esp-event); engine writes, host drains
+export const ESP_EVENTS_LENGTH = 0x8000;
+export const SEAL_OPS = 0x2600000; // 48 B each: AEAD operations of what this run sends (shared/aead)
+export const SEAL_OPS_LENGTH = 0xc0000;
+export const OPEN_OPS = 0x26c0000; // of what this batch received, one per ESP datagram
+export const OPEN_OPS_LENGTH = 0xc0000;
+export const REPLAY_WINDOWS = 0x2800000; // 1 KiB each: one bit per sequence number (core/replay)
+export const REPLAY_WINDOWS_LENGTH = 0x800000;
+export const AEAD_STATE = 0x3000000; // wasm's own ciphers: key schedules, tables, scratch; unused where native has the keys
+export const AEAD_STATE_LENGTH = 0x1000000;
 export const FDB = 0x4000000; // 16 B each: where this MAC lives
 export const FDB_LENGTH = 0x2000000;
