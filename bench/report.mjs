@@ -69,6 +69,12 @@ export const TARGETS = [
     atLeast: 0.7,
   },
   { figure: "start with 500 sandboxes in the store, s", question: "start", metric: "seconds", subject: "500 sandboxes", atMost: 3 },
+  { figure: "sandbox create at 10 sandboxes, ms", question: "create", metric: "sandboxMs", subject: "10 sandboxes", atMost: 15 },
+  { figure: "sandbox create at 500 sandboxes, ms", question: "create", metric: "sandboxMs", subject: "500 sandboxes", atMost: 15 },
+  { figure: "network create at 500 sandboxes, ms", question: "create", metric: "networkMs", subject: "500 sandboxes", atMost: 5 },
+  { figure: "500 sandboxes created by a pool, s", question: "bulk", metric: "createSeconds", subject: "pool of 16 calls", atMost: 8 },
+  { figure: "500 sandboxes created serially, s", question: "bulk", metric: "createSeconds", subject: "one call after another", atMost: 8 },
+  { figure: "memory with 500 sandboxes, MB", question: "bulk", metric: "residentMb", subject: "pool of 16 calls", atMost: 250 },
   { figure: "local DNS answers a second of a core", question: "dns", metric: "perCore", subject: "2 names", atLeast: 20_000 },
 ];
 

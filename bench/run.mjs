@@ -8,6 +8,8 @@ import { cpus, release, totalmem } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { bold, dim, elapsed, ROOT, report, StepError, step } from "../scripts/steps.mjs";
+import * as bulk from "./bulk.mjs";
+import * as create from "./create.mjs";
 import * as dns from "./dns.mjs";
 import * as fdb from "./fdb.mjs";
 import * as idle from "./idle.mjs";
@@ -18,7 +20,7 @@ import * as start from "./start.mjs";
 import * as tcp from "./tcp.mjs";
 import { buildSubjects, lab } from "./topology.mjs";
 
-const USAGE = `usage: npm run bench -- [--only ${["tcp", "rate", "rtt", "idle", "fdb", "start", "dns"].join(",")}] [--rounds 3] [--seconds 3] [--kernel]
+const USAGE = `usage: npm run bench -- [--only ${["tcp", "rate", "rtt", "idle", "fdb", "start", "dns", "create", "bulk"].join(",")}] [--rounds 3] [--seconds 3] [--kernel]
   --only     questions, separated by commas; default: all
   --rounds   how often each subject is measured, in turn with the others
   --seconds  of one throughput or round-trip measurement
@@ -27,7 +29,7 @@ const USAGE = `usage: npm run bench -- [--only ${["tcp", "rate", "rtt", "idle", 
 /** Measured between namespaces. */
 const PATH_QUESTIONS = { tcp, rate, rtt, idle };
 /** Bring what they measure themselves. */
-const OWN_QUESTIONS = { fdb, start, dns };
+const OWN_QUESTIONS = { fdb, start, dns, create, bulk };
 const QUESTIONS = { ...PATH_QUESTIONS, ...OWN_QUESTIONS };
 
 function parse() {
@@ -96,7 +98,7 @@ async function measureAll(chosen, titles) {
     samples[key][subject] ??= [];
     samples[key][subject].push(sample);
     const figures = Object.entries(sample).map(([metric, value]) => `${metric} ${value.toPrecision(4)}`);
-    say(`${key.padEnd(5)} ${round + 1}/${chosen.rounds} ${(titles[subject] ?? subject).padEnd(28)} ${figures.join("  ")}`);
+    say(`${key.padEnd(6)} ${round + 1}/${chosen.rounds} ${(titles[subject] ?? subject).padEnd(28)} ${figures.join("  ")}`);
   };
 
   const overPaths = Object.entries(PATH_QUESTIONS).filter(([key]) => chosen.only.includes(key));
