@@ -21,6 +21,8 @@ import { EmbeddedDns } from "./dns/dns.ts";
 import { builtinDrivers, DriverRegistry } from "./drivers/registry.ts";
 import { forbidden, unavailable } from "./errors.ts";
 import { EmbeddedIpam } from "./ipam/embedded.ts";
+import { NullIpam } from "./ipam/null.ts";
+import { IpamRegistry } from "./ipam/registry.ts";
 import { createLogger, type Logger } from "./log.ts";
 import { serveMetrics } from "./metrics.ts";
 import { KernelNat } from "./nat/host-nat.ts";
@@ -167,7 +169,7 @@ async function bringUp(config: Config, log: Logger, stack: Stack, stopping: () =
     namespaces: new NativeNamespaces(native()),
     names,
     drivers: new DriverRegistry(builtinDrivers()),
-    ipam: new EmbeddedIpam(),
+    ipam: new IpamRegistry([new EmbeddedIpam(), new NullIpam()]),
     underlay: { addresses: config.underlayAddresses, mtuBytes, vxlanPort: config.vxlanPort },
     stateDir: config.stateDir,
     clock: systemClock,

@@ -98,7 +98,7 @@ export function register(program: Command, host: Session): void {
     .option("--config-from <network>", "take the settings of this configuration-only network")
     .option("-o, --opt <key=value>", "driver option, repeatable", collect)
     .option("--label <key=value>", "label, repeatable", collect)
-    .option("--ipam-driver <driver>", "IPAM driver (default: default)")
+    .option("--ipam-driver <driver>", "who gives the addresses: default or null (nobody) (default: default)")
     .option("--ipam-opt <key=value>", "IPAM driver option, repeatable", collect);
 
   leaf<{ filter?: string[] }>(network, host, {

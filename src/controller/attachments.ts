@@ -1,6 +1,6 @@
 // Endpoints: from a wish to attach to a record, and from records to interfaces in a sandbox's namespace and back.
 import { forbidden, invalidArgument } from "../errors.ts";
-import { parseMac } from "../net/mac.ts";
+import { parseMac, randomMac } from "../net/mac.ts";
 import { endpointKey } from "../store/keys.ts";
 import type { Put } from "../store/store.ts";
 import { attempt, type Context, endpointOwner, newId, put } from "./context.ts";
@@ -34,7 +34,9 @@ export async function prepareAttachment(
   const { state, ipam } = context;
   const driver = context.drivers.get(network.driver);
   checkAttachment(network, driver, request);
-  const mac = request.mac ? parseMac(request.mac) : null;
+  const numbered = driver.addressSpace !== null;
+  let mac = request.mac ? parseMac(request.mac) : null;
+  if (mac === null && numbered && ipam.requiresMac(network.id)) mac = randomMac(context.randomBytes);
   for (const alias of request.aliases ?? []) checkName(alias, "alias");
   if (state.endpointsOfSandbox(sandbox.id).some(({ networkId }) => networkId === network.id)) {
     throw forbidden(
@@ -46,10 +48,9 @@ export async function prepareAttachment(
   if (request.ipv6 && !network.enableIpv6) {
     throw invalidArgument(`invalid address ${request.ipv6}: network ${network.name} has no IPv6 subnet, create it with --ipv6`);
   }
-  const lease =
-    driver.addressSpace === null
-      ? { ipv4: null, ipv6: null, puts: [] }
-      : await ipam.requestAddresses(network.id, { ipv4: request.ipv4 || null, ipv6: request.ipv6 || null });
+  const lease = !numbered
+    ? { ipv4: null, ipv6: null, puts: [] }
+    : await ipam.requestAddresses(network.id, { ipv4: request.ipv4 || null, ipv6: request.ipv6 || null, mac });
   const reservation = (address: string): string => `${network.id} ${address}`;
   let endpoint: EndpointRecord;
   try {

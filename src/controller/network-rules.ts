@@ -8,7 +8,8 @@
 // a driver reads them for a network that is made from it.
 import type { Driver } from "../drivers/driver.ts";
 import { alreadyExists, forbidden, invalidArgument, notFound } from "../errors.ts";
-import type { Ipam, SubnetRequest } from "../ipam/ipam.ts";
+import { DEFAULT_IPAM, type SubnetRequest } from "../ipam/ipam.ts";
+import { planSubnets } from "../ipam/subnets.ts";
 import { formatPrefix, parsePrefix } from "../net/prefix.ts";
 import type { CreateNetworkRequest, IpamConfig, NetworkRecord } from "./types.ts";
 
@@ -18,7 +19,7 @@ export const CONFIGURATION_DRIVER = "null";
 const isEmpty = (entries: Readonly<Record<string, string>> | undefined): boolean => Object.keys(entries ?? {}).length === 0;
 
 /** What can be said without looking at the networks there are. */
-export function checkRequest(request: CreateNetworkRequest, defaultIpam: string): void {
+export function checkRequest(request: CreateNetworkRequest): void {
   if (request.configOnly) {
     if (request.ingress || request.internal || request.attachable || request.scope) {
       throw forbidden(
@@ -27,15 +28,15 @@ export function checkRequest(request: CreateNetworkRequest, defaultIpam: string)
     }
     if (request.configFrom) throw forbidden("a configuration network cannot depend on another configuration network");
   }
-  if (request.configFrom && hasSettings(request, defaultIpam)) {
+  if (request.configFrom && hasSettings(request)) {
     throw forbidden("user specified configurations are not supported if the network depends on a configuration network");
   }
   if (request.ingress && request.attachable) throw invalidArgument("ingress network cannot be attachable");
 }
 
-function hasSettings(request: CreateNetworkRequest, defaultIpam: string): boolean {
+function hasSettings(request: CreateNetworkRequest): boolean {
   return (
-    (request.ipamDriver !== undefined && request.ipamDriver !== "" && request.ipamDriver !== defaultIpam) ||
+    (request.ipamDriver !== undefined && request.ipamDriver !== "" && request.ipamDriver !== DEFAULT_IPAM) ||
     request.enableIpv4 === false ||
     request.enableIpv6 === true ||
     (request.ipam ?? []).length > 0 ||
@@ -86,18 +87,13 @@ export function refuseUsedConfiguration(network: NetworkRecord, networks: Iterab
 }
 
 /** A configuration network's subnets: held to all rules but those that concern other networks, and stored as they were asked. */
-export async function configurationSubnets(
-  ipam: Ipam,
-  requests: readonly SubnetRequest[],
-  enableIpv4: boolean,
-  enableIpv6: boolean,
-): Promise<IpamConfig[]> {
+export function configurationSubnets(requests: readonly SubnetRequest[], enableIpv4: boolean, enableIpv6: boolean): IpamConfig[] {
   const given = requests.map((request) => {
     if (!request.subnet) throw invalidArgument("every ip-range or gateway must have a corresponding subnet: give --subnet");
     return { ...request, subnet: formatPrefix(parsePrefix(request.subnet)) };
   });
   if (given.length === 0) return [];
-  const planned = await ipam.chooseSubnets({
+  const planned = planSubnets({
     space: "local",
     requests: given,
     // A family without a subnet gets one when a network is made from this, not now.

@@ -1,9 +1,9 @@
 // Networks: create, remove, look up. What a request may combine is in network-rules.ts.
 
-import type { Driver } from "../drivers/driver.ts";
+import type { Driver, NetworkDraft } from "../drivers/driver.ts";
 import { alreadyExists, forbidden, invalidArgument, notFound, WeftError } from "../errors.ts";
 import type { AddressSpace } from "../ipam/default-pools.ts";
-import type { HostRoute } from "../ipam/ipam.ts";
+import { DEFAULT_IPAM, type HostRoute, type IpamDriver, NULL_IPAM } from "../ipam/ipam.ts";
 import { addressRange } from "../net/address.ts";
 import { firstAddress, parsePrefix, tryParsePrefix } from "../net/prefix.ts";
 import { networkKey, peerKey, ULA_KEY } from "../store/keys.ts";
@@ -21,7 +21,7 @@ import {
   withConfiguration,
 } from "./network-rules.ts";
 import { rerouteHost, routeHost } from "./routing.ts";
-import type { CreateNetworkRequest, IpamConfig, NetworkRecord, NetworkView } from "./types.ts";
+import type { CreateNetworkRequest, Id, IpamConfig, NetworkRecord, NetworkView } from "./types.ts";
 
 /** Held by whatever changes what networks there are, or what all of them declare. */
 export const NETWORKS_LOCK = "networks";
@@ -29,7 +29,6 @@ export const networkLock = (network: Pick<NetworkRecord, "id">): string => `netw
 
 const DEFAULT_DRIVER = "bridge";
 const ULA_GLOBAL_ID_BYTES = 5;
-const SERIAL_OPTION = "com.docker.network.ipam.serial";
 
 export function findNetwork(context: Context, reference: string): NetworkRecord {
   return resolve("network", reference, context.state.networks, (name) => context.state.networkByName(name));
@@ -67,25 +66,27 @@ export async function createNetwork(context: Context, request: CreateNetworkRequ
 
 /** createNetwork for names that users don't choose, too. */
 export async function makeNetwork(context: Context, asked: CreateNetworkRequest): Promise<NetworkRecord> {
-  const { state, ipam } = context;
+  const { state } = context;
   const { name } = asked;
-  checkRequest(asked, ipam.name);
+  checkRequest(asked);
   const driver = context.drivers.get(asked.configOnly ? CONFIGURATION_DRIVER : asked.driver || DEFAULT_DRIVER);
   checkScope(asked, driver);
-  checkIpam(asked, ipam.name);
+  // Before the lock: a plugin that is slow to answer holds up nobody else.
+  const askedIpam = asked.configOnly ? null : await findIpam(context, driver, asked);
   const id = newId(context);
 
   return context.locks.run([exclusive(NETWORKS_LOCK), exclusive(networkLock({ id }))], async () => {
     if (state.networkByName(name) !== undefined) throw alreadyExists(`network with name ${name} already exists`);
     if (asked.ingress) checkOnlyIngress(state.networks.values());
     const request = withConfiguration(asked, state.networkByName(asked.configFrom ?? ""));
+    const ipam = request === asked ? askedIpam : await findIpam(context, driver, request);
     const enableIpv4 = request.enableIpv4 ?? true;
     // An IPv6 subnet says it all; only a plain "no" contradicts it, and planSubnets then refuses.
     const enableIpv6 = request.enableIpv6 ?? (request.ipam ?? []).some(({ subnet }) => subnet?.includes(":"));
     if (!enableIpv4 && !enableIpv6) throw invalidArgument("IPv4 and IPv6 are both disabled: enable at least one");
     const puts: Put[] = [];
-    const subnets = await chooseSubnets(context, driver, { ...request, enableIpv4, enableIpv6 }, puts);
-    const draft = {
+    const subnets = await chooseSubnets(context, driver, ipam, id, { ...request, enableIpv4, enableIpv6 }, puts);
+    const draft: NetworkDraft = {
       id,
       name,
       createdAt: context.clock.nowIso(),
@@ -98,50 +99,76 @@ export async function makeNetwork(context: Context, asked: CreateNetworkRequest)
       ingress: request.ingress ?? false,
       configOnly: request.configOnly ?? false,
       configFrom: request.configFrom || null,
-      ipamDriver: ipam.name,
+      ipamDriver: ipam?.name ?? (request.ipamDriver || DEFAULT_IPAM),
       ipamOptions: { ...request.ipamOptions },
       ipam: subnets,
       options: { ...request.options },
       labels: { ...request.labels },
     };
-    const network: NetworkRecord = { ...draft, driverState: await driver.createNetwork(draft, context.host) };
-    context.pending.add(id);
     try {
-      await commit(context, [put(networkKey(id), network), ...puts]);
-      try {
-        if (driver.addressSpace !== null) ipam.openNetwork(network, driver.addressSpace, [], state.ipam);
-        await realizeNetwork(context, network);
-      } catch (error) {
-        await takeBack(context, network, error);
-      }
-    } finally {
-      context.pending.delete(id);
+      const network = await admitNetwork(context, driver, draft, puts);
+      context.log("info", "network created", { name, id: shortId(id), driver: driver.name, subnets: subnets.map(({ subnet }) => subnet) });
+      return network;
+    } catch (error) {
+      if (ipam !== null && !state.networks.has(id)) await context.ipam.releaseSubnets(draft);
+      throw error;
     }
-    context.log("info", "network created", { name, id: shortId(id), driver: driver.name, subnets: subnets.map(({ subnet }) => subnet) });
-    return network;
   });
+}
+
+/** Stores it and makes it true, or neither. */
+async function admitNetwork(context: Context, driver: Driver, draft: NetworkDraft, puts: readonly Put[]): Promise<NetworkRecord> {
+  const { id } = draft;
+  const network: NetworkRecord = { ...draft, driverState: await driver.createNetwork(draft, context.host) };
+  context.pending.add(id);
+  try {
+    await commit(context, [put(networkKey(id), network), ...puts]);
+    try {
+      if (driver.addressSpace !== null) context.ipam.openNetwork(network, driver.addressSpace, [], context.state.ipam);
+      await realizeNetwork(context, network);
+    } catch (error) {
+      await takeBack(context, network, error);
+    }
+  } finally {
+    context.pending.delete(id);
+  }
+  return network;
+}
+
+/** The driver that is to give its addresses. */
+async function findIpam(context: Context, driver: Driver, request: CreateNetworkRequest): Promise<IpamDriver> {
+  const ipam = await context.ipam.driver(request.ipamDriver ?? "");
+  ipam.checkOptions(request.ipamOptions ?? {});
+  if (ipam.name === NULL_IPAM && driver.addressSpace !== null && !driver.withoutAddresses) {
+    const family = (request.enableIpv4 ?? true) ? "ipv4" : "ipv6";
+    throw invalidArgument(`${family} pool is empty: networks of driver ${driver.name} need addresses, leave out --ipam-driver null`);
+  }
+  return ipam;
 }
 
 /** The subnets of a network to be; `puts` gets what has to be stored with it. */
 async function chooseSubnets(
   context: Context,
   driver: Driver,
+  ipam: IpamDriver | null,
+  networkId: Id,
   request: CreateNetworkRequest & { readonly enableIpv4: boolean; readonly enableIpv6: boolean },
   puts: Put[],
 ): Promise<readonly IpamConfig[]> {
   const { enableIpv4, enableIpv6, ipam: requests = [] } = request;
-  if (request.configOnly) return configurationSubnets(context.ipam, requests, enableIpv4, enableIpv6);
+  if (ipam === null) return configurationSubnets(requests, enableIpv4, enableIpv6);
   if (driver.addressSpace === null) return [];
-  const others = [...context.state.networks.values()].filter(({ configOnly }) => !configOnly);
-  return context.ipam.chooseSubnets({
+  const others = [...context.state.networks.values()].filter(({ configOnly, ipamDriver }) => !configOnly && ipamDriver !== NULL_IPAM);
+  const plan = {
     space: driver.addressSpace,
     requests,
     enableIpv4,
     enableIpv6,
-    networks: others.flatMap(({ name, ipam }) => ipam.map(({ subnet }) => ({ name, prefix: parsePrefix(subnet) }))),
+    networks: others.flatMap(({ name, ipam: subnets }) => subnets.map(({ subnet }) => ({ name, prefix: parsePrefix(subnet) }))),
     hostRoutes: driver.avoidsHostRoutes ? await hostRoutes(context) : [],
-    ulaGlobalId: ulaGlobalId(context, enableIpv6 ? puts : []),
-  });
+    ulaGlobalId: ulaGlobalId(context, enableIpv6 && ipam.name === DEFAULT_IPAM ? puts : []),
+  };
+  return ipam.chooseSubnets(plan, { networkId, options: request.ipamOptions ?? {} });
 }
 
 /** Removes networks that nobody uses. One that gets its first endpoint, or goes, in the meantime is passed over. */
@@ -183,6 +210,7 @@ export async function removeNetwork(context: Context, reference: string): Promis
       throw error;
     }
     context.ipam.closeNetwork(id);
+    if (!network.configOnly) await context.ipam.releaseSubnets(network);
     await rerouteHost(context);
     context.log("info", "network removed", { name: network.name, id: shortId(id) });
     return network;
@@ -222,19 +250,6 @@ async function takeBack(context: Context, network: NetworkRecord, reason: unknow
   context.ipam.closeNetwork(network.id);
   await rerouteHost(context);
   throw reason;
-}
-
-function checkIpam(request: CreateNetworkRequest, known: string): void {
-  if (request.ipamDriver && request.ipamDriver !== known) {
-    throw invalidArgument(`unknown IPAM driver "${request.ipamDriver}": this version of Weft has ${known}`);
-  }
-  for (const [key, value] of Object.entries(request.ipamOptions ?? {})) {
-    if (key !== SERIAL_OPTION || value !== "true") {
-      throw invalidArgument(
-        `unknown IPAM option "${key}=${value}"; known options: ${SERIAL_OPTION}=true (addresses are always given serially)`,
-      );
-    }
-  }
 }
 
 /** The stored one, or a new one, which then has to be stored with the network. */

@@ -73,6 +73,8 @@ export interface Driver {
   readonly stack: "interfaces" | "loopback" | "host";
   /** Which default pools its subnets come from; null: its networks have no subnets. */
   readonly addressSpace: AddressSpace | null;
+  /** Its networks make sense where nobody gives addresses (`--ipam-driver null`). */
+  readonly withoutAddresses?: boolean;
   /** The host has an address in its subnets, so they must not overlap what the host routes elsewhere. */
   readonly avoidsHostRoutes: boolean;
   /** Whether static VTEPs mean anything to its networks. */

@@ -10,7 +10,7 @@ import { containsAddress, parseInterfaceAddress } from "../net/prefix.ts";
 import { ipamKey } from "../store/keys.ts";
 import type { Put } from "../store/store.ts";
 import type { AddressSpace } from "./default-pools.ts";
-import type { AddressLease, AddressRequest, Ipam, SubnetPlan } from "./ipam.ts";
+import { type AddressLease, type AddressRequest, DEFAULT_IPAM, type IpamDriver, type LeasedAddresses, type SubnetPlan } from "./ipam.ts";
 import { subnetPairs } from "./pairs.ts";
 import { AddressPool, outOfRange, type PoolUsage } from "./pool.ts";
 import { planSubnets } from "./subnets.ts";
@@ -27,9 +27,21 @@ interface Pair {
   readonly ipv6: OpenPool | null;
 }
 
-export class EmbeddedIpam implements Ipam {
-  readonly name = "default";
+const SERIAL_OPTION = "com.docker.network.ipam.serial";
+
+export class EmbeddedIpam implements IpamDriver {
+  readonly name = DEFAULT_IPAM;
   readonly #networks = new Map<string, readonly Pair[]>();
+
+  checkOptions(options: Readonly<Record<string, string>>): void {
+    for (const [key, value] of Object.entries(options)) {
+      if (key !== SERIAL_OPTION || value !== "true") {
+        throw invalidArgument(
+          `unknown IPAM option "${key}=${value}"; known options: ${SERIAL_OPTION}=true (addresses are always given serially)`,
+        );
+      }
+    }
+  }
 
   async chooseSubnets(plan: SubnetPlan): Promise<readonly IpamConfig[]> {
     return planSubnets(plan);
@@ -84,7 +96,7 @@ export class EmbeddedIpam implements Ipam {
     throw full!;
   }
 
-  async releaseAddresses(networkId: string, addresses: { readonly ipv4: string | null; readonly ipv6: string | null }): Promise<void> {
+  async releaseAddresses(networkId: string, addresses: LeasedAddresses): Promise<void> {
     const pairs = this.#networks.get(networkId) ?? [];
     for (const text of [addresses.ipv4, addresses.ipv6]) {
       if (text === null) continue;

@@ -1,5 +1,9 @@
-// What the controller asks of address management. The embedded implementation is embedded.ts; drivers of other people
-// (libnetwork's remote IPAM protocol) fit the same interface, which is why choosing and requesting are promises.
+// What the controller asks of address management. Whoever gives the addresses is a driver: `default` (embedded.ts), `null`
+// (null.ts) or a plugin's (remote/). registry.ts sends each network's calls to its own, so the controller knows one Ipam.
+//
+// A driver of other people keeps books of its own, which ours must agree with across a crash of either. Hence two steps where
+// one would do for us: what it gave is stored as a lease (leases.ts) at once, and the lease goes in the very commit that stores
+// the network or endpoint; what is removed becomes a lease again in the commit that removes it, until the driver has it back.
 import type { EndpointRecord, IpamConfig, NetworkRecord } from "../controller/types.ts";
 import type { Prefix } from "../net/prefix.ts";
 import type { Put } from "../store/store.ts";
@@ -32,10 +36,19 @@ export interface SubnetPlan {
   readonly ulaGlobalId: string;
 }
 
+/** For whom pools are chosen. */
+export interface PoolOwner {
+  readonly networkId: string;
+  /** `--ipam-opt` */
+  readonly options: Readonly<Record<string, string>>;
+}
+
 export interface AddressRequest {
   /** By value, or null: the next one. */
   readonly ipv4: string | null;
   readonly ipv6: string | null;
+  /** Of the endpoint, where it is known already. */
+  readonly mac?: string | null;
 }
 
 export interface AddressLease {
@@ -46,10 +59,13 @@ export interface AddressLease {
   readonly puts: readonly Put[];
 }
 
-export interface Ipam {
-  readonly name: string;
-  /** The subnets, ranges and gateways of a network to be. Reserves nothing: openNetwork does. */
-  chooseSubnets(plan: SubnetPlan): Promise<readonly IpamConfig[]>;
+export interface LeasedAddresses {
+  readonly ipv4: string | null;
+  readonly ipv6: string | null;
+}
+
+/** The calls for networks that are there, by their ids. */
+export interface NetworkPools {
   /** Takes a network's pools into use, with the addresses of the endpoints it has. `cursors`: what AddressLease.puts stored. */
   openNetwork(
     network: NetworkRecord,
@@ -59,9 +75,32 @@ export interface Ipam {
   ): void;
   closeNetwork(networkId: string): void;
   requestAddresses(networkId: string, request: AddressRequest): Promise<AddressLease>;
-  releaseAddresses(networkId: string, addresses: { readonly ipv4: string | null; readonly ipv6: string | null }): Promise<void>;
+  /** Never fails: what can't be given back now is given back later. */
+  releaseAddresses(networkId: string, addresses: LeasedAddresses): Promise<void>;
   /** By subnet. */
   usage(networkId: string): Readonly<Record<string, PoolUsage>>;
   /** Keys in the store that belong to this network's pools alone. */
   keysOf(network: NetworkRecord, space: AddressSpace): readonly string[];
 }
+
+export interface IpamDriver extends NetworkPools {
+  readonly name: string;
+  /** Addresses can be asked for only with the endpoint's MAC address. */
+  readonly requiresMac?: boolean;
+  /** Throws INVALID_ARGUMENT. */
+  checkOptions(options: Readonly<Record<string, string>>): void;
+  /** The subnets, ranges and gateways of a network to be. Where openNetwork does not reserve them, they are leased. */
+  chooseSubnets(plan: SubnetPlan, owner: PoolOwner): Promise<readonly IpamConfig[]>;
+  /** Gives back what chooseSubnets took, of a network that is not, or no longer, stored. Never fails. */
+  releaseSubnets?(networkId: string, subnets: readonly IpamConfig[]): Promise<void>;
+}
+
+export interface Ipam extends NetworkPools {
+  /** Empty: the default one. Throws NOT_FOUND where there is no such driver, UNAVAILABLE where it does not answer. */
+  driver(name: string): Promise<IpamDriver>;
+  requiresMac(networkId: string): boolean;
+  releaseSubnets(network: Pick<NetworkRecord, "id" | "ipam" | "ipamDriver">): Promise<void>;
+}
+
+export const DEFAULT_IPAM = "default";
+export const NULL_IPAM = "null";

@@ -2,6 +2,8 @@
 import { type CnmController, type ControllerOptions, openController } from "../../src/controller/controller.ts";
 import { builtinDrivers, DriverRegistry } from "../../src/drivers/registry.ts";
 import { EmbeddedIpam } from "../../src/ipam/embedded.ts";
+import { NullIpam } from "../../src/ipam/null.ts";
+import { IpamRegistry } from "../../src/ipam/registry.ts";
 import { MemoryStore } from "../../src/store/memory.ts";
 import type { Store } from "../../src/store/store.ts";
 import { MemoryDatapath } from "./memory-datapath.ts";
@@ -34,7 +36,7 @@ export async function startController(
     namespaces,
     names,
     drivers: new DriverRegistry(builtinDrivers()),
-    ipam: new EmbeddedIpam(),
+    ipam: new IpamRegistry([new EmbeddedIpam(), new NullIpam()]),
     underlay: { addresses: ["192.0.2.1"], mtuBytes: 1500, vxlanPort: 4789 },
     stateDir: STATE_DIR,
     clock: { nowIso: () => "2026-01-31T12:00:00.000Z" },

@@ -87,7 +87,7 @@ describe("options are refused and nothing is changed", () => {
     ],
     [{ scope: "nosuch" }, "INVALID_ARGUMENT", 'invalid scope "nosuch"'],
     [{ scope: "swarm" }, "INVALID_ARGUMENT", "networks of driver bridge have scope local"],
-    [{ ipamDriver: "nosuch" }, "INVALID_ARGUMENT", 'unknown IPAM driver "nosuch"'],
+    [{ ipamDriver: "nosuch" }, "NOT_FOUND", 'plugin "nosuch" not found'],
     [{ ipamOptions: { a: "b" } }, "INVALID_ARGUMENT", 'unknown IPAM option "a=b"'],
     [{ enableIpv4: false }, "INVALID_ARGUMENT", "IPv4 and IPv6 are both disabled"],
   ];

@@ -31,6 +31,7 @@ export class OverlayDriver implements Driver {
   readonly scope = "global";
   readonly stack = "interfaces";
   readonly addressSpace = "global";
+  readonly withoutAddresses = true;
   readonly avoidsHostRoutes = false;
   readonly hasPeers = true;
 
@@ -70,7 +71,7 @@ export class OverlayDriver implements Driver {
         throw addressInUse(`MAC address ${draft.mac} is already used on network ${network.name}: choose another`);
       return { mac: draft.mac, driverState: {} };
     }
-    let mac = macOf(draft);
+    let mac = macOf(draft) ?? randomMac(host.randomBytes);
     while (draft.takenMacs.has(mac)) mac = randomMac(host.randomBytes);
     return { mac, driverState: {} };
   }
@@ -86,9 +87,10 @@ export class OverlayDriver implements Driver {
 }
 
 /** From the address, so that an address that moves to another host keeps its MAC and nobody's ARP entry goes stale. */
-function macOf(draft: EndpointDraft): string {
+function macOf(draft: EndpointDraft): string | null {
   if (draft.ipv4 !== null) return macFromIpv4(parseInterfaceAddress(draft.ipv4).address);
-  const bytes = addressBytes(parseInterfaceAddress(draft.ipv6!).address);
+  if (draft.ipv6 === null) return null;
+  const bytes = addressBytes(parseInterfaceAddress(draft.ipv6).address);
   return macFromIpv4({ family: 4, value: bytes.slice(12).reduce((value, byte) => (value << 8n) | BigInt(byte), 0n) });
 }
 
