@@ -160,7 +160,7 @@ async function bringUp(config: Config, log: Logger, stack: Stack, stopping: () =
   const names = new EmbeddedDns({ native: native(), stateDir, resolvConfPath, clock: systemClock });
   stack.push("DNS", () => names.stop());
 
-  const nat = new KernelNat({ stateDir: config.stateDir, log: logTo(log) });
+  const nat = new KernelNat({ native: native(), stateDir: config.stateDir, log: logTo(log) });
   stack.push("held ports", () => nat.close());
   const controller = await openController({
     nat,

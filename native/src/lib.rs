@@ -7,11 +7,12 @@
 //   sysctl     /proc/sys in a namespace                 process    programs in a namespace
 //   lock       one daemon a state directory            loopback   a service at an address of a namespace's loopback
 //   layout     numbers shared with the engine           memory     checked access to its memory
-//   poller     the data plane's loop
+//   poller     the data plane's loop                  libnftables rulesets, by nftables' own library
 
 mod descriptor;
 mod error;
 mod layout;
+mod libnftables;
 mod lock;
 mod loopback;
 mod memory;

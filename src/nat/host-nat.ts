@@ -5,13 +5,14 @@
 // after it is off.
 import { Forwarding } from "./forwarding.ts";
 import { ephemeralPorts, HostPorts, reservedPorts } from "./host-ports.ts";
-import { applyRuleset, listTable } from "./nft.ts";
+import { Nft, type NftablesRunner } from "./nft.ts";
 import { type Closed, NO_RULES, ruleset } from "./rules.ts";
 import type { HostNat, HostPort, NatPlan } from "./types.ts";
 
 type Log = (level: "warn" | "info", message: string, fields?: Readonly<Record<string, unknown>>) => void;
 
 export interface KernelNatOptions {
+  readonly native: NftablesRunner;
   readonly stateDir: string;
   readonly log: Log;
 }
@@ -24,6 +25,7 @@ function wanted({ networks }: NatPlan): Closed {
 
 export class KernelNat implements HostNat {
   readonly #log: Log;
+  readonly #nft: Nft;
   readonly #forwarding: Forwarding;
   #plan: NatPlan = { networks: [], publications: [] };
   #next: Promise<void> | null = null;
@@ -37,6 +39,7 @@ export class KernelNat implements HostNat {
 
   constructor(options: KernelNatOptions) {
     this.#log = options.log;
+    this.#nft = new Nft(options.native);
     this.#forwarding = new Forwarding(options.stateDir);
   }
 
@@ -78,7 +81,8 @@ export class KernelNat implements HostNat {
   async audit(): Promise<boolean> {
     await this.#current;
     const applied = this.#applied;
-    if (applied === null || (await listTable()) === applied.listing || this.#applied !== applied || this.#next !== null) return false;
+    if (applied === null || (await this.#nft.listTable()) === applied.listing || this.#applied !== applied || this.#next !== null)
+      return false;
     this.#log("warn", "somebody changed the nftables table inet weft: it is put back");
     this.#applied = null;
     await this.apply(this.#plan);
@@ -93,12 +97,13 @@ export class KernelNat implements HostNat {
     }
     const text = ruleset(plan, this.#forwarding.closed(forward));
     // A host that has no networks to route needs no nft either.
-    if (text === NO_RULES && this.#applied === null && (await listTable().catch(() => "")) === "") return this.#forwarding.set(forward);
+    if (text === NO_RULES && this.#applied === null && (await this.#nft.listTable().catch(() => "")) === "")
+      return this.#forwarding.set(forward);
     if (text === NO_RULES) this.#forwarding.set(forward);
     if (this.#applied?.text !== text) {
       this.#applied = null;
-      await applyRuleset(text);
-      this.#applied = { text, listing: await listTable() };
+      await this.#nft.apply(text);
+      this.#applied = { text, listing: await this.#nft.listTable() };
     }
     if (text !== NO_RULES) this.#forwarding.set(forward);
     for (const { interfaceName, ipv4 } of plan.networks) if (ipv4 !== null) this.#forwarding.routeLocalnet(interfaceName);

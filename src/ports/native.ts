@@ -163,6 +163,14 @@ export interface LoopbackService {
   tcp: number;
 }
 
+export interface NftablesOutcome {
+  /** 0: done. */
+  code: number;
+  /** What a `list` printed. */
+  output: string;
+  error: string;
+}
+
 export interface ChildExit {
   /** Exit code, or null when a signal ended it. */
   code: number | null;
@@ -183,6 +191,11 @@ export interface Native {
   openLoopbackService(options: LoopbackOptions): Promise<LoopbackService>;
   /** Deletes that service's table; missing ones are fine. */
   removeLoopbackService(namespace: string, table: string): Promise<void>;
+  /**
+   * Runs nftables commands in the daemon's own namespace, all or none, by libnftables; ENOENT if the host has none. Listings
+   * are stateless.
+   */
+  runNftables(commands: string): Promise<NftablesOutcome>;
   /** A connected socket, non-blocking and close-on-exec. Rejects with ETIMEDOUT, ECONNREFUSED etc. */
   connectTcp(namespace: string, address: string, port: number, timeoutMs: number): Promise<number>;
   closeFd(fd: number): Promise<void>;

@@ -431,6 +431,29 @@ raise SystemExit(0 if (answer, e) == (b"udp", b"tcp") else 1)
   });
 });
 
+describe("runNftables", () => {
+  it("runs all commands in its own namespace or none, and says why", async () => {
+    const namespace = await namespaces.create("a");
+    const commands = [
+      "add table inet one; add chain inet one c",
+      "list table inet one",
+      "add table inet two; add rule inet none c drop",
+      "list tables",
+    ];
+    const program = `const { runNftables } = require(${JSON.stringify(ADDON_PATH)});
+      (async () => { const all = []; for (const c of ${JSON.stringify(commands)}) all.push(await runNftables(c)); console.log(JSON.stringify(all)); })()`;
+    const { stdout, stderr } = spawnSync("nsenter", [`--net=${namespace}`, process.execPath, "-e", program], { encoding: "utf8" });
+    expect(stderr).toBe("");
+    const [made, listed, refused, left] = JSON.parse(stdout) as { code: number; output: string; error: string }[];
+    expect(made).toEqual({ code: 0, output: "", error: "" });
+    expect(listed!.output).toContain("chain c {");
+    expect(refused).toMatchObject({ output: "" });
+    expect(refused!.code).not.toBe(0);
+    expect(refused!.error).toContain("No such file or directory");
+    expect(left).toEqual({ code: 0, output: "table inet one\n", error: "" });
+  });
+});
+
 describe("connectTcp", () => {
   it("connects from inside the namespace", async () => {
     const namespace = await namespaces.create("a");

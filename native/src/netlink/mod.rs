@@ -24,3 +24,8 @@ pub fn loopback_up() -> SystemResult<()> {
     let loopback = links::find(&mut netlink, "lo", "lo")?;
     links::set_up(&mut netlink, &loopback, true, "lo")
 }
+
+/// An error if the kernel has no netfilter to talk to.
+pub fn require_netfilter() -> SystemResult<()> {
+    socket::Netlink::open_netfilter().map(drop)
+}
