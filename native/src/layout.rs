@@ -1,5 +1,5 @@
-// The numbers of wasm/shared/abi.ts that this side needs: where the fields of a descriptor stand. That file has the
-// pictures and is the one to change; `layoutConstants` hands these to a test that compares the two.
+// The numbers of wasm/shared/abi.ts and aead.ts that this side needs: where the fields of a descriptor stand. Those files have
+// the pictures and are the ones to change; `layoutConstants` hands these to a test that compares the two.
 
 use napi_derive::napi;
 
@@ -36,6 +36,30 @@ constants! {
     IOVEC_OFFSET = 0;
     IOVEC_BYTES = 4;
     VNET_HEADER_LENGTH = 10;
+    AEAD_OP_LENGTH = 48;
+    AEAD_KIND = 0;
+    AEAD_ICV_BYTES = 1;
+    AEAD_KEY = 2;
+    AEAD_OFFSET = 4;
+    AEAD_BYTES = 8;
+    AEAD_STATUS = 12;
+    AEAD_AAD = 16;
+    AEAD_AAD_BYTES = 28;
+    AEAD_IV = 32;
+    AEAD_NONE = 0;
+    AEAD_SEAL = 1;
+    AEAD_OPEN = 2;
+    AEAD_DONE = 1;
+    AEAD_FORGED = 2;
+    AEAD_REFUSED = 3;
+    AEAD_ALGORITHM_AES_128_GCM = 1;
+    AEAD_ALGORITHM_AES_256_GCM = 2;
+    AEAD_ALGORITHM_CHACHA20_POLY1305 = 3;
+    AEAD_KEYS = 8192;
+    AEAD_OPS = 16384;
+    AEAD_BYTES_MAX = 65535;
+    AEAD_AAD_MAX = 12;
+    AEAD_SALT_BYTES = 4;
 }
 
 #[napi(object)]

@@ -1,5 +1,5 @@
-// Weft's native addon: what Node and WebAssembly can't do themselves, and no more. System calls only; no packet is parsed
-// and no policy decided here. src/ports/native.ts is the contract and the only module that loads this one.
+// Weft's native addon: what Node and WebAssembly can't do themselves, and no more. System calls and ciphers only; no packet is
+// parsed and no policy decided here. src/ports/native.ts is the contract and the only module that loads this one.
 //
 //   error      failures as JavaScript sees them         promise    calls on threads of their own
 //   netns      network namespaces                       descriptor fds that cross to JavaScript
@@ -8,7 +8,9 @@
 //   lock       one daemon a state directory            loopback   a service at an address of a namespace's loopback
 //   layout     numbers shared with the engine           memory     checked access to its memory
 //   poller     the data plane's loop                  libnftables rulesets, by nftables' own library
+//   aead       ESP's ciphers over the engine's memory
 
+mod aead;
 mod descriptor;
 mod error;
 mod layout;

@@ -59,6 +59,31 @@ impl Memory {
         Ok(())
     }
 
+    /// Whether the memory is a SharedArrayBuffer, which other threads may write to at any time. Unsure counts as yes.
+    pub fn is_shared(&mut self, env: &Env) -> bool {
+        let mut buffer = ptr::null_mut();
+        let mut plain = false;
+        let none = ptr::null_mut;
+        // SAFETY: as in `refresh`; the buffer is a value of this call when it is not null.
+        unsafe {
+            if let Ok(value) = <&mut Uint8Array as ToNapiValue>::to_napi_value(env.raw(), &mut self.array) {
+                napi::sys::napi_get_typedarray_info(
+                    env.raw(),
+                    value,
+                    none(),
+                    none().cast(),
+                    none().cast(),
+                    &mut buffer,
+                    none().cast(),
+                );
+            }
+            if !buffer.is_null() {
+                napi::sys::napi_is_arraybuffer(env.raw(), buffer, &mut plain);
+            }
+        }
+        !plain
+    }
+
     pub fn length(&self) -> usize {
         self.length
     }

@@ -1,4 +1,4 @@
-// The native addon as the rest of the product sees it: system calls only. This is the contract; native/ implements it with
+// The native addon as the rest of the product sees it: system calls and ciphers only. This is the contract; native/ implements it with
 // napi-rs and this module loads it and nothing else does (test/unit/imports.test.ts holds that).
 //
 // Every failure is an Error whose message names call, object and errno: `TUNSETIFF eth0 in /run/netns/a: EBUSY (Device or
@@ -147,6 +147,23 @@ export interface Poller {
   stats(): PollerStats;
 }
 
+/**
+ * Seals and opens datagrams in the engine's memory: operations as in wasm/shared/aead.ts. One a worker thread. Keys stand in
+ * memory of its own, locked where the limit allows it and left out of core files, and are overwritten when they go.
+ */
+export interface Aead {
+  /** Points it at the engine's memory, which no other thread may have. Keys stay. */
+  attach(memory: Uint8Array): void;
+  /** `material`: key and salt; no copy of it stays but the slot's own, so that the caller can overwrite it. */
+  setKey(slot: number, algorithm: number, material: Uint8Array): void;
+  /** None there: fine. */
+  removeKey(slot: number): void;
+  /** Carries out the `count` operations that stand at `at`; how many did not end in AEAD_DONE. */
+  run(at: number, count: number): number;
+  /** Whether every page that ever held a key could be locked in memory. */
+  readonly locked: boolean;
+}
+
 export interface LoopbackOptions {
   namespace: string;
   /** IPv4, of the loopback interface: "127.0.0.11". */
@@ -180,6 +197,7 @@ export interface ChildExit {
 
 export interface Native {
   Poller: new () => Poller;
+  Aead: new () => Aead;
   /** Ends the sleep of the poller that has this eventfd. Any thread. */
   wake(wakeFd: number): void;
   /** Creates the TAP in its namespace, or attaches to it again. Returns the fd, non-blocking, close-on-exec. */

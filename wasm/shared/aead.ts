@@ -10,7 +10,7 @@
 //   └──────┴─────┴─────┴────────┴────────┴────────┴─────────────┴─────┴────┴───────┴───────┘
 //
 // icv: bytes of the integrity check value, 8, 12 or 16. It stands, or is put, right behind the `length` bytes at `offset`.
-// aad: bytes of AAD that count, 8 or 12 (an extended sequence number). IV: the eight bytes that travel; the nonce is the
+// aad: bytes of AAD that count, 8 or 12 (an extended sequence number); fewer are taken too. IV: the eight bytes that travel; the nonce is the
 // slot's salt (4 bytes) with the IV behind it, for AES-GCM (RFC 4106) and ChaCha20-Poly1305 (RFC 7634) alike.
 // status: AEAD_PENDING when written by the engine, another when the operation has run. own: eight bytes the engine keeps there.
 export const AEAD_OP_LENGTH = 48;
@@ -45,3 +45,9 @@ export const AEAD_ALGORITHM_CHACHA20_POLY1305 = 3;
 export const AEAD_KEYS = 8192;
 /** Operations that one ring holds. */
 export const AEAD_OPS = 16384;
+/** Bytes of key by algorithm; the salt follows them. */
+export const AEAD_KEY_BYTES = [0, 16, 32, 32];
+export const AEAD_ALGORITHM_NAMES = ["", "aes-128-gcm", "aes-256-gcm", "chacha20-poly1305"];
+export const AEAD_SALT_BYTES = 4;
+export const AEAD_AAD_MAX = 12;
+export const AEAD_BYTES_MAX = 65535;
