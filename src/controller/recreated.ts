@@ -4,6 +4,7 @@ import { configureInterface } from "./attachments.ts";
 import { attachmentsOf, type Context } from "./context.ts";
 import { exclusive, shared } from "./locks.ts";
 import { configureHost, networkLock } from "./networks.ts";
+import { routeHost } from "./routing.ts";
 import { sandboxLock } from "./sandboxes.ts";
 import { sandboxInterfaces } from "./wants.ts";
 
@@ -15,7 +16,9 @@ export async function configureAgain(context: Context, port: string): Promise<vo
   if (context.state.networks.has(networkId)) {
     await context.locks.run([shared(networkLock({ id: networkId }))], async () => {
       const network = context.state.networks.get(networkId);
-      if (network !== undefined) await configureHost(context, network);
+      if (network === undefined) return;
+      await configureHost(context, network);
+      if (context.drivers.get(network.driver).translation !== undefined) await routeHost(context);
     });
   }
 }

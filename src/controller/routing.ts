@@ -3,7 +3,7 @@
 import type { NatPlan, Publication } from "../nat/types.ts";
 import { attachmentsOf, attempt, type Context } from "./context.ts";
 import type { SandboxRecord } from "./types.ts";
-import { sandboxInterfaces } from "./wants.ts";
+import { type Attachment, sandboxInterfaces } from "./wants.ts";
 
 const FAMILIES = [
   { family: 4, key: "ipv4", anywhere: "0.0.0.0", everything: "0.0.0.0/0" },
@@ -49,4 +49,12 @@ export async function routeHost(context: Context): Promise<void> {
 /** The same on the way back or after a removal: rules for what is gone do no harm, and the next change removes them. */
 export async function rerouteHost(context: Context): Promise<void> {
   await attempt(context, "changing the host's address translation", () => routeHost(context));
+}
+
+/** Once nothing leads to these endpoints any more: their connections end with them. */
+export async function forgetFlows(context: Context, attachments: readonly Attachment[]): Promise<void> {
+  const addresses = attachments
+    .filter(({ driver }) => driver.translation !== undefined)
+    .flatMap(({ endpoint }) => [endpoint.ipv4, endpoint.ipv6].flatMap((text) => text?.split("/")[0] ?? []));
+  if (addresses.length > 0) await attempt(context, "ending tracked connections", async () => context.nat?.forget(addresses));
 }

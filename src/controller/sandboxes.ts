@@ -12,7 +12,7 @@ import { byName, checkHostname, checkName, resolve, shortId } from "./names.ts";
 import { checkConnect, checkDisconnect, checkJoined, checkWishes, joinedReference } from "./network-modes.ts";
 import { findNetwork, networkLock } from "./networks.ts";
 import { checkPublish, choosePorts, PORTS_LOCK } from "./publishing.ts";
-import { rerouteHost, routeHost } from "./routing.ts";
+import { forgetFlows, rerouteHost, routeHost } from "./routing.ts";
 import { stackInode } from "./stack-inode.ts";
 import type { AttachRequest, CreateSandboxRequest, EndpointRecord, NetworkRecord, SandboxRecord, SandboxView } from "./types.ts";
 import type { Attachment } from "./wants.ts";
@@ -155,6 +155,7 @@ export async function removeSandbox(context: Context, reference: string, force: 
     }
     for (const { network, endpoint } of attachments) await context.ipam.releaseAddresses(network.id, endpoint);
     if (sandbox.ports.length > 0) await rerouteHost(context);
+    await forgetFlows(context, attachments);
     context.log("info", "sandbox removed", { name: sandbox.name, id: shortId(id) });
     const left = [...context.state.sandboxes.values()].filter(({ joinedTo }) => joinedTo === id).map((other) => other.name);
     if (left.length > 0) context.log("warn", "sandboxes that shared its network stack are left without one", { sandboxes: left });
@@ -231,6 +232,7 @@ export async function disconnect(context: Context, reference: string, networkRef
     }
     await context.ipam.releaseAddresses(network.id, attachment.endpoint);
     if (sandbox.ports.length > 0) await rerouteHost(context);
+    await forgetFlows(context, [attachment]);
     await attempt(context, `writing the files of sandbox ${sandbox.name}`, () => context.names.refresh(sandbox));
     context.log("info", "sandbox disconnected", { sandbox: sandbox.name, network: network.name });
   });

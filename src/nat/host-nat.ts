@@ -2,18 +2,26 @@
 // made true only the last is, for it says all.
 //
 // Rules come before forwarding is switched on, so that there is no instant at which the host forwards without them, and go
-// after it is off.
+// after it is off. Connections that are tracked are cut last (flows.ts): one that began a moment later began under the new rules.
+//
+// A host whose kernel takes no rules (no nf_tables, no permission, no libnftables) has sandboxes that reach each other and the host, and
+// no more: forwarding stays as it is, ports are refused with the reason, and each change looks whether that is still so.
+import { unavailable } from "../errors.ts";
+import type { FlowFilter, Native } from "../ports/native.ts";
+import { flowsOf, staleFlows } from "./flows.ts";
 import { Forwarding } from "./forwarding.ts";
 import { ephemeralPorts, HostPorts, reservedPorts } from "./host-ports.ts";
-import { Nft, type NftablesRunner } from "./nft.ts";
+import { Nft } from "./nft.ts";
 import { type Closed, NO_RULES, ruleset } from "./rules.ts";
 import type { HostNat, HostPort, NatPlan } from "./types.ts";
 
 type Log = (level: "warn" | "info", message: string, fields?: Readonly<Record<string, unknown>>) => void;
 
+type HostKernel = Pick<Native, "runNftables" | "addresses" | "forgetFlows" | "routeLoopbackIpv6">;
+
 export interface KernelNatOptions {
-  readonly native: NftablesRunner;
   readonly stateDir: string;
+  readonly native: HostKernel;
   readonly log: Log;
 }
 
@@ -25,6 +33,7 @@ function wanted({ networks }: NatPlan): Closed {
 
 export class KernelNat implements HostNat {
   readonly #log: Log;
+  readonly #native: HostKernel;
   readonly #nft: Nft;
   readonly #forwarding: Forwarding;
   #plan: NatPlan = { networks: [], publications: [] };
@@ -33,12 +42,21 @@ export class KernelNat implements HostNat {
   /** What the kernel was told last, and how it lists that. */
   #applied: { readonly text: string; readonly listing: string } | null = null;
 
+  /** Why the host takes no rules; null: it does, for all that is known. */
+  #obstacle: string | null = null;
+  /** The last plan that tracked connections were brought in line with. */
+  #followed: NatPlan | null = null;
+  #cutting: { filters: FlowFilter[]; done: Promise<void> } | null = null;
+  #cut: Promise<void> = Promise.resolve();
+  #tracks = true;
+
   readonly #ports = new HostPorts();
   /** Where the last search for a free port ended: one that was let go is not given away at once. */
   #lastEphemeral = 0;
 
   constructor(options: KernelNatOptions) {
     this.#log = options.log;
+    this.#native = options.native;
     this.#nft = new Nft(options.native);
     this.#forwarding = new Forwarding(options.stateDir);
   }
@@ -55,8 +73,14 @@ export class KernelNat implements HostNat {
     return next;
   }
 
-  reserve(ports: HostPort): Promise<void> {
-    return this.#ports.reserve(ports);
+  async reserve(ports: HostPort): Promise<void> {
+    if (this.#obstacle !== null) this.#obstacle = await this.#nft.obstacle();
+    if (this.#obstacle !== null) throw unavailable(`ports can't be published on this host: ${this.#obstacle}`);
+    await this.#ports.reserve(ports);
+  }
+
+  forget(addresses: readonly string[]): Promise<void> {
+    return this.#forgetFlows(addresses.map(flowsOf));
   }
 
   *ephemeralPorts(): Iterable<number> {
@@ -100,12 +124,71 @@ export class KernelNat implements HostNat {
     if (text === NO_RULES && this.#applied === null && (await this.#nft.listTable().catch(() => "")) === "")
       return this.#forwarding.set(forward);
     if (text === NO_RULES) this.#forwarding.set(forward);
-    if (this.#applied?.text !== text) {
-      this.#applied = null;
-      await this.#nft.apply(text);
-      this.#applied = { text, listing: await this.#nft.listTable() };
-    }
+    if (this.#applied?.text !== text && !(await this.#takes(text))) return;
     if (text !== NO_RULES) this.#forwarding.set(forward);
-    for (const { interfaceName, ipv4 } of plan.networks) if (ipv4 !== null) this.#forwarding.routeLocalnet(interfaceName);
+    await this.#openLoopback(plan);
+    await this.#follow(plan);
+  }
+
+  /** Whether the host takes rules at all. Throws if it takes others but not these. */
+  async #takes(text: string): Promise<boolean> {
+    this.#applied = null;
+    const before = this.#obstacle;
+    try {
+      await this.#nft.apply(text);
+      this.#obstacle = null;
+    } catch (error) {
+      this.#obstacle = await this.#nft.obstacle();
+      if (this.#obstacle === null) throw error;
+      const consequence = "networks don't reach out of this host and no ports are published";
+      if (this.#obstacle !== before) this.#log("warn", `no rules can be set: ${consequence}`, { reason: this.#obstacle });
+      return false;
+    }
+    this.#applied = { text, listing: await this.#nft.listTable() };
+    return true;
+  }
+
+  /** For host programs that reach published ports by 127.0.0.1 and ::1. An interface that is not there gets it when it is. */
+  async #openLoopback({ networks }: NatPlan): Promise<void> {
+    for (const { interfaceName, internal, ipv4, ipv6 } of networks) {
+      if (ipv4 !== null) this.#forwarding.routeLocalnet(interfaceName);
+      if (ipv6 === null || internal) continue;
+      await this.#native.routeLoopbackIpv6(null, interfaceName).catch((error: Error) => {
+        this.#log("warn", "ports published for IPv6 are not reached by ::1", { interfaceName, error: error.message });
+      });
+    }
+  }
+
+  async #follow(plan: NatPlan): Promise<void> {
+    const needsLocal = plan.publications.length > 0 && plan.publications !== this.#followed?.publications;
+    const local = needsLocal ? (await this.#native.addresses(null)).map(({ address }) => address) : [];
+    const filters = staleFlows(this.#followed, plan, local);
+    this.#followed = plan;
+    await this.#forgetFlows(filters);
+  }
+
+  /** Those that come while the kernel's table is gone through are looked for together, next time. */
+  #forgetFlows(filters: readonly FlowFilter[]): Promise<void> {
+    if (filters.length === 0 || !this.#tracks) return this.#cut;
+    if (this.#cutting !== null) {
+      this.#cutting.filters.push(...filters);
+      return this.#cutting.done;
+    }
+    const next = { filters: [...filters], done: Promise.resolve() };
+    this.#cutting = next;
+    next.done = this.#cut.then(async () => {
+      this.#cutting = null;
+      try {
+        await this.#native.forgetFlows(null, next.filters);
+      } catch (error) {
+        // Without ctnetlink, or without anything tracked at all.
+        this.#tracks = false;
+        this.#log("warn", "tracked connections can't be ended: those of ports that go live on until they are idle", {
+          error: (error as Error).message,
+        });
+      }
+    });
+    this.#cut = next.done;
+    return next.done;
   }
 }

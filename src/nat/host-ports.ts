@@ -2,24 +2,19 @@
 // then held by a socket of the daemon for as long as it is published, so that no program takes it and wonders why it hears
 // nothing. A range is not held, at a descriptor a port that would cost more than it is worth: it is looked up in the kernel's
 // lists of sockets when it is published, and rules come first afterwards.
-//
-// A held socket gets no traffic, rules lead it past, with one exception: [::1], for which the kernel can't translate. There the
-// held TCP socket is a proxy.
+// A held socket gets no traffic: rules lead it past, for the loopback addresses too.
 import { createSocket } from "node:dgram";
 import { readFileSync } from "node:fs";
-import { createServer, connect as dial, type Socket } from "node:net";
+import { createServer } from "node:net";
 import { addressInUse, unavailable } from "../errors.ts";
 import { addressBytes, parseAddress } from "../net/address.ts";
 import type { PortRange, Protocol } from "../net/port-spec.ts";
 import type { HostPort, Publication } from "./types.ts";
 
 interface Held {
-  /** "10.0.0.2 80": where connections to [::1] go. */
-  target: { readonly host: string; readonly port: number } | null;
   close(): void;
 }
 
-const LOOPBACK6 = "::1";
 const SCTP_TRACKING = "/proc/sys/net/netfilter/nf_conntrack_sctp_timeout_established";
 const DEFAULT_EPHEMERAL: PortRange = { first: 32768, last: 60999 };
 const LISTENING = "0A";
@@ -60,7 +55,6 @@ export class HostPorts {
     for (const [key, publication] of wanted) {
       try {
         if (!this.#held.has(key)) await this.#hold(publication);
-        this.#held.get(key)!.target = { host: publication.target, port: publication.targetPort };
       } catch {
         lost.push(publication);
       }
@@ -81,31 +75,16 @@ export class HostPorts {
 
 function listenTcp({ hostAddress, hostPort }: HostPort): Promise<Held> {
   return new Promise((resolve, reject) => {
-    const held: Held = { target: null, close: () => server.close() };
-    const server = createServer((client) => serve(client, held));
+    // Who gets here came before the rules did, or from where they don't lead.
+    const server = createServer((client) => client.destroy());
     server.once("error", reject);
     server.listen({ host: hostAddress, port: hostPort, ipv6Only: true, exclusive: true }, () => {
       server.off("error", reject);
       server.on("error", () => {}); // a failed accept is the client's loss
       server.unref();
-      resolve(held);
+      resolve({ close: () => server.close() });
     });
   });
-}
-
-function serve(client: Socket, { target }: Held): void {
-  if (target === null || client.localAddress !== LOOPBACK6) {
-    client.destroy();
-    return;
-  }
-  const sandbox = dial({ ...target, allowHalfOpen: true });
-  const end = (): void => {
-    client.destroy();
-    sandbox.destroy();
-  };
-  client.on("error", end);
-  sandbox.on("error", end);
-  client.pipe(sandbox).pipe(client);
 }
 
 function bindUdp({ hostAddress, hostPort }: HostPort): Promise<Held> {
@@ -119,7 +98,7 @@ function bindUdp({ hostAddress, hostPort }: HostPort): Promise<Held> {
       socket.removeAllListeners("error");
       socket.on("error", () => {});
       socket.unref();
-      resolve({ target: null, close: () => socket.close() });
+      resolve({ close: () => socket.close() });
     });
   });
 }

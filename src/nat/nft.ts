@@ -1,10 +1,20 @@
 // Hands rulesets to nftables by its own library, in the daemon's network namespace: one transaction a change, however large, and
 // the kernel takes it whole or not at all.
-import { unavailable, WeftError } from "../errors.ts";
+import { unavailable } from "../errors.ts";
 import type { Native, NftablesOutcome } from "../ports/native.ts";
 import { TABLE } from "./rules.ts";
 
 export type NftablesRunner = Pick<Native, "runNftables">;
+
+/** What rules.ts needs of the kernel, in the fewest words; made and removed in one transaction. */
+const PROBE = `table ${TABLE}_probe {
+  chain probe {
+    type nat hook output priority -100
+    fib daddr type local dnat ip to 192.0.2.1
+  }
+}
+delete table ${TABLE}_probe
+`;
 
 export class Nft {
   readonly #native: NftablesRunner;
@@ -18,7 +28,7 @@ export class Nft {
       return await this.#native.runNftables(commands);
     } catch (error) {
       const { code, message } = error as { code?: string; message: string };
-      const missing = "libnftables is missing: install nftables (`apt-get install nftables`); bridge networks need it";
+      const missing = "libnftables is missing: install nftables (`apt-get install nftables`)";
       throw unavailable(code === "ENOENT" ? missing : `nftables can't be reached: ${message} (\`modprobe nf_tables\`)`);
     }
   }
@@ -28,11 +38,17 @@ export class Nft {
     const { code, error } = await this.#run(text);
     if (code === 0) return;
     const reason = error.trim().split("\n")[0] ?? "";
-    if (/Operation not permitted/.test(error))
-      throw new WeftError("PERMISSION_DENIED", `nftables refused: ${reason}: run the daemon as root`);
-    throw unavailable(
-      `nftables refused the rules of ${TABLE}: ${reason}: the kernel may lack nf_tables, nft_nat or nft_fib (\`modprobe nft_nat\`)`,
-    );
+    throw unavailable(`nftables refused the rules of ${TABLE}: ${reason}: look at \`nft list ruleset\``);
+  }
+
+  /** Why this host takes no rules, whatever they are, and what to do about it; null: it takes some. */
+  async obstacle(): Promise<string | null> {
+    const outcome = await this.#run(PROBE).catch((error: Error) => error.message);
+    if (typeof outcome === "string") return outcome;
+    if (outcome.code === 0) return null;
+    const reason = outcome.error.trim().split("\n")[0] ?? "";
+    if (/Operation not permitted/.test(reason)) return `nftables refused: ${reason}: give the daemon CAP_NET_ADMIN`;
+    return `nftables refused: ${reason}: the kernel may lack nf_tables, nft_nat or nft_fib (\`modprobe nft_nat\`)`;
   }
 
   /** Our table as the kernel has it, in nft's own spelling; "" if there is none. */

@@ -3,7 +3,8 @@
 // same packets and may still drop what this one lets pass.
 //
 //   guard        prerouting, before connection tracking: no sandbox reaches the host's 127.0.0.0/8. The gateways' interfaces
-//                have route_localnet on, which answers to 127.0.0.1:8080 need, and that would open it.
+//                have route_localnet on, which answers to 127.0.0.1:8080 need, and that would open it. (For ::1 an own route
+//                of the interface does the same, and the kernel takes no packet with ::1 from a wire.)
 //   prerouting   destinations that are published: rewritten, for packets to addresses of the host
 //   output       the same for the host's own programs
 //   forward      what may pass between networks; see `forwardChain`
@@ -155,13 +156,13 @@ function chains(networks: readonly NatNetwork[], closed: Closed): string[] {
   return [
     ...chain("guard", ["iifname @bridges ip daddr 127.0.0.0/8 drop"], "type filter hook prerouting priority -300"),
     ...chain("published", lookups),
-    // Neither a neighbour that sends to 127.0.0.1 by wire nor ::1, whose answers the kernel would not take back, is served.
+    // A neighbour that sends to 127.0.0.1 by wire is not served; to ::1 the kernel itself lets nobody send.
     ...chain(
       "prerouting",
       ["ip daddr 127.0.0.0/8 return", "fib daddr type local jump published"],
       "type nat hook prerouting priority -100",
     ),
-    ...chain("output", ["ip6 daddr ::1 return", "fib daddr type local jump published"], "type nat hook output priority -100"),
+    ...chain("output", ["fib daddr type local jump published"], "type nat hook output priority -100"),
     ...forwardChain(closed),
     ...chain("postrouting", sourceRules(networks), "type nat hook postrouting priority 100"),
   ];
@@ -214,6 +215,7 @@ function sourceRules(networks: readonly NatNetwork[]): string[] {
   );
   return [
     "oifname @bridges ip saddr 127.0.0.0/8 masquerade",
+    "oifname @bridges ip6 saddr ::1 masquerade",
     "ct status dnat ip saddr . oifname @hairpin4 masquerade",
     "ct status dnat ip6 saddr . oifname @hairpin6 masquerade",
     ...fixed,

@@ -63,6 +63,8 @@ export interface HostNat {
    * be, until a plan is applied that doesn't have them.
    */
   reserve(ports: HostPort): Promise<void>;
+  /** Ends the connections of sandboxes' addresses that are given up. */
+  forget(addresses: readonly string[]): Promise<void>;
   /** Where ports are taken from that nobody chose, in the order to try. */
   ephemeralPorts(): Iterable<number>;
 }

@@ -188,6 +188,25 @@ export interface NftablesOutcome {
   error: string;
 }
 
+/** Connections that the kernel tracks: those for which all that is given holds. */
+export interface FlowFilter {
+  family: 4 | 6;
+  /** IP's number. */
+  protocol?: number;
+  /** Where the client sent to: within one of these prefixes. */
+  destinations?: string[];
+  firstPort?: number;
+  lastPort?: number;
+  /** Who really answers: an address within this prefix. */
+  answeredBy?: string;
+  /** Who sent or answers. */
+  party?: string;
+  /** Only flows whose destination is translated. */
+  translated?: boolean;
+  /** But not these. */
+  except?: { answeredBy: string; protocol?: number; firstPort?: number; lastPort?: number }[];
+}
+
 export interface ChildExit {
   /** Exit code, or null when a signal ended it. */
   code: number | null;
@@ -229,6 +248,10 @@ export interface Native {
   configureInterface(namespace: string | null, config: InterfaceConfig): Promise<void>;
   /** Removes routes given (destination and gateway as configured); missing ones are fine. */
   deleteRoutes(namespace: string | null, routes: { destination: string; gateway?: string }[]): Promise<void>;
+  /** Has answers to ::1 taken in by this interface: route_localnet, for IPv6. Gone with the interface; there already is fine. */
+  routeLoopbackIpv6(namespace: string | null, interfaceName: string): Promise<void>;
+  /** Has the kernel forget tracked connections (what a filter holds for); answers how many. */
+  forgetFlows(namespace: string | null, filters: FlowFilter[]): Promise<number>;
   /** Writes /proc/sys entries as seen inside the namespace: {"net.ipv6.conf.all.disable_ipv6": "1"}. */
   writeSysctls(namespace: string | null, values: Record<string, string>): Promise<void>;
   /**

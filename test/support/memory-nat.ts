@@ -7,6 +7,7 @@ export class MemoryNat implements HostNat {
   /** "tcp 8080" */
   readonly programs = new Set<string>();
   ephemeral: readonly number[] = [40_000, 40_001, 40_002];
+  readonly forgotten: string[] = [];
   /** Called before each change; throws to make it fail. */
   onApply: (plan: NatPlan) => void = () => {};
 
@@ -19,6 +20,10 @@ export class MemoryNat implements HostNat {
     for (let port = hostPort; port < hostPort + count; port++) {
       if (this.programs.has(`${protocol} ${port}`)) throw addressInUse(`failed to bind host port ${hostAddress}:${port}/${protocol}`);
     }
+  }
+
+  async forget(addresses: readonly string[]): Promise<void> {
+    this.forgotten.push(...addresses);
   }
 
   ephemeralPorts(): Iterable<number> {

@@ -6,10 +6,12 @@
 //   addresses  list, and bring to what is wanted
 //   routes     list, add, delete
 //   configure  one interface's whole configuration, in the order that works
+//   flows      connections that the kernel tracks, to be forgotten
 //   nftables   one rule set: ports of an address of the loopback interface lead to other ports
 
 mod addresses;
 mod configure;
+mod flows;
 mod links;
 pub mod nftables;
 mod routes;

@@ -21,6 +21,8 @@ use crate::netns::in_namespace;
 const BODY_BYTES: usize = 12;
 /// struct rtnexthop: length u16 · flags u8 · hops u8 · index i32 | attributes
 const NEXT_HOP_BYTES: usize = 8;
+/// Behind all that anybody else sets; each interface has its own from here on, for routes of one metric would be one.
+const LAST_METRICS: u32 = 1 << 30;
 
 #[napi(object, use_nullable = true)]
 pub struct RouteInfo {
@@ -64,6 +66,33 @@ pub fn delete_routes(env: &Env, namespace: Option<String>, routes: Vec<RouteConf
             }
         }
         Ok(())
+    })
+}
+
+/// Has the namespace take what comes in by the interface for ::1, as route_localnet does for 127.0.0.0/8: a host program that
+/// speaks to ::1 and is led into a sandbox gets its answers there, and the kernel looks ::1 up among the routes of the interface
+/// only. The loopback interface's own route comes first everywhere else. It goes with the interface.
+#[napi(catch_unwind)]
+pub fn route_loopback_ipv6(env: &Env, namespace: Option<String>, interface_name: String) -> napi::Result<Object<'_>> {
+    in_namespace(env, namespace, move |place| {
+        let object = place.object(&format!("local ::1 dev {interface_name}"));
+        let mut netlink = Netlink::open()?;
+        let link = links::find(&mut netlink, &interface_name, &object)?;
+        let mut body = [0; BODY_BYTES];
+        body[0] = libc::AF_INET6 as u8;
+        body[1] = 128;
+        body[4] = libc::RT_TABLE_LOCAL;
+        body[5] = libc::RTPROT_STATIC;
+        body[7] = libc::RTN_LOCAL;
+        let flags = libc::NLM_F_CREATE | libc::NLM_F_EXCL | libc::NLM_F_ACK;
+        let request = Request::new(libc::RTM_NEWROUTE, flags, &body)
+            .attribute(libc::RTA_DST, &Ipv6Addr::LOCALHOST.octets())
+            .number(libc::RTA_PRIORITY, LAST_METRICS + link.index)
+            .number(libc::RTA_OIF, link.index);
+        match netlink.change(request, "RTM_NEWROUTE", &object) {
+            Err(error) if error.errno == Errno::EEXIST => Ok(()),
+            answer => answer,
+        }
     })
 }
 
