@@ -1,8 +1,13 @@
 // The graph: which node runs when. Nodes don't know each other; this file is the only one that knows them all.
 //
 //   tap-input ──────────────────┐                                                   ┌─> gro ────────┐
+//   esp-decrypt ────────────┐
 //   underlay-input ─> vxlan-decap ─> ethernet-input ─> policy ─> l2-learn ─> neighbor-proxy ─> l2-forward ┼─> vxlan-encap ─┼─> underlay-output
 //                                                                                   └─> l2-flood ───┴─> port-output
+//
+// Encrypted networks take another way out and in: vxlan-encap ─> esp-encrypt, which fills runs itself, and esp-decrypt ─>
+// vxlan-decap. The cipher is not in the graph: `prepare` says what to open before the run, the run says what to seal before the
+// flush, and the host has both done as a batch (shared/aead).
 //
 // A batch (what one poll of native's received) is taken in chunks of at most RX_CHUNK packets, which stay in the first-level
 // cache while they cross all nodes. A chunk crosses whole, learned before any of it is forwarded; then the next one.
@@ -18,22 +23,28 @@
 // Runs and GRO aggregates are closed at the end of each run or resume: nothing points into the arenas when they are reset.
 //
 import {
-  NODE_COUNT, NODE_ETHERNET_INPUT, NODE_GRO, NODE_L2_FLOOD, NODE_L2_FORWARD, NODE_L2_LEARN, NODE_NEIGHBOR_PROXY, NODE_POLICY,
-  NODE_PORT_OUTPUT, NODE_TAP_INPUT, NODE_UNDERLAY_INPUT, NODE_UNDERLAY_OUTPUT, NODE_VXLAN_DECAP, NODE_VXLAN_ENCAP, PORT_UNDERLAY, RX_PORT,
+  IOVEC_LENGTH, NODE_COUNT, NODE_ESP_DECRYPT, NODE_ESP_ENCRYPT, NODE_ETHERNET_INPUT, NODE_GRO, NODE_L2_FLOOD, NODE_L2_FORWARD, NODE_L2_LEARN, NODE_NEIGHBOR_PROXY, NODE_POLICY,
+  NODE_PORT_OUTPUT, NODE_TAP_INPUT, NODE_UNDERLAY_INPUT, NODE_UNDERLAY_OUTPUT, NODE_VXLAN_DECAP, NODE_VXLAN_ENCAP, PORT_ESP, PORT_NONE, PORT_UNDERLAY,
+  RX_PORT, TX_DESCRIPTOR_LENGTH, TX_DESTINATION, TX_DESTINATION_PORT, TX_IOVEC, TX_LENGTH, TX_PORT, TX_SEGMENT,
 } from "./shared/abi";
 import { COUNTER_BATCHES } from "./shared/counters";
-import { HEADERS_LENGTH, HEADER_SLOT_LENGTH, SCRATCH_LENGTH } from "./shared/layout";
+import { HEADERS_LENGTH, HEADER_SLOT_LENGTH, IOVECS, SCRATCH_LENGTH, TX_RING } from "./shared/layout";
+import { AEAD_OPS } from "./shared/aead";
 import { TX_RING_MAX } from "./shared/limits";
 import { closeAggregates } from "./core/aggregates";
 import * as arena from "./core/arena";
+import * as capture from "./core/capture";
 import { add } from "./core/counters";
 import * as cursor from "./core/cursor";
 import * as packets from "./core/packet";
 import { closeRuns } from "./core/runs";
+import * as seal from "./core/seal";
 import * as trace from "./core/trace";
 import * as transmit from "./core/transmit";
 import { clear, waiting } from "./core/vector";
 import * as ports from "./tables/port";
+import { espDecrypt, forget as forgetOpened } from "./nodes/esp-decrypt";
+import { espEncrypt, espProbe } from "./nodes/esp-encrypt";
 import { ethernetInput } from "./nodes/ethernet-input";
 import { gro } from "./nodes/gro";
 import { l2Flood, reset as resetFlood } from "./nodes/l2-flood";
@@ -54,6 +65,7 @@ const HEADER_SLOTS: u32 = HEADERS_LENGTH / HEADER_SLOT_LENGTH;
 const TRANSMIT_LOW: u32 = TX_RING_MAX / 4;
 const HEADERS_LOW: u32 = HEADER_SLOTS / 4;
 const SCRATCH_LOW: u32 = SCRATCH_LENGTH / 4;
+const OPERATIONS_LOW: u32 = AEAD_OPS / 2;
 
 let suspended = false; // a flood waits for room
 
@@ -73,6 +85,7 @@ export function pending(): u32 {
 /** Goes on after a flush; answers transmit descriptors filled. */
 export function resume(): u32 {
   transmit.rewind();
+  seal.rewind();
   arena.reset();
   if (suspended) finish();
   while (!suspended && cursor.left() != 0 && !low()) {
@@ -84,11 +97,30 @@ export function resume(): u32 {
   }
   closeAggregates();
   closeRuns();
+  if (pending() == 0) forgetOpened();
   return transmit.filled();
 }
 
+/** The operations of SEAL_OPS have run: sealed datagrams are now what the wire will see, and captures may. */
+export function sealed(): void {
+  if (!capture.armed()) return;
+  for (let i: u32 = 0; i < transmit.filled(); i++) {
+    const descriptor = <usize>TX_RING + <usize>(i * TX_DESCRIPTOR_LENGTH);
+    const port: u32 = load<u16>(descriptor, TX_PORT);
+    if (ports.at(port).kind != PORT_ESP || !capture.wantsDatagrams(port)) continue;
+    const length = load<u32>(descriptor, TX_LENGTH);
+    const segment = load<u32>(descriptor, TX_SEGMENT);
+    const pieces = <usize>IOVECS + <usize>(load<u32>(descriptor, TX_IOVEC) * IOVEC_LENGTH);
+    capture.sent(
+      port, 0, load<u32>(descriptor, TX_DESTINATION), load<u32>(descriptor, TX_DESTINATION_PORT), pieces,
+      segment == 0 ? length : segment, length,
+    );
+  }
+}
+
 function low(): bool {
-  return transmit.room() < TRANSMIT_LOW || arena.headerSlotsLeft() < HEADERS_LOW || arena.scratchLeft() < SCRATCH_LOW;
+  return transmit.room() < TRANSMIT_LOW || arena.headerSlotsLeft() < HEADERS_LOW || arena.scratchLeft() < SCRATCH_LOW ||
+    seal.room() < OPERATIONS_LOW;
 }
 
 /** Fills the chunk. Each input node takes descriptors of its kind as long as they follow each other. */
@@ -97,9 +129,13 @@ function input(): void {
     const left = cursor.left();
     const taken = cursor.taken();
     const port: u32 = load<u16>(cursor.descriptor(), RX_PORT);
-    if (ports.isSet(port) && ports.at(port).kind == PORT_UNDERLAY) {
+    const kind: u32 = ports.isSet(port) ? ports.at(port).kind : PORT_NONE;
+    if (kind == PORT_UNDERLAY) {
       trace.enter(NODE_UNDERLAY_INPUT);
       underlayInput();
+    } else if (kind == PORT_ESP) {
+      trace.enter(NODE_ESP_DECRYPT);
+      espDecrypt();
     } else {
       trace.enter(NODE_TAP_INPUT);
       tapInput();
@@ -130,10 +166,25 @@ function output(): void {
   gro();
   trace.enter(NODE_VXLAN_ENCAP);
   vxlanEncap();
+  trace.enter(NODE_ESP_ENCRYPT);
+  espEncrypt();
   trace.enter(NODE_UNDERLAY_OUTPUT);
   underlayOutput();
   trace.enter(NODE_PORT_OUTPUT);
   portOutput();
+}
+
+/** Outside of a batch: a datagram of the tunnel's own to a VTEP; answers transmit descriptors filled. */
+export function probe(vtep: u32, kind: u32): u32 {
+  transmit.rewind();
+  seal.rewind();
+  arena.reset();
+  packets.reset();
+  trace.enter(NODE_ESP_ENCRYPT);
+  espProbe(vtep, kind);
+  packets.reset();
+  closeRuns();
+  return transmit.filled();
 }
 
 /** Floods what waits until it is done or there is no room: then the chunk stays suspended. */
@@ -156,6 +207,8 @@ function finish(): void {
 export function reset(): void {
   suspended = false;
   resetFlood();
+  seal.reset();
+  forgetOpened();
   cursor.open(0);
   packets.reset();
   for (let node: u32 = 0; node < <u32>NODE_COUNT; node++) clear(node);

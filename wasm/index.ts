@@ -4,17 +4,22 @@
 // Tables refer to each other (a port to its domain, an entry to its port): setters refuse references to what is not set, and
 // deleters take along what would be left without meaning.
 //
-import { ABI_VERSION, DOMAIN_FLAG_HAS_VNI, FDB_ENTRY_LENGTH, MEMBER_ENTRY_LENGTH, NEIGHBOR_ENTRY_LENGTH, PORT_MEMORY, PORT_TAP, PORT_UNDERLAY, RX_DESCRIPTOR_LENGTH, VNI_NONE } from "./shared/abi";
+import {
+  ABI_VERSION, DOMAIN_FLAG_HAS_VNI, FDB_ENTRY_LENGTH, MEMBER_ENTRY_LENGTH, NEIGHBOR_ENTRY_LENGTH, PORT_ESP, PORT_MEMORY, PORT_TAP, PORT_UNDERLAY,
+  RX_DESCRIPTOR_LENGTH, SA_FLAG_CHECKSUM, SA_FLAG_ESN, SA_FLAG_NOTIFY, SA_FLAG_OUTBOUND, VNI_NONE,
+} from "./shared/abi";
 import { ARGUMENTS, ARGUMENTS_LENGTH, RX_RING_LENGTH } from "./shared/layout";
-import { DOMAIN_MAX, MTU_MAX, MTU_MIN, PORT_MAX, VTEP_MAX } from "./shared/limits";
-import { VNI_MAX } from "./shared/protocol";
+import { DOMAIN_MAX, MTU_MAX, MTU_MIN, PORT_MAX, SA_MAX, VTEP_MAX } from "./shared/limits";
+import { SPI_MIN, VNI_MAX } from "./shared/protocol";
 import * as aggregates from "./core/aggregates";
 import * as arena from "./core/arena";
 import * as capture from "./core/capture";
 import * as checksum from "./core/checksum";
 import * as clock from "./core/clock";
 import * as counters from "./core/counters";
+import * as espEvent from "./core/esp-event";
 import * as runs from "./core/runs";
+import * as seal from "./core/seal";
 import * as trace from "./core/trace";
 import * as transmit from "./core/transmit";
 import * as domains from "./tables/bridge-domain";
@@ -22,7 +27,10 @@ import * as fdb from "./tables/fdb";
 import * as members from "./tables/member";
 import * as neighbors from "./tables/neighbor";
 import * as ports from "./tables/port";
+import * as sad from "./tables/sad";
+import * as spd from "./tables/spd";
 import * as vteps from "./tables/vtep";
+import { espPrepare as prepare } from "./nodes/esp-decrypt";
 import * as graph from "./graph";
 
 // As src/datapath/engine.ts has them.
@@ -52,6 +60,9 @@ export function reset(fdbSlots: u32): void {
   ports.reset();
   domains.reset();
   vteps.reset();
+  sad.reset();
+  spd.reset();
+  espEvent.clear();
   members.reset();
   neighbors.reset();
   fdb.reset(fdbSlots);
@@ -62,6 +73,26 @@ export function reset(fdbSlots: u32): void {
 
 export function run(count: u32): u32 {
   return graph.run(min<u32>(count, RX_RING_LENGTH / RX_DESCRIPTOR_LENGTH));
+}
+
+export function espPrepare(count: u32): u32 {
+  return prepare(min<u32>(count, RX_RING_LENGTH / RX_DESCRIPTOR_LENGTH));
+}
+
+export function sealCount(): u32 {
+  return seal.filled();
+}
+
+export function sealed(): void {
+  graph.sealed();
+}
+
+export function espProbe(vtep: u32, kind: u32): u32 {
+  return vteps.isSet(vtep) ? graph.probe(vtep, kind) : 0;
+}
+
+export function espEventsClear(): void {
+  espEvent.clear();
 }
 
 export function pending(): u32 {
@@ -85,10 +116,10 @@ export function tick(nowMs: u32): void {
 
 export function portSet(port: u32, kind: u32, domain: u32, flags: u32, mtuBytes: u32): u32 {
   if (port >= <u32>PORT_MAX || flags > 0xff || mtuBytes > 0xffff) return REFUSED_RANGE;
-  if (kind != PORT_TAP && kind != PORT_UNDERLAY && kind != PORT_MEMORY) return REFUSED_RANGE;
-  if (kind != PORT_UNDERLAY && !domains.isSet(domain)) return REFUSED_UNKNOWN;
+  if (kind != PORT_TAP && !ports.isUnderlay(kind) && kind != PORT_MEMORY) return REFUSED_RANGE;
+  if (!ports.isUnderlay(kind) && !domains.isSet(domain)) return REFUSED_UNKNOWN;
   const entry = ports.at(port);
-  if (ports.isSet(port) && (<u32>entry.domain != domain || (entry.kind == PORT_UNDERLAY) != (kind == PORT_UNDERLAY))) fdb.forgetPort(port);
+  if (ports.isSet(port) && (<u32>entry.domain != domain || ports.isUnderlay(entry.kind) != ports.isUnderlay(kind))) fdb.forgetPort(port);
   ports.set(port, kind, domain, flags, mtuBytes);
   return DONE;
 }
@@ -101,7 +132,7 @@ export function portDelete(port: u32): void {
 
 export function underlaySet(port: u32, udpPort: u32, socketCount: u32): u32 {
   if (udpPort == 0 || udpPort > 0xffff || socketCount == 0 || socketCount > 0xffff) return REFUSED_RANGE;
-  if (!ports.isSet(port) || ports.at(port).kind != PORT_UNDERLAY) return REFUSED_UNKNOWN;
+  if (!ports.isSet(port) || !ports.isUnderlay(ports.at(port).kind)) return REFUSED_UNKNOWN;
   ports.at(port).udpPort = <u16>udpPort;
   ports.at(port).sockets = <u16>socketCount;
   return DONE;
@@ -139,9 +170,11 @@ export function vtepSet(vtep: u32, udpPort: u32, underlayPort: u32): u32 {
   return DONE;
 }
 
-/** Its memberships and learned entries go with it. */
+/** Its memberships, learned entries and security associations go with it. */
 export function vtepDelete(vtep: u32): void {
   if (!vteps.isSet(vtep)) return;
+  spd.set(vtep, 0);
+  sad.removeVtep(vtep);
   fdb.forgetVtep(vtep);
   members.removeVtep(vtep);
   vteps.remove(vtep);
@@ -154,6 +187,54 @@ export function memberSet(domain: u32, vtep: u32): u32 {
 
 export function memberDelete(domain: u32, vtep: u32): void {
   if (domains.isSet(domain) && vteps.isSet(vtep)) members.remove(domain, vtep);
+}
+
+export function saSet(sa: u32, spi: u32, flagsAndIcv: u32, peer: u32, udp: u32): u32 {
+  const flags = flagsAndIcv & 0xffff;
+  const icvBytes = flagsAndIcv >> 16;
+  const vtep = peer & 0xffff;
+  const packetLimit = bswap<u64>(load<u64>(ARGUMENTS));
+  const known = SA_FLAG_OUTBOUND | SA_FLAG_ESN | SA_FLAG_CHECKSUM | SA_FLAG_NOTIFY;
+  if (sa == 0 || sa >= <u32>SA_MAX || spi < <u32>SPI_MIN || (flags & ~known) != 0) return REFUSED_RANGE;
+  if (icvBytes != 8 && icvBytes != 12 && icvBytes != 16) return REFUSED_RANGE;
+  if ((flags & SA_FLAG_ESN) == 0 && packetLimit > 0xffffffff) return REFUSED_RANGE;
+  if (!vteps.isSet(vtep)) return REFUSED_UNKNOWN;
+  const outbound = (flags & SA_FLAG_OUTBOUND) != 0;
+  const other = outbound ? 0 : sad.bySpi(spi);
+  if (other != 0 && other != sa) return REFUSED_TAKEN;
+  let entry = sad.at(sa);
+  if (entry.used == 0) {
+    entry = sad.claim(sa, spi, flags);
+  } else if (entry.spi != spi || ((entry.flags ^ flags) & (SA_FLAG_OUTBOUND | SA_FLAG_ESN)) != 0) {
+    return REFUSED_TAKEN; // what was counted under another key would be carried over to this one
+  }
+  entry.flags = flags;
+  entry.icvBytes = <u8>icvBytes;
+  entry.vtep = <u16>vtep;
+  entry.port = <u16>(peer >> 16);
+  entry.udpPort = <u16>udp;
+  entry.pseudo = udp >> 16;
+  entry.packetLimit = packetLimit;
+  entry.byteLimit = bswap<u64>(load<u64>(ARGUMENTS, 8));
+  return DONE;
+}
+
+/** Nothing is sent by it any more; how far it was used is forgotten: its key must never come again. */
+export function saDelete(sa: u32): void {
+  if (!sad.isSet(sa)) return;
+  spd.forget(sa);
+  sad.remove(sa);
+}
+
+export function spdSet(vtep: u32, sa: u32): u32 {
+  if (!vteps.isSet(vtep) || !sad.isSet(sa)) return REFUSED_UNKNOWN;
+  if (<u32>sad.at(sa).vtep != vtep || (sad.at(sa).flags & SA_FLAG_OUTBOUND) == 0) return REFUSED_RANGE;
+  spd.set(vtep, sa);
+  return DONE;
+}
+
+export function spdDelete(vtep: u32): void {
+  if (vteps.isSet(vtep)) spd.set(vtep, 0);
 }
 
 // @ts-ignore: decorator

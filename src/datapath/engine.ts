@@ -28,6 +28,18 @@ export interface EngineExports {
    */
   tick(nowMs: number): void;
 
+  // ── ESP: what the host has a cipher do, between poll and run, and between run and flush (wasm/shared/aead.ts) ──
+  /** Before `run`, of the same `count`: operations in OPEN_OPS that are to run first; 0 if nothing came by an ESP port. */
+  espPrepare(count: number): number;
+  /** After `run` and after `resume`: operations in SEAL_OPS that are to run before the flush, all of them with success. */
+  sealCount(): number;
+  /** They have: captures of ESP ports are taken. */
+  sealed(): void;
+  /** Outside of a batch: composes a PROBE_* to the VTEP; transmit descriptors filled, after which `sealCount` and the flush. */
+  espProbe(vtep: number, kind: number): number;
+  /** The events in ESP_EVENTS were read. */
+  espEventsClear(): void;
+
   // ── tables: written through these calls only, by src/datapath/tables.ts ──
   /** kind: PORT_*; flags: PORT_FLAG_*. A port that changes its domain loses its learned entries. */
   portSet(port: number, kind: number, domain: number, flags: number, mtuBytes: number): number;
@@ -50,6 +62,17 @@ export interface EngineExports {
   fdbSet(domain: number, macHigh: number, macLow: number, port: number, vtep: number): number;
   /** Static or learned. */
   fdbDelete(domain: number, macHigh: number, macLow: number): void;
+  /**
+   * A security association: `flagsAndIcv` SA_FLAG_* | ICV bytes << 16; `peer` VTEP | ESP port << 16; `udp` the peer's UDP port,
+   * 0 for protocol 50 | the sum of both addresses << 16 (SA_FLAG_CHECKSUM). At ARGUMENTS two big-endian u64: most packets, most
+   * bytes. Its key has to be in the AEAD slot of its number. Another SPI, direction or ESN is refused until `saDelete`.
+   */
+  saSet(sa: number, spi: number, flagsAndIcv: number, peer: number, udp: number): number;
+  /** What was sent by it is dropped as esp-no-sa until `spdSet` names another one. */
+  saDelete(sa: number): void;
+  /** From the next batch on, `vtep` is sent to by `sa`. */
+  spdSet(vtep: number, sa: number): number;
+  spdDelete(vtep: number): void;
   /** address at ARGUMENTS. */
   neighborSet(domain: number, macHigh: number, macLow: number): number;
   neighborDelete(domain: number): void;

@@ -10,6 +10,7 @@ import {
   IOVEC_LENGTH,
   IOVEC_OFFSET,
   PORT_DROPS,
+  PORT_ESP,
   PORT_LENGTH,
   PORT_RX_PACKETS,
   PORT_TAP,
@@ -24,6 +25,7 @@ import {
   RX_SEGMENT,
   RX_SENDER_ADDRESS,
   RX_SENDER_PORT,
+  SA_FLAG_OUTBOUND,
   TX_DESCRIPTOR_LENGTH,
   TX_DESTINATION,
   TX_DESTINATION_PORT,
@@ -39,9 +41,21 @@ import {
   VNI_NONE,
 } from "../../wasm/shared/abi.ts";
 import { COUNTER_COUNT, COUNTER_NAMES, DROP_BASE, DROP_COUNT, DROP_NAMES } from "../../wasm/shared/counters.ts";
-import { ARGUMENTS, COUNTERS, IOVECS, MEMORY_PAGES, PORTS, RX_ARENA, RX_ARENA_LENGTH, RX_RING, TX_RING } from "../../wasm/shared/layout.ts";
+import {
+  ARGUMENTS,
+  COUNTERS,
+  IOVECS,
+  MEMORY_PAGES,
+  OPEN_OPS,
+  PORTS,
+  RX_ARENA,
+  RX_ARENA_LENGTH,
+  RX_RING,
+  SEAL_OPS,
+  TX_RING,
+} from "../../wasm/shared/layout.ts";
 import { FDB_AGE_S_DEFAULT, FDB_DOMAIN_LIMIT_DEFAULT, HEADROOM, RX_BATCH_MAX, TAILROOM } from "../../wasm/shared/limits.ts";
-import { VXLAN_PORT } from "../../wasm/shared/protocol.ts";
+import { ESP_UDP_PORT, VXLAN_PORT } from "../../wasm/shared/protocol.ts";
 import { concat, mac, mappedAddress } from "./packet-builder.ts";
 
 export type Build = "debug" | "release";
@@ -109,6 +123,19 @@ export interface DomainOptions {
   readonly fdbAgeS?: number;
 }
 
+export interface SaOptions {
+  readonly spi: number;
+  readonly vtep: number;
+  /** ESP port to send by. */
+  readonly port: number;
+  readonly flags?: number;
+  readonly icvBytes?: number;
+  readonly udpPort?: number;
+  readonly pseudo?: number;
+  readonly packetLimit?: bigint;
+  readonly byteLimit?: bigint;
+}
+
 export interface RunOptions {
   /** The errno with which native refuses a descriptor, 0 to take it. */
   readonly refuse?: (sent: Sent) => number;
@@ -144,7 +171,12 @@ export function destinationOf(address: string): string {
   return Buffer.from(mappedAddress(address)).toString("hex");
 }
 
+/** Runs AEAD operations as the daemon's cipher would; answers how many did not succeed. */
+export type Cipher = (memory: DataView, ring: number, count: number) => number;
+
 export class Engine {
+  /** For engines with ESP ports. */
+  cipher: Cipher | undefined;
   readonly exports: EngineExports;
   readonly bytes: Uint8Array;
   readonly view: DataView;
@@ -189,6 +221,30 @@ export class Engine {
     for (const domain of domains) done(this.exports.memberSet(domain, vtep));
   }
 
+  /** A port of the underlay's ESP: `vxlanPort` is the tunnel's inside. */
+  esp(port: number, flags = 0, vxlanPort = VXLAN_PORT): void {
+    done(this.exports.portSet(port, PORT_ESP, 0, flags, 1500));
+    done(this.exports.underlaySet(port, vxlanPort, 1));
+  }
+
+  /** A security association; an outbound one becomes its VTEP's. */
+  sa(sa: number, options: SaOptions): void {
+    const {
+      spi,
+      vtep,
+      port,
+      flags = 0,
+      icvBytes = 16,
+      udpPort = ESP_UDP_PORT,
+      packetLimit = 2n ** 32n - 1n,
+      byteLimit = 2n ** 38n,
+    } = options;
+    this.view.setBigUint64(ARGUMENTS, packetLimit);
+    this.view.setBigUint64(ARGUMENTS + 8, byteLimit);
+    done(this.exports.saSet(sa, spi, flags | (icvBytes << 16), vtep | (port << 16), udpPort | ((options.pseudo ?? 0) << 16)));
+    if ((flags & SA_FLAG_OUTBOUND) !== 0) done(this.exports.spdSet(vtep, sa));
+  }
+
   pin(domain: number, macText: string, to: { port: number } | { vtep: number }): void {
     const [high, low] = macWords(macText);
     done(this.exports.fdbSet(domain, high, low, "port" in to ? to.port : 0, "vtep" in to ? to.vtep : 0));
@@ -229,6 +285,8 @@ export class Engine {
       let count = 0;
       while (count < batch && from + count < inputs.length && this.#write(count, inputs[from + count]!)) count++;
       if (count === 0) throw new Error("an input is longer than the receive arena");
+      const opens = this.exports.espPrepare(count);
+      if (opens !== 0) this.#cipher(OPEN_OPS, opens);
       this.#collect(this.exports.run(count), sent, options);
       for (let turns = 0; this.exports.pending() !== 0; turns++) {
         if (turns === 100_000) throw new Error(`the engine makes no progress: ${this.exports.pending()} descriptors pending`);
@@ -265,7 +323,24 @@ export class Engine {
     return true;
   }
 
+  /** What the engine sends of itself: PROBE_*. */
+  probe(vtep: number, kind: number): Sent[] {
+    const sent: Sent[] = [];
+    this.#collect(this.exports.espProbe(vtep, kind), sent, {});
+    return sent;
+  }
+
+  #cipher(ring: number, count: number): number {
+    if (this.cipher === undefined) throw new Error("the engine wants ciphers, and the test gave none");
+    return this.cipher(this.view, ring, count);
+  }
+
   #collect(count: number, sent: Sent[], options: RunOptions): void {
+    const seals = this.exports.sealCount();
+    if (seals !== 0) {
+      if (this.#cipher(SEAL_OPS, seals) !== 0) throw new Error("an operation that seals did not succeed");
+      this.exports.sealed();
+    }
     let refused = 0;
     for (let i = 0; i < count; i++) {
       const descriptor = TX_RING + i * TX_DESCRIPTOR_LENGTH;

@@ -27,6 +27,8 @@ export const CHECKSUM_GOOD: u32 = 16;
 export const FRAGMENT: u32 = 64;
 /** Composed by the engine (ICMP error, ARP or ND answer). */
 export const ORIGINATED: u32 = 128;
+/** Came out of ESP: authentic, and nobody read it on the way. */
+export const OPENED: u32 = 256;
 
 @unmanaged export class Packet {
   offset: u32; // first byte of the Ethernet header

@@ -23,7 +23,7 @@ import * as capture from "./capture";
 import * as transmit from "./transmit";
 
 @unmanaged export class Run {
-  key: u32; // VTEP << 16 | socket
+  key: u32; // VTEP << 16 | socket, with SEALED
   destination: u32; // where the VTEP's 16-byte address stands
   udpPort: u16;
   port: u16; // underlay port
@@ -44,6 +44,8 @@ const PIECES_MAX: u32 = (RUNS_LENGTH / RUN_SLOTS - 64) / IOVEC_LENGTH;
 const COPY_MAX: u32 = 192;
 /** Datagrams that a run takes room for at a time. */
 const COPIES: u32 = 16;
+/** Bytes that `place` takes room for at a time: long datagrams to many peers must not use up the scratch. */
+const AHEAD_MAX: u32 = 4096;
 
 if (offsetof<Run>() > 64) ERROR("a run's fields outgrow their room");
 if (RUN_SLOTS > 64) ERROR("the set of open runs is one u64");
@@ -54,6 +56,9 @@ let open: u64 = 0; // bit i: run i is open
 @inline function at(slot: u32): Run {
   return changetype<Run>(<usize>RUNS + <usize>slot * SLOT);
 }
+
+/** Put into `socket`: what goes through ESP, and by an ESP port, is another run than what the same VTEP gets in the clear. */
+export const SEALED: u32 = 0x8000;
 
 /** The run for (vtep, socket). Whatever other run has its slot is closed. */
 // @ts-ignore: decorator
@@ -111,6 +116,20 @@ export function add(run: Run, packets: u32, head: u32, headLength: u32, tail: u3
   if (size < run.segment || datagrams == <u32>RUN_SEGMENTS_MAX) close(run);
 }
 
+/** Room for a datagram of `length` bytes that `add` is given next: beside the run's former one where it can be; 0: none left. */
+export function place(run: Run, length: u32): usize {
+  if (run.datagrams == 0 || length > run.segment) return arena.scratch(length); // may stay alone, and `add` begins anew
+  if (run.buffer + length > run.bufferEnd) {
+    const ahead = length * max<u32>(1, min<u32>(COPIES, AHEAD_MAX / length));
+    run.buffer = <u32>arena.scratch(ahead);
+    run.bufferEnd = run.buffer == 0 ? 0 : run.buffer + ahead;
+    if (run.buffer == 0) return 0;
+  }
+  const p = run.buffer;
+  run.buffer = p + length;
+  return p;
+}
+
 /** Adds a datagram that is one piece, copying it behind its neighbours if it is small. */
 export function addWhole(run: Run, offset: u32, length: u32): void {
   // What ends a run anyway isn't worth a copy, nor is the first datagram, which may stay alone.
@@ -136,12 +155,14 @@ function close(run: Run): void {
     transmit.unsend(run.port, run.packets);
     return;
   }
-  const socket = run.key & 0xffff;
+  const sealed = (run.key & SEALED) != 0;
+  const socket = run.key & (SEALED - 1);
   const pieces = changetype<usize>(run) + PIECES;
   const descriptor = transmit.begin(run.port, datagrams == 1 ? 0 : run.segment, run.packets);
   transmit.addressTo(descriptor, socket, run.destination, run.udpPort);
   transmit.pieces(descriptor, pieces, run.iovecs, run.length);
-  if (capture.armed() && capture.wantsDatagrams(run.port)) {
+  // A sealed run's bytes are still plaintext here: it is captured when it is what the wire will see (graph, `sealed`).
+  if (capture.armed() && !sealed && capture.wantsDatagrams(run.port)) {
     capture.sent(run.port, socket, run.destination, run.udpPort, pieces, run.segment, run.length);
   }
 }

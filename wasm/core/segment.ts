@@ -14,7 +14,8 @@
 // stands in the field: senders differ in what they put there for a super-frame.
 //
 // Segments of at most COPY_MAX bytes of payload are copied behind their headers instead: two iovecs cost native and the
-// kernel more than the copy, and since they lie side by side a whole run of them is a single iovec.
+// kernel more than the copy, and since they lie side by side a whole run of them is a single iovec. What will be sealed is
+// always copied, into the datagrams that core/seal lays out.
 //
 // in   a packet with gso set; the run that it goes to; the VXLAN header
 // out  its datagrams in the run, or a drop: BAD_GSO, ENGINE_FULL. The frame's own bytes are only read: SHARED ones may come
@@ -36,10 +37,14 @@ import { complement, complementNonZero, fold, pseudoIpv4, pseudoIpv6, sum, swap1
 import { add, drop } from "./counters";
 import { FRAGMENT, Packet } from "./packet";
 import * as runs from "./runs";
+import { SecurityAssociation } from "./sa";
+import * as seal from "./seal";
 import * as trace from "./trace";
 
 /** Payload up to which copying is cheaper than an iovec of its own. */
 const COPY_MAX: u32 = 256;
+/** Above it memory.copy is faster than a loop of 16-byte moves. */
+const COPY_LOOP_MAX: u32 = 512;
 
 /** Whether the frame is what its gso type says, so that the loop below can trust every offset. */
 function consistent(packet: Packet): bool {
@@ -79,6 +84,21 @@ function consistent(packet: Packet): bool {
 
 /** Sends the super-frame as datagrams into `run`, each behind `header`. False: dropped. */
 export function segment(packet: Packet, run: runs.Run, header: u64): bool {
+  return cut(packet, run, header, 0, changetype<SecurityAssociation>(0), 0);
+}
+
+/** The same inside ESP, by association `index`; `udpPort` is where the peer's tunnel listens. */
+export function segmentSealed(
+  packet: Packet, run: runs.Run, header: u64, index: u32, sa: SecurityAssociation, udpPort: u32,
+): bool {
+  return cut(packet, run, header, index, sa, udpPort);
+}
+
+// @ts-ignore: decorator
+@inline function cut(
+  packet: Packet, run: runs.Run, header: u64, index: u32, sa: SecurityAssociation, udpPort: u32,
+): bool {
+  const sealing = index != 0;
   if (!consistent(packet)) {
     drop(packet, DROP_BAD_GSO);
     return false;
@@ -91,10 +111,10 @@ export function segment(packet: Packet, run: runs.Run, header: u64): bool {
   const count = (packet.length - headers + size - 1) / size;
   const pieceLength = <u32>VXLAN_HEADER_LENGTH + headers;
   // Headers that do not fit a slot (two tags, IPv6 and all TCP options) are copied with their payload, like small segments.
-  const copies = size <= COPY_MAX || ((headers + 7) & ~7) + <u32>VXLAN_HEADER_LENGTH > <u32>HEADER_SLOT_LENGTH;
+  const copies = sealing || size <= COPY_MAX || ((headers + 7) & ~7) + <u32>VXLAN_HEADER_LENGTH > <u32>HEADER_SLOT_LENGTH;
   let next: usize = 0;
   if (copies) {
-    next = arena.scratch(count * pieceLength + packet.length - headers);
+    next = arena.scratch(sealing ? count * seal.sealedLength(sa, pieceLength + size) : count * pieceLength + packet.length - headers);
     if (next == 0) {
       drop(packet, DROP_ENGINE_FULL);
       return false;
@@ -120,7 +140,7 @@ export function segment(packet: Packet, run: runs.Run, header: u64): bool {
   let left = packet.length - headers;
   for (let i: u32 = 0; i < count; i++) {
     const length = min(size, left);
-    const head = copies ? next : arena.headerSlot();
+    const head = sealing ? seal.contentOf(next) : copies ? next : arena.headerSlot();
     vxlan.write(head, header);
     const copy = head + VXLAN_HEADER_LENGTH;
     copy8(copy, frame, headers);
@@ -154,7 +174,11 @@ export function segment(packet: Packet, run: runs.Run, header: u64): bool {
       store<u16>(copyL4, <u16>complementNonZero(l4Base + <u64>lengthField + <u64>lengthField + sumOfPayload), 6);
     }
 
-    if (copies) {
+    if (sealing) {
+      if (length <= COPY_LOOP_MAX) copy16(head + pieceLength, slice, length);
+      else memory.copy(head + pieceLength, slice, length);
+      next += seal.datagram(index, sa, run, i == 0 ? 1 : 0, next, pieceLength + length, packet.flow, udpPort);
+    } else if (copies) {
       copy16(head + pieceLength, slice, length);
       next = head + pieceLength + length;
       runs.add(run, i == 0 ? 1 : 0, <u32>head, pieceLength + length, 0, 0);

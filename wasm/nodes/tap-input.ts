@@ -10,7 +10,7 @@
 // number in it is checked against the frame before anybody computes with it.
 //
 import {
-  NODE_ETHERNET_INPUT, PORT_UNDERLAY, RX_FLAGS, RX_FLAG_INJECTED, RX_FLAG_TRUNCATED, RX_LENGTH, RX_OFFSET, RX_PORT,
+  NODE_ETHERNET_INPUT, RX_FLAGS, RX_FLAG_INJECTED, RX_FLAG_TRUNCATED, RX_LENGTH, RX_OFFSET, RX_PORT,
   VNET_CHECKSUM_OFFSET, VNET_CHECKSUM_START, VNET_FLAGS, VNET_FLAG_DATA_VALID, VNET_FLAG_NEEDS_CHECKSUM, VNET_GSO_ECN, VNET_GSO_NONE,
   VNET_GSO_SIZE, VNET_GSO_TCPV4, VNET_GSO_TCPV6, VNET_GSO_TYPE, VNET_GSO_UDP_L4, VNET_HEADER_BYTES, VNET_HEADER_LENGTH,
 } from "../shared/abi";
@@ -38,7 +38,7 @@ export function tapInput(): void {
     const descriptor = cursor.descriptor();
     const port: u32 = load<u16>(descriptor, RX_PORT);
     const known = ports.isSet(port);
-    if (known && ports.at(port).kind == PORT_UNDERLAY) return;
+    if (known && ports.isUnderlay(ports.at(port).kind)) return;
     const header: usize = load<u32>(descriptor, RX_OFFSET);
     const length = load<u32>(descriptor, RX_LENGTH);
     const flags = load<u32>(descriptor, RX_FLAGS);

@@ -1,10 +1,14 @@
 // vxlan-decap: a VXLAN datagram becomes the Ethernet frame in it, in the bridge domain that its VNI names.
 //
-// in   underlay-input: a datagram a packet, `vtep` the sender's
-// out  ethernet-input, the frame at `offset`; drops VXLAN_SHORT, VXLAN_FLAGS, VNI_UNKNOWN, VTEP_UNKNOWN, VXLAN_NESTED
+// in   underlay-input, esp-decrypt: a datagram a packet, `vtep` the sender's
+// out  ethernet-input, the frame at `offset`; drops VXLAN_SHORT, VXLAN_FLAGS, VNI_UNKNOWN, VTEP_UNKNOWN, VXLAN_NESTED,
+//      ESP_PLAINTEXT, ESP_UNEXPECTED
 //
 // Only VTEPs that are members of the domain may speak in it: the control plane says who is, so a host that is in one
 // network can't inject into another by naming its VNI. The sender's UDP port means nothing (it is entropy).
+//
+// An encrypted network takes nothing but what came out of ESP, and a plain one nothing that did: who can write to the underlay
+// must not be able to inject into the first, and a peer that believes its traffic encrypted must not be answered in the clear.
 //
 // Consecutive datagrams mostly name the same VNI and sender: the last answer is kept for the vector, not longer, as tables
 // change between batches.
@@ -13,14 +17,16 @@
 //      the kernel has put together. VXLAN in VXLAN behind VLAN tags, IPv4 options or extension headers is not looked for:
 //      the check guards against loops, which have none, and not against sandboxes that talk to themselves
 //
-import { EVENT_FROM_VTEP, NODE_ETHERNET_INPUT, NODE_VXLAN_DECAP, RX_LOCAL_ADDRESS } from "../shared/abi";
-import { DROP_VNI_UNKNOWN, DROP_VTEP_UNKNOWN, DROP_VXLAN_FLAGS, DROP_VXLAN_NESTED, DROP_VXLAN_SHORT } from "../shared/counters";
+import { DOMAIN_FLAG_ENCRYPTED, EVENT_FROM_VTEP, NODE_ETHERNET_INPUT, NODE_VXLAN_DECAP, RX_LOCAL_ADDRESS } from "../shared/abi";
+import {
+  DROP_ESP_PLAINTEXT, DROP_ESP_UNEXPECTED, DROP_VNI_UNKNOWN, DROP_VTEP_UNKNOWN, DROP_VXLAN_FLAGS, DROP_VXLAN_NESTED, DROP_VXLAN_SHORT,
+} from "../shared/counters";
 import {
   ETHERNET_HEADER_LENGTH, ETHERTYPE_IPV4, ETHERTYPE_IPV6, IP_PROTOCOL_UDP, IPV4_HEADER_LENGTH, IPV6_HEADER_LENGTH,
   UDP_HEADER_LENGTH,
 } from "../shared/protocol";
 import { drop } from "../core/counters";
-import { Packet } from "../core/packet";
+import { OPENED, Packet } from "../core/packet";
 import * as trace from "../core/trace";
 import { clear, packetAt, send, waiting } from "../core/vector";
 import * as domains from "../tables/bridge-domain";
@@ -82,6 +88,11 @@ export function vxlanDecap(): void {
     }
     if (!member) {
       drop(packet, domain < 0 ? DROP_VNI_UNKNOWN : DROP_VTEP_UNKNOWN);
+      continue;
+    }
+    const encrypted = (domains.at(domain).flags & DOMAIN_FLAG_ENCRYPTED) != 0;
+    if (encrypted != ((packet.flags & OPENED) != 0)) {
+      drop(packet, encrypted ? DROP_ESP_PLAINTEXT : DROP_ESP_UNEXPECTED);
       continue;
     }
     const frame = datagram + vxlan.LENGTH;

@@ -2,7 +2,7 @@
 // undone.
 //
 // in   l2-forward, l2-flood: toVtep is set
-// out  underlay-output: a plain frame as the finished datagram, header in the headroom before it; a super-frame as it came, for
+// out  underlay-output, or esp-encrypt if the network is encrypted: a plain frame as the finished datagram, header in the headroom before it; a super-frame as it came, for
 //      it is cut where its segments can go straight into a run
 //      drops VTEP_UNKNOWN, NO_UNDERLAY, VNI_UNKNOWN, VXLAN_NESTED
 //
@@ -12,7 +12,9 @@
 //
 // not  here: the outer UDP checksum, which the kernel computes or has the hardware compute. MTU: policy's
 //
-import { DIRECTION_TX, EVENT_TO_VTEP, NODE_UNDERLAY_OUTPUT, NODE_VXLAN_ENCAP, PORT_UNDERLAY, VNI_NONE } from "../shared/abi";
+import {
+  DIRECTION_TX, DOMAIN_FLAG_ENCRYPTED, EVENT_TO_VTEP, NODE_ESP_ENCRYPT, NODE_UNDERLAY_OUTPUT, NODE_VXLAN_ENCAP, PORT_UNDERLAY, VNI_NONE,
+} from "../shared/abi";
 import { DROP_NO_UNDERLAY, DROP_VNI_UNKNOWN, DROP_VTEP_UNKNOWN, DROP_VXLAN_NESTED } from "../shared/counters";
 import { ETHERTYPE_IPV4, IP_PROTOCOL_UDP } from "../shared/protocol";
 import * as capture from "../core/capture";
@@ -54,7 +56,8 @@ export function vxlanEncap(): void {
       drop(packet, DROP_NO_UNDERLAY);
       continue;
     }
-    const vni = domains.at(packet.domain).vni;
+    const domain = domains.at(packet.domain);
+    const vni = domain.vni;
     if (vni == <u32>VNI_NONE) {
       drop(packet, DROP_VNI_UNKNOWN);
       continue;
@@ -74,7 +77,7 @@ export function vxlanEncap(): void {
       packet.length += vxlan.LENGTH;
       vxlan.write(packet.offset, vxlan.header(vni));
     }
-    send(NODE_UNDERLAY_OUTPUT, packet);
+    send(domain.flags & DOMAIN_FLAG_ENCRYPTED ? NODE_ESP_ENCRYPT : NODE_UNDERLAY_OUTPUT, packet);
   }
   clear(NODE_VXLAN_ENCAP);
 }

@@ -78,6 +78,8 @@ export const PORT_TAP = 1;
 export const PORT_UNDERLAY = 2;
 export const PORT_MEMORY = 3; // test double: frames without vnet_hdr semantics are not a thing; it speaks TAP framing
 
+export const PORT_ESP = 5; // ESP datagrams of the underlay, in UDP or as IP protocol 50; in no domain, like PORT_UNDERLAY
+
 /** Isolated ports reach non-isolated ones only (ICC off: sandboxes reach the gateway, not each other). */
 export const PORT_FLAG_ISOLATED = 1;
 /** Frames out of this port go out under this domain's MTU check even when the port is a TAP (tunnel-facing). */
@@ -86,6 +88,8 @@ export const PORT_FLAG_CAPTURE = 2;
 export const PORT_FLAG_NO_FLOOD = 4;
 /** The port can't be given UDP super-frames (a TAP of a kernel before Linux 6.2): datagrams bound for it are not merged. */
 export const PORT_FLAG_NO_UDP_GSO = 8;
+/** Datagrams come with their IPv4 header: what a raw socket of that family delivers. */
+export const PORT_FLAG_IPV4_HEADER = 16;
 
 // ── Bridge domains ───────────────────────────────────────────────────────────────────────────────────────────────────
 export const DOMAIN_FLAG_LEARNING = 1;
@@ -93,6 +97,8 @@ export const DOMAIN_FLAG_PROXY_NEIGHBORS = 2; // answer ARP and ND from the neig
 export const DOMAIN_FLAG_HAS_VNI = 4;
 export const DOMAIN_FLAG_CAPTURE = 8;
 export const DOMAIN_FLAG_CLAMP_MSS = 16;
+/** Its frames cross the underlay inside ESP only, both ways. */
+export const DOMAIN_FLAG_ENCRYPTED = 32;
 
 export const VNI_NONE = 0xffffffff;
 
@@ -110,10 +116,12 @@ export const NODE_GRO = 9;
 export const NODE_PORT_OUTPUT = 10;
 export const NODE_VXLAN_ENCAP = 11;
 export const NODE_UNDERLAY_OUTPUT = 12;
-export const NODE_COUNT = 13;
+export const NODE_ESP_ENCRYPT = 13;
+export const NODE_ESP_DECRYPT = 14;
+export const NODE_COUNT = 15;
 export const NODE_NAMES = [
   "tap-input", "underlay-input", "vxlan-decap", "ethernet-input", "policy", "l2-learn", "neighbor-proxy", "l2-forward", "l2-flood",
-  "gro", "port-output", "vxlan-encap", "underlay-output",
+  "gro", "port-output", "vxlan-encap", "underlay-output", "esp-encrypt", "esp-decrypt",
 ];
 
 /** Packets that one node can hold. A chunk of RX_CHUNK frames fits; floods stop and go on when a vector is full. */
@@ -152,6 +160,8 @@ export const EVENT_CLAMPED = 12; // a: MSS before, b: MSS after
 export const EVENT_TOO_BIG = 13; // a: MTU told
 export const EVENT_FROM_VTEP = 14; // a: VTEP, b: VNI
 export const EVENT_SENT = 15; // a: port, b: datagrams
+export const EVENT_SEALED = 16; // a: security association, b: datagrams; c: sequence number of the last
+export const EVENT_OPENED = 17; // a: security association, b: VTEP; c: sequence number
 
 // ── Capture ring record ──────────────────────────────────────────────────────────────────────────────────────────────
 //   0        4        8      10          12       16        24         28     32
@@ -235,3 +245,55 @@ export const NEIGHBOR_KEY = 16;
 export const MEMBER_ENTRY_LENGTH = 4;
 export const MEMBER_VTEP = 0;
 export const MEMBER_DOMAIN = 2;
+
+// ── Security associations: entries of SAD that the host reads (picture: core/sa.ts) ──────────────────────────────────
+export const SA_LENGTH = 128;
+export const SA_SPI = 0; // u32
+export const SA_FLAGS = 4; // u32
+export const SA_VTEP = 8; // u16
+export const SA_USED = 20; // u32
+export const SA_SEQUENCE = 24; // u64 each
+export const SA_PACKETS = 32;
+export const SA_BYTES = 40;
+export const SA_REPLAYED = 64;
+export const SA_LATE = 72;
+export const SA_FORGED = 80;
+export const SA_MALFORMED = 88;
+
+/** We send by it; without the flag it is one that we receive by. */
+export const SA_FLAG_OUTBOUND = 1;
+/** Sequence numbers have 64 bits, of which 32 travel (RFC 4303 section 2.2.1). */
+export const SA_FLAG_ESN = 2;
+/** The UDP header inside gets a checksum: for peers that want one over IPv6. */
+export const SA_FLAG_CHECKSUM = 4;
+/** The host wants to hear of its first authentic datagram. */
+export const SA_FLAG_NOTIFY = 8;
+
+// ── ESP events in ESP_EVENTS: what the control plane should hear of ──────────────────────────────────────────────────
+//   0      4       8     ESP_EVENTS: bytes used (these eight included), events lost since they were drained; then events
+//
+//   0      4      6        8     12     16           32          48 ─── bytes, padded to 8
+//   ┌──────┬──────┬────────┬─────┬──────┬────────────┬───────────┬─────
+//   │ kind │ SA   │ port   │ SPI │ bytes│ sender     │ local     │ the datagram, for ESP_EVENT_UNKNOWN_SPI
+//   └──────┴──────┴────────┴─────┴──────┴────────────┴───────────┴─────
+// port: the sender's UDP port, host order, 0 for protocol 50.
+export const ESP_EVENT_HEADER_LENGTH = 48;
+export const ESP_EVENT_KIND = 0; // u32
+export const ESP_EVENT_SA = 4; // u16
+export const ESP_EVENT_PORT = 6; // u16
+export const ESP_EVENT_SPI = 8; // u32
+export const ESP_EVENT_BYTES = 12; // u32
+export const ESP_EVENT_SENDER = 16; // 16 B
+export const ESP_EVENT_LOCAL = 32; // 16 B
+/** A datagram for an SPI that no security association has: the control plane may know how to derive one. */
+export const ESP_EVENT_UNKNOWN_SPI = 1;
+/** The first authentic datagram of an inbound association with SA_FLAG_NOTIFY. */
+export const ESP_EVENT_FIRST_USE = 2;
+/** An outbound association has used seven eighths of what it may: time for the next one. */
+export const ESP_EVENT_NEARLY_EXHAUSTED = 3;
+/** An authentic datagram came from another address or UDP port than the association's: the peer is behind a NAT that moved. */
+export const ESP_EVENT_MOVED = 4;
+
+/** What espProbe sends. */
+export const PROBE_DUMMY = 0; // an ESP datagram that carries nothing (RFC 4303 section 2.6): proof of life and of the key
+export const PROBE_KEEPALIVE = 1; // one byte 0xff, unauthenticated (RFC 3948 section 2.3): keeps a NAT's mapping

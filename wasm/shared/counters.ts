@@ -63,13 +63,29 @@ export const DROP_ENGINE_TRAP = 26;
 export const DROP_NO_UNDERLAY = 27;
 export const DROP_MALFORMED_IP = 28;
 export const DROP_ENGINE_FULL = 29;
-export const DROP_COUNT = 30;
+export const DROP_ESP_NO_SA = 30;
+export const DROP_ESP_EXHAUSTED = 31;
+export const DROP_ESP_PLAINTEXT = 32;
+export const DROP_ESP_UNEXPECTED = 33;
+export const DROP_ESP_SHORT = 34;
+export const DROP_ESP_UNKNOWN_SPI = 35;
+export const DROP_ESP_REPLAYED = 36;
+export const DROP_ESP_LATE = 37;
+export const DROP_ESP_FORGED = 38;
+export const DROP_ESP_MALFORMED = 39;
+export const DROP_ESP_SELECTOR = 40;
+export const DROP_ESP_KEEPALIVE = 41;
+export const DROP_ESP_NOT_ESP = 42;
+export const DROP_ESP_DUMMY = 43;
+export const DROP_COUNT = 44;
 
 export const DROP_NAMES = [
   "runt", "giant", "truncated", "vnet-header", "bad-gso", "source-multicast", "source-zero", "port-unknown", "port-down",
   "static-moved", "hairpin", "isolated", "split-horizon", "no-members", "reserved-multicast", "vxlan-short", "vxlan-flags",
   "vni-unknown", "vtep-unknown", "vxlan-nested", "mtu-exceeded", "bad-checksum", "tx-ring-full", "proxy-consumed",
   "send-refused", "send-queue-full", "engine-trap", "no-underlay", "malformed-ip", "engine-full",
+  "esp-no-sa", "esp-exhausted", "esp-plaintext", "esp-unexpected", "esp-short", "esp-unknown-spi", "esp-replayed", "esp-late",
+  "esp-forged", "esp-malformed", "esp-selector", "esp-keepalive", "esp-not-esp", "esp-dummy",
 ];
 
 export const DROP_TEXTS = [
@@ -103,4 +119,18 @@ export const DROP_TEXTS = [
   "bound for a VTEP while no underlay port is open",
   "an IP header whose lengths contradict the frame",
   "the engine ran out of packet descriptors or header slots in this batch",
+  "bound for a VTEP of an encrypted network for which there is no key to send by",
+  "the security association has sent as many packets or bytes as its key may protect, and no new one is there yet",
+  "plaintext VXLAN for a VNI whose network is encrypted",
+  "VXLAN out of ESP for a VNI whose network is not encrypted",
+  "too short for ESP, its IV and its ICV",
+  "ESP for an SPI that no key here belongs to",
+  "ESP with a sequence number that was received before (a replay, or a duplicate of the network's)",
+  "ESP with a sequence number older than the replay window",
+  "ESP whose ICV is wrong: damaged, forged, or sealed by another key",
+  "authentic ESP whose padding, length or next header is not what RFC 4303 allows",
+  "authentic ESP that carries something else than VXLAN for our tunnel",
+  "a NAT keepalive (RFC 3948 section 2.3): expected, and of no further use",
+  "IKE, or something else that is not ESP, on ESP's UDP port",
+  "a dummy packet of ESP (RFC 4303 section 2.6): authentic, and meant to be dropped",
 ];

@@ -35,3 +35,9 @@ export const MTU_MIN_IPV6 = 1280;
 export const MTU_MAX = 65521;
 /** ICMP errors (packet too big) a bridge domain may originate a second. */
 export const ICMP_ERRORS_PER_SECOND = 100;
+
+/** Security associations, both directions; SA 0 is never used. The AEAD key slot of an association has its number. */
+export const SA_MAX = 8192;
+/** Bits of a replay window, and how far behind the newest a datagram may be: one word less (RFC 6479). */
+export const REPLAY_BITS = 8192;
+export const REPLAY_WINDOW = 8128;

@@ -9,7 +9,10 @@ export const ETHERTYPE_QINQ = 0x88a8; // IEEE 802.1ad
 export const IP_PROTOCOL_ICMP = 1;
 export const IP_PROTOCOL_TCP = 6;
 export const IP_PROTOCOL_UDP = 17;
+export const IP_PROTOCOL_ESP = 50;
 export const IP_PROTOCOL_ICMPV6 = 58;
+/** "No next header": in ESP a dummy packet (RFC 4303 section 2.6). */
+export const IP_PROTOCOL_NONE = 59;
 
 export const ETHERNET_HEADER_LENGTH = 14;
 export const VLAN_TAG_LENGTH = 4;
@@ -26,3 +29,13 @@ export const VXLAN_OVERHEAD_IPV6 = 70;
 /** Source ports that VXLAN should use for entropy (RFC 7348 section 5). */
 export const ENTROPY_PORT_MIN = 49152;
 export const VNI_MAX = 16777215;
+
+export const ESP_UDP_PORT = 4500; // RFC 3948, IANA
+/** SPI and sequence number. */
+export const ESP_HEADER_LENGTH = 8;
+/** The explicit IV of AES-GCM (RFC 4106) and ChaCha20-Poly1305 (RFC 7634). */
+export const ESP_IV_LENGTH = 8;
+/** Pad length and next header. */
+export const ESP_TRAILER_LENGTH = 2;
+/** SPIs 1-255 are reserved, 0 means none (RFC 4303 section 2.1). */
+export const SPI_MIN = 256;

@@ -6,10 +6,10 @@
 //   └──────┴───────┴────────┴──────────┴──────┴──────────┴─────────┴─────────┴─────────┴──────────────────────────────┘
 //
 // The ports of a bridge domain form a list (floods walk it): `next` and `previous` are port + 1, 0 at the ends, and the
-// domain's entry has the first. Underlay ports are in no domain.
+// domain's entry has the first. Ports of the underlay (VXLAN's and ESP's) are in no domain.
 //
 import {
-  DOMAIN_FLAG_CAPTURE, PORT_DOMAIN, PORT_DROPS, PORT_FLAG_CAPTURE, PORT_FLAGS, PORT_KIND, PORT_LENGTH, PORT_MTU, PORT_NONE,
+  DOMAIN_FLAG_CAPTURE, PORT_DOMAIN, PORT_DROPS, PORT_ESP, PORT_FLAG_CAPTURE, PORT_FLAGS, PORT_KIND, PORT_LENGTH, PORT_MTU, PORT_NONE,
   PORT_RX_BYTES, PORT_RX_PACKETS, PORT_SOCKETS, PORT_TX_BYTES, PORT_TX_PACKETS, PORT_UDP_PORT, PORT_UNDERLAY,
 } from "../shared/abi";
 import { PORTS, PORTS_LENGTH } from "../shared/layout";
@@ -24,7 +24,7 @@ import * as domains from "./bridge-domain";
   mtuBytes: u32;
   next: u16;
   previous: u16;
-  udpPort: u16; // underlay: where it listens
+  udpPort: u16; // underlay: where VXLAN listens, be it inside ESP
   sockets: u16; // underlay: transmit sockets, one source port each
   learned: u32; // FDB entries learned on it
   pad: u32;
@@ -60,6 +60,12 @@ if (PORT_MAX * PORT_LENGTH > PORTS_LENGTH) ERROR("PORTS outgrows its region");
   return port < <u32>PORT_MAX && at(port).kind != PORT_NONE;
 }
 
+/** Whether ports of this kind carry other hosts' tunnels: they are in no domain. */
+// @ts-ignore: decorator
+@inline export function isUnderlay(kind: u32): bool {
+  return kind == PORT_UNDERLAY || kind == PORT_ESP;
+}
+
 /**
  * Whether frames of `port` in `domain` are to be copied, given that capture is on. An underlay port is seen from two sides: who
  * captures the port gets its datagrams (core/capture), who captures the domain the frames in them.
@@ -67,13 +73,13 @@ if (PORT_MAX * PORT_LENGTH > PORTS_LENGTH) ERROR("PORTS outgrows its region");
 export function captured(port: u32, domain: u32): bool {
   if ((domains.at(domain).flags & DOMAIN_FLAG_CAPTURE) != 0) return true;
   const entry = at(port);
-  return entry.kind != PORT_UNDERLAY && (capture.all() || (entry.flags & PORT_FLAG_CAPTURE) != 0);
+  return !isUnderlay(entry.kind) && (capture.all() || (entry.flags & PORT_FLAG_CAPTURE) != 0);
 }
 
 /** Sets the entry and hangs it into its domain's list. The caller has checked ranges. */
 export function set(port: u32, kind: u32, domain: u32, flags: u32, mtuBytes: u32): void {
   const entry = at(port);
-  const bridged = kind != PORT_UNDERLAY;
+  const bridged = !isUnderlay(kind);
   if (entry.kind != PORT_NONE) unlink(port);
   else memory.fill(changetype<usize>(entry), 0, PORT_LENGTH);
   entry.kind = <u8>kind;
@@ -99,7 +105,7 @@ export function remove(port: u32): void {
 
 function unlink(port: u32): void {
   const entry = at(port);
-  if (entry.kind == PORT_UNDERLAY) return;
+  if (isUnderlay(entry.kind)) return;
   const list = domains.at(entry.domain);
   if (entry.previous != 0) at(<u32>entry.previous - 1).next = entry.next;
   else list.firstPort = entry.next;

@@ -4,6 +4,7 @@
 import * as checksum from "../core/checksum";
 import { classify } from "../core/classify";
 import * as packets from "../core/packet";
+import * as replay from "../core/replay";
 import * as fdb from "../tables/fdb";
 
 export function checksumInitialise(): void {
@@ -54,4 +55,19 @@ export function fdbRepeat(count: u32, times: u32): u32 {
     }
   }
   return found;
+}
+
+/** core/replay over window 1, which `replayClear` empties: FRESH, REPLAYED or LATE; FRESH ones are accepted. */
+export function replayOffer(newest: u64, sequence: u64): u32 {
+  const news = replay.check(1, newest, sequence);
+  if (news == replay.FRESH) replay.accept(1, newest, sequence);
+  return news;
+}
+
+export function replayClear(): void {
+  replay.clear(1);
+}
+
+export function replayExtend(newest: u64, low: u32): u64 {
+  return replay.extend(newest, low);
 }

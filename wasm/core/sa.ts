@@ -1,0 +1,69 @@
+// A security association: how one direction of the traffic with one peer is protected (RFC 4301 section 4.4.2). This is the
+// entry; tables/sad keeps and finds them. What the control plane decides stands first, what the path counts behind it.
+//
+//   0     4       8      10     12        14         16    17     18     20     24         32        40
+//   ┌─────┬───────┬──────┬──────┬─────────┬──────────┬─────┬──────┬──────┬──────┬──────────┬─────────┬───────┐
+//   │ SPI │ flags │ VTEP │ port │ udpPort │ seenPort │ ICV │ told │      │ used │ sequence │ packets │ bytes │
+//   └─────┴───────┴──────┴──────┴─────────┴──────────┴─────┴──────┴──────┴──────┴──────────┴─────────┴───────┘
+//   48             56          64         72     80       88          96       104
+//   ┌─────────────┬───────────┬──────────┬──────┬────────┬───────────┬────────┬───┐
+//   │ packetLimit │ byteLimit │ replayed │ late │ forged │ malformed │ pseudo │   │ 128
+//   └─────────────┴───────────┴──────────┴──────┴────────┴───────────┴────────┴───┘
+//
+// sequence: the last one sent, or the newest received. It survives an engine's reset: a sequence number that is used twice
+// under one key gives the key away (a repeated nonce), so tables/sad goes on where the former engine stopped.
+//
+import {
+  SA_BYTES, SA_FLAGS, SA_FORGED, SA_LATE, SA_LENGTH, SA_MALFORMED, SA_PACKETS, SA_REPLAYED, SA_SEQUENCE, SA_SPI, SA_USED, SA_VTEP,
+} from "../shared/abi";
+
+@unmanaged export class SecurityAssociation {
+  spi: u32;
+  flags: u32; // SA_FLAG_*
+  vtep: u16; // the peer
+  port: u16; // ESP port to send by
+  udpPort: u16; // the peer's, 0 for protocol 50
+  seenPort: u16; // the UDP port it was last heard from, when that is another
+  icvBytes: u8;
+  told: u8; // which events the host has heard of: bits 1 << ESP_EVENT_*
+  pad: u16;
+  used: u32;
+  sequence: u64;
+  packets: u64;
+  bytes: u64; // of frames, without what ESP adds
+  packetLimit: u64;
+  byteLimit: u64;
+  replayed: u64;
+  late: u64;
+  forged: u64;
+  malformed: u64;
+  pseudo: u32; // with SA_FLAG_CHECKSUM: the sum of both addresses, folded, in memory order
+  pad2: u32;
+}
+
+if (offsetof<SecurityAssociation>() != 104) ERROR("a security association's fields must end at 104 bytes");
+if (<i32>offsetof<SecurityAssociation>() > SA_LENGTH) ERROR("a security association outgrows its room");
+if (SA_LENGTH < 104) ERROR("a security association outgrows its room");
+if (offsetof<SecurityAssociation>("spi") != SA_SPI) ERROR("spi is not at SA_SPI");
+if (offsetof<SecurityAssociation>("flags") != SA_FLAGS) ERROR("flags is not at SA_FLAGS");
+if (offsetof<SecurityAssociation>("vtep") != SA_VTEP) ERROR("vtep is not at SA_VTEP");
+if (offsetof<SecurityAssociation>("used") != SA_USED) ERROR("used is not at SA_USED");
+if (offsetof<SecurityAssociation>("sequence") != SA_SEQUENCE) ERROR("sequence is not at SA_SEQUENCE");
+if (offsetof<SecurityAssociation>("packets") != SA_PACKETS) ERROR("packets is not at SA_PACKETS");
+if (offsetof<SecurityAssociation>("bytes") != SA_BYTES) ERROR("bytes is not at SA_BYTES");
+if (offsetof<SecurityAssociation>("replayed") != SA_REPLAYED) ERROR("replayed is not at SA_REPLAYED");
+if (offsetof<SecurityAssociation>("late") != SA_LATE) ERROR("late is not at SA_LATE");
+if (offsetof<SecurityAssociation>("forged") != SA_FORGED) ERROR("forged is not at SA_FORGED");
+if (offsetof<SecurityAssociation>("malformed") != SA_MALFORMED) ERROR("malformed is not at SA_MALFORMED");
+
+/** Whether it may protect `count` more packets of `length` bytes together: behind either limit its key is used up. */
+// @ts-ignore: decorator
+@inline export function allows(sa: SecurityAssociation, count: u32, length: u32): bool {
+  return sa.sequence + <u64>count <= sa.packetLimit && sa.bytes + <u64>length <= sa.byteLimit;
+}
+
+/** Whether seven eighths of either limit are used. */
+// @ts-ignore: decorator
+@inline export function nearlyExhausted(sa: SecurityAssociation): bool {
+  return sa.sequence > sa.packetLimit - (sa.packetLimit >> 3) || sa.bytes > sa.byteLimit - (sa.byteLimit >> 3);
+}
