@@ -8,6 +8,7 @@
 import { randomBytes } from "node:crypto";
 import { closeSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
 import { allHandlers } from "./api/handlers.ts";
 import { type ApiServer, startApi } from "./api/server.ts";
 import { systemClock } from "./clock.ts";
@@ -23,6 +24,7 @@ import { forbidden, unavailable } from "./errors.ts";
 import { EmbeddedIpam } from "./ipam/embedded.ts";
 import { NullIpam } from "./ipam/null.ts";
 import { IpamRegistry } from "./ipam/registry.ts";
+import { PluginIpams } from "./ipam/remote/plugins.ts";
 import { createLogger, type Logger } from "./log.ts";
 import { serveMetrics } from "./metrics.ts";
 import { KernelNat } from "./nat/host-nat.ts";
@@ -162,6 +164,9 @@ async function bringUp(config: Config, log: Logger, stack: Stack, stopping: () =
 
   const nat = new KernelNat({ native: native(), stateDir: config.stateDir, log: logTo(log) });
   stack.push("held ports", () => nat.close());
+  const { sockets, specs, retryS } = config.plugins;
+  const host = { folders: { sockets, specs }, retryMs: retryS * 1000, monotonicMs: () => systemClock.monotonicMs(), wait };
+  const plugins = new PluginIpams({ store, host, log: logTo(log) });
   const controller = await openController({
     nat,
     store,
@@ -169,7 +174,7 @@ async function bringUp(config: Config, log: Logger, stack: Stack, stopping: () =
     namespaces: new NativeNamespaces(native()),
     names,
     drivers: new DriverRegistry(builtinDrivers()),
-    ipam: new IpamRegistry([new EmbeddedIpam(), new NullIpam()]),
+    ipam: new IpamRegistry([new EmbeddedIpam(), new NullIpam()], plugins),
     underlay: { addresses: config.underlayAddresses, mtuBytes, vxlanPort: config.vxlanPort },
     stateDir: config.stateDir,
     clock: systemClock,

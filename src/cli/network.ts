@@ -74,6 +74,7 @@ export function register(program: Command, host: Session): void {
       "     -o com.docker.network.driver.overlay.vxlanid_list=5000 \\",
       "     -o com.docker.network.driver.mtu=1400 fixed                with a VNI and an MTU of one's own",
       "weft network create --ipv6 --subnet fd00:1::/64 --internal lab  both families, no way out",
+      "weft network create --ipam-driver dhcp --ipam-opt if=eth0 lan    addresses from the plugin dhcp",
       "weft network create --config-only --subnet 10.3.0.0/24 settings",
       "weft network create --config-from settings web                 as settings say",
     ],
@@ -98,7 +99,7 @@ export function register(program: Command, host: Session): void {
     .option("--config-from <network>", "take the settings of this configuration-only network")
     .option("-o, --opt <key=value>", "driver option, repeatable", collect)
     .option("--label <key=value>", "label, repeatable", collect)
-    .option("--ipam-driver <driver>", "who gives the addresses: default or null (nobody) (default: default)")
+    .option("--ipam-driver <driver>", "who gives the addresses: default, null (nobody) or a plugin (default: default)")
     .option("--ipam-opt <key=value>", "IPAM driver option, repeatable", collect);
 
   leaf<{ filter?: string[] }>(network, host, {

@@ -12,6 +12,7 @@ const NODE_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$/;
 
 const address = z.union([z.ipv4(), z.ipv6()], { error: "must be an IP address" });
 const hostPort = z.string().regex(/^(\[[0-9a-f:]+\]|[^:\s]+):\d{1,5}$/i, { error: 'must be host:port: "127.0.0.1:9469"' });
+const folder = z.string().startsWith("/", { error: "must be an absolute path" });
 const powerOfTwo = (value: number): boolean => (value & (value - 1)) === 0;
 
 export const schema = z.strictObject({
@@ -52,6 +53,16 @@ export const schema = z.strictObject({
         .default(50)
         .describe("microseconds of polling before a sleep while traffic is recent; 0: never"),
       auditIntervalS: z.int().min(0).default(60).describe("seconds between audits of the engine's tables; 0: only by weft audit"),
+    })
+    .prefault({}),
+  plugins: z
+    .strictObject({
+      sockets: z.array(folder).default(["/run/docker/plugins"]).describe("folders with sockets of plugins: NAME.sock"),
+      specs: z
+        .array(folder)
+        .default(["/etc/docker/plugins", "/usr/lib/docker/plugins"])
+        .describe("folders with files that say where plugins are: NAME.spec, NAME.json"),
+      retryS: z.number().min(0).max(60).default(15).describe("seconds to try again while a plugin can't be reached"),
     })
     .prefault({}),
 });

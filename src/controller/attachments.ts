@@ -36,7 +36,7 @@ export async function prepareAttachment(
   checkAttachment(network, driver, request);
   const numbered = driver.addressSpace !== null;
   let mac = request.mac ? parseMac(request.mac) : null;
-  if (mac === null && numbered && ipam.requiresMac(network.id)) mac = randomMac(context.randomBytes);
+  if (mac === null && numbered && (await ipam.requiresMac(network.id))) mac = randomMac(context.randomBytes);
   for (const alias of request.aliases ?? []) checkName(alias, "alias");
   if (state.endpointsOfSandbox(sandbox.id).some(({ networkId }) => networkId === network.id)) {
     throw forbidden(

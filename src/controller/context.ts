@@ -16,6 +16,7 @@ import type { HostNat } from "../nat/types.ts";
 import type { NetworkNamespaces } from "../netns/namespaces.ts";
 import { IPAM_PREFIX } from "../store/keys.ts";
 import type { Json, Put, Store } from "../store/store.ts";
+import { leaseChanges } from "./leases.ts";
 import { KeyedLocks } from "./locks.ts";
 import { byName } from "./names.ts";
 import type { State } from "./state.ts";
@@ -101,7 +102,8 @@ export const put = (key: string, record: NetworkRecord | EndpointRecord | Sandbo
 export async function commit(context: Context, puts: readonly Put[], deletes: readonly string[] = []): Promise<void> {
   const keys = [...puts.map(({ key }) => key), ...deletes].filter((key) => !key.startsWith(IPAM_PREFIX));
   const checks = keys.map((key) => ({ key, revision: context.state.revision(key) }));
-  const result = await context.store.commit({ checks, puts, deletes });
+  const leases = leaseChanges(context.state, puts, deletes);
+  const result = await context.store.commit({ checks, puts: [...puts, ...leases.puts], deletes: [...deletes, ...leases.deletes] });
   if (!result.committed) throw new WeftError("UNAVAILABLE", `${result.conflict} was changed by someone else in the meantime: try again`);
 }
 

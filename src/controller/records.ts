@@ -21,6 +21,7 @@ const ipamConfig = z.object({
   ipRange: prefix.nullable(),
   gateway: address.nullable(),
   auxAddresses: z.record(z.string(), address),
+  poolId: z.string().optional(),
 });
 
 const network = z.object({

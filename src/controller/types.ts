@@ -10,6 +10,8 @@ export interface IpamConfig {
   readonly ipRange: string | null;
   readonly gateway: string | null; // "10.0.0.1"
   readonly auxAddresses: Readonly<Record<string, string>>;
+  /** What the plugin that gave it calls it; absent: it is nobody's but ours. */
+  readonly poolId?: string | undefined;
 }
 
 export interface NetworkRecord {

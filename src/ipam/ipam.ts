@@ -86,7 +86,7 @@ export interface NetworkPools {
 export interface IpamDriver extends NetworkPools {
   readonly name: string;
   /** Addresses can be asked for only with the endpoint's MAC address. */
-  readonly requiresMac?: boolean;
+  requiresMac?(): Promise<boolean>;
   /** Throws INVALID_ARGUMENT. */
   checkOptions(options: Readonly<Record<string, string>>): void;
   /** The subnets, ranges and gateways of a network to be. Where openNetwork does not reserve them, they are leased. */
@@ -98,7 +98,7 @@ export interface IpamDriver extends NetworkPools {
 export interface Ipam extends NetworkPools {
   /** Empty: the default one. Throws NOT_FOUND where there is no such driver, UNAVAILABLE where it does not answer. */
   driver(name: string): Promise<IpamDriver>;
-  requiresMac(networkId: string): boolean;
+  requiresMac(networkId: string): Promise<boolean>;
   releaseSubnets(network: Pick<NetworkRecord, "id" | "ipam" | "ipamDriver">): Promise<void>;
 }
 

@@ -41,8 +41,8 @@ export class IpamRegistry implements Ipam {
     );
   }
 
-  requiresMac(networkId: string): boolean {
-    return this.#of(networkId).requiresMac ?? false;
+  async requiresMac(networkId: string): Promise<boolean> {
+    return (await this.#of(networkId).requiresMac?.()) ?? false;
   }
 
   openNetwork(

@@ -12,8 +12,14 @@ import { chooseDefaultSubnet } from "./default-pools.ts";
 import type { SubnetPlan, SubnetRequest } from "./ipam.ts";
 import { defaultGateway, reservedAddresses } from "./pool.ts";
 
-/** Throws INVALID_ARGUMENT, ADDRESS_IN_USE or RESOURCE_EXHAUSTED. */
-export function planSubnets(plan: SubnetPlan): IpamConfig[] {
+export interface WantedSubnet {
+  readonly request: SubnetRequest;
+  /** isAny: whichever is free. */
+  readonly subnet: Prefix;
+}
+
+/** What is asked for: the subnets that are named, and one of each family that is on and has none. Throws INVALID_ARGUMENT. */
+export function wantedSubnets(plan: Pick<SubnetPlan, "requests" | "enableIpv4" | "enableIpv6">): WantedSubnet[] {
   const wanted = plan.requests.map((request) => ({ request, subnet: namedSubnet(request) }));
   for (const { request, subnet } of wanted) {
     if (subnet?.family === 6 && !plan.enableIpv6) {
@@ -30,10 +36,15 @@ export function planSubnets(plan: SubnetPlan): IpamConfig[] {
     const what = ipRange ? `ip-range ${ipRange}` : gateway ? `gateway ${gateway}` : "auxiliary addresses";
     throw invalidArgument(`invalid ${what}: a subnet must be given with it (--subnet)`);
   }
-  const named = wanted.filter((entry): entry is { request: SubnetRequest; subnet: Prefix } => entry.subnet !== null);
+  const named = wanted.filter((entry): entry is WantedSubnet => entry.subnet !== null);
   if (plan.enableIpv4 && !named.some(({ subnet }) => subnet.family === 4)) named.unshift({ request: {}, subnet: anySubnet(4) });
   if (plan.enableIpv6 && !named.some(({ subnet }) => subnet.family === 6)) named.push({ request: {}, subnet: anySubnet(6) });
+  return named;
+}
 
+/** Throws INVALID_ARGUMENT, ADDRESS_IN_USE or RESOURCE_EXHAUSTED. */
+export function planSubnets(plan: SubnetPlan): IpamConfig[] {
+  const named = wantedSubnets(plan);
   const configs: IpamConfig[] = [];
   const chosen: Prefix[] = named.map(({ subnet }) => subnet).filter((subnet) => !isAny(subnet));
   chosen.forEach((subnet, index) => {
@@ -57,14 +68,15 @@ export function planSubnets(plan: SubnetPlan): IpamConfig[] {
 const hasAux = (request: SubnetRequest): boolean => Object.keys(request.auxAddresses ?? {}).length > 0;
 
 /** 0.0.0.0/N or ::/N: "any of this size". */
-const isAny = (subnet: Prefix): boolean => subnet.value === 0n;
+export const isAny = (subnet: Prefix): boolean => subnet.value === 0n;
 const anySubnet = (family: Family): Prefix => ({ family, value: 0n, length: 0 });
 
 function namedSubnet(request: SubnetRequest): Prefix | null {
   return request.subnet ? parsePrefix(request.subnet) : null;
 }
 
-function checkSubnet(subnet: Prefix, plan: SubnetPlan): void {
+/** Throws if a network can't have this subnet beside what there is. */
+export function checkSubnet(subnet: Prefix, plan: SubnetPlan): void {
   const kind = addressRange(firstAddress(subnet));
   if (kind === "multicast" || kind === "loopback" || kind === "broadcast" || (subnet.family === 4 && subnet.value >> 28n === 15n)) {
     throw invalidArgument(`invalid subnet ${formatPrefix(subnet)}: ${kind} addresses can't be given to interfaces; choose a private one`);
@@ -86,7 +98,8 @@ function overlap(subnet: Prefix, other: string): Error {
   );
 }
 
-function configure(subnet: Prefix, request: SubnetRequest): IpamConfig {
+/** Throws INVALID_ARGUMENT or ADDRESS_IN_USE where range, gateway or auxiliary addresses don't fit. */
+export function configure(subnet: Prefix, request: SubnetRequest): IpamConfig {
   let ipRange: string | null = null;
   if (request.ipRange) {
     const range = parsePrefix(request.ipRange, "ip-range");

@@ -55,7 +55,7 @@ const LEAVES = ["net", "errors", "clock", "log", "metrics", "paths", "config"];
 const SRC_ROOMS: Record<string, readonly string[]> = {
   // argv, exit codes; the composition root, the only place that constructs and orders subsystems.
   main: ["daemon", "cli"],
-  daemon: ["api", "controller", "dns", "drivers", "ipam", "store", "datapath", "ports", "netns", "nat"],
+  daemon: ["api", "controller", "dns", "drivers", "ipam", "store", "datapath", "ports", "netns", "nat", "plugins"],
   // The CLI is a client: what it knows of the daemon is the API. Programs in sandboxes are its own children.
   cli: ["api", "netns"],
   api: ["controller", "datapath"],
@@ -63,7 +63,9 @@ const SRC_ROOMS: Record<string, readonly string[]> = {
   // Names are computed from records that the composition root feeds: of the controller, dns knows their types.
   dns: ["ports"],
   drivers: ["controller", "datapath", "ipam", "netns", "nat"],
-  ipam: ["store"],
+  ipam: ["store", "plugins"],
+  // Programs of other people, over HTTP: it knows the protocol's frame, not what is asked.
+  plugins: [],
   store: [],
   // The datapath knows no CNM object.
   datapath: ["ports", "netns"],
