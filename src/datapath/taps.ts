@@ -45,6 +45,8 @@ export class TapSet {
   readonly #open = new Map<string, OpenTap>();
   /** Why one could not be opened again, as it was logged. */
   readonly #told = new Map<string, string>();
+  /** Places whose interface is being deleted. */
+  readonly #dropping = new Map<string, Promise<void>>();
 
   get all(): OpenTap[] {
     return [...this.#open.values()];
@@ -96,7 +98,9 @@ export class TapSet {
     const failures = new Map<string, unknown>();
     const open = plan.open.filter((port) => !fresh.has(interfaceKey(port)));
     const opened = await settleAll(open, IN_PARALLEL, async (port) => {
-      fresh.set(interfaceKey(port), await openTap(port));
+      const key = interfaceKey(port);
+      await this.#dropping.get(key);
+      fresh.set(key, await openTap(port));
     });
     const configured = await settleAll(plan.configure, IN_PARALLEL, ({ to }) => configureTapPort(to));
     opened.forEach((result, i) => {
@@ -132,6 +136,23 @@ export class TapSet {
       this.set({ ...fresh.get(key)!, port });
       fresh.delete(key);
     }
+  }
+
+  /**
+   * Deletes what a plan closes, `commit`ted before. Nobody else has to wait for it: who opens the same place again waits by
+   * himself.
+   */
+  drop(taps: readonly OpenTap[], log: DatapathLog): Promise<void> {
+    const dropped = dropTaps(taps, false, log).finally(() => {
+      for (const { port } of taps) this.#dropping.delete(interfaceKey(port));
+    });
+    for (const { port } of taps) this.#dropping.set(interfaceKey(port), dropped);
+    return dropped;
+  }
+
+  /** Resolves when all that was being deleted is gone. */
+  async dropped(): Promise<void> {
+    await Promise.all(this.#dropping.values());
   }
 
   #rename(port: PortDeclaration): void {

@@ -7,8 +7,8 @@
 //
 // They are a few hundred bytes and written synchronously: together some 0.3 ms, where a turn through Node's thread pool for each
 // of a dozen calls costs several, and a sandbox is to be there in fifteen.
-import { readFileSync, writeFileSync } from "node:fs";
-import { readdir, rm } from "node:fs/promises";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { readdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { sandboxFilesPath } from "../config/defaults.ts";
 import type { EndpointRecord, SandboxRecord } from "../controller/types.ts";
@@ -82,7 +82,7 @@ export class SandboxFiles {
 
   /** A missing folder is fine. */
   async remove(sandboxId: string): Promise<void> {
-    await rm(sandboxFilesPath(this.#stateDir, sandboxId), { recursive: true, force: true });
+    rmSync(sandboxFilesPath(this.#stateDir, sandboxId), { recursive: true, force: true });
   }
 
   /** Removes those of sandboxes that are not among `known`. */

@@ -152,6 +152,25 @@ describe("one host", () => {
     await expect(namespaces.ip("s0", "link", "show", "eth0")).rejects.toThrow("does not exist");
   });
 
+  it("deletes many interfaces at the same time, and makes one anew whose place is being cleared", async () => {
+    const datapath = await started();
+    await datapath.declare("net", network());
+    await namespaces.create("s0");
+    const port = endpoint(0).ports![0]!;
+    const owners = Array.from({ length: 20 }, (_, i) => `e${i}`);
+    const declared = (id: string, interfaceName: string, mac: string): Declaration => ({ ports: [{ ...port, id, interfaceName, mac }] });
+    await Promise.all(owners.map((id, i) => datapath.declare(id, declared(id, `eth${i}`, port.mac))));
+    const names = async (): Promise<string[]> => {
+      const links = JSON.parse(await namespaces.ip("s0", "-j", "link")) as { ifname: string; address: string }[];
+      return links.filter(({ ifname }) => ifname !== "lo").map(({ ifname, address }) => `${ifname} ${address}`);
+    };
+    expect(await names()).toHaveLength(20);
+    await Promise.all([...owners.map((id) => datapath.withdraw(id)), datapath.declare("again", declared("again", "eth7", MAC[1]))]);
+    expect(await names()).toEqual([`eth7 ${MAC[1]}`]);
+    expect(datapath.info().ports).toBe(1);
+    expect(await datapath.audit()).toMatchObject({ mended: 0 });
+  });
+
   it("traces a probe there and its answer back", async () => {
     const datapath = await started();
     await twoSandboxes(datapath);

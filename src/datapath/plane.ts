@@ -1,0 +1,75 @@
+// What the rooms of the datapath share: the tables, the TAPs, what stands, and the worker that has it all. One change at a time
+// goes through `serially`; whoever reads in between sees what stood last.
+
+import { notFound, unavailable } from "../errors.ts";
+import type { UnderlaySockets } from "../ports/underlay.ts";
+import type { UnderlayEnd } from "./capture.ts";
+import type { Client } from "./client.ts";
+import type { DatapathLog, DatapathOptions } from "./datapath-api.ts";
+import { Standing } from "./standing.ts";
+import type { Sync } from "./sync.ts";
+import { Tables } from "./tables.ts";
+import { TapSet } from "./taps.ts";
+import type { Names } from "./trace.ts";
+
+/** What stays as long as the datapath runs. */
+export interface Settings {
+  readonly module: WebAssembly.Module;
+  readonly options: DatapathOptions;
+  readonly addresses: readonly string[];
+  readonly vxlanPort: number;
+  readonly fdbSlots: number;
+  readonly spinUs: number;
+  readonly startedAt: string;
+}
+
+/** What goes with a worker. */
+export interface Worker {
+  readonly client: Client;
+  readonly sync: Sync;
+  readonly underlays: readonly UnderlaySockets[];
+  /** The same by port, as captures want it. */
+  readonly underlayEnds: ReadonlyMap<string, UnderlayEnd>;
+}
+
+export interface Running extends Settings, Worker {
+  readonly auditTimer: NodeJS.Timeout | null;
+}
+
+export const underlayName = (address: string): string => `underlay/${address}`;
+
+export class Plane {
+  readonly tables = new Tables();
+  readonly taps = new TapSet();
+  readonly names: Names = {
+    port: (index) => this.tables.ports.nameOf(index),
+    domain: (index) => this.tables.domains.nameOf(index),
+    vtep: (index) => this.tables.vteps.nameOf(index),
+  };
+  /** All that owners declared and got. */
+  standing = new Standing();
+  running: Running | null = null;
+  log: DatapathLog = () => {};
+  #queue: Promise<unknown> = Promise.resolve();
+
+  serially<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#queue.then(work);
+    this.#queue = result.catch(() => undefined);
+    return result;
+  }
+
+  require(): Running {
+    if (this.running === null) throw unavailable("the datapath is not running");
+    return this.running;
+  }
+
+  portIndex(port: string): number {
+    const index = this.tables.ports.indexOf(port);
+    if (index === undefined) throw notFound(`no port ${port}`);
+    return index;
+  }
+
+  checkDomain(domain: string): void {
+    if (!this.standing.domains.has(domain)) throw notFound(`no bridge domain ${domain}`);
+  }
+}

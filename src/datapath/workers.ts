@@ -1,0 +1,101 @@
+// The worker with all that it takes: brought up at the start, and again after one died. Its descriptors went with the dead one;
+// TAPs are persistent, so all can be had again, with the loss of some frames.
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { WeftError } from "../errors.ts";
+import { closeFds } from "../ports/port.ts";
+import { openUnderlay, type UnderlaySockets } from "../ports/underlay.ts";
+import type { UnderlayEnd } from "./capture.ts";
+import type { Captures } from "./captures.ts";
+import { Client } from "./client.ts";
+import type { Attachment, Notice } from "./messages.ts";
+import { type Plane, type Settings, underlayName, type Worker } from "./plane.ts";
+import { Sync } from "./sync.ts";
+import { attachment, descriptorsOf } from "./taps.ts";
+import { addressBytes } from "./words.ts";
+
+/** A worker that dies again and again is for the operator to look at. */
+const REVIVALS_MAX = 5;
+const REVIVAL_WAIT_MS = 200;
+
+const underlayEnd = ({ address, port, sourcePorts }: UnderlaySockets): UnderlayEnd => ({
+  address: addressBytes(address),
+  port,
+  sourcePorts,
+});
+
+export class Workers {
+  readonly #plane: Plane;
+  readonly #captures: Captures;
+  readonly #onNotice: (client: Client | null, notice: Notice) => void;
+
+  constructor(plane: Plane, captures: Captures, onNotice: (client: Client | null, notice: Notice) => void) {
+    this.#plane = plane;
+    this.#captures = captures;
+    this.#onNotice = onNotice;
+  }
+
+  /** Underlay and worker, with the tables and TAPs that there are to be: none at the start, all of them after a worker died. */
+  async bringUp(settings: Settings): Promise<Worker> {
+    const { tables, taps, log } = this.#plane;
+    const underlays: UnderlaySockets[] = [];
+    let client: Client | null = null;
+    try {
+      for (const address of settings.addresses) {
+        underlays.push(await openUnderlay(settings.options.underlayNamespacePath ?? null, address, settings.vxlanPort, process.pid));
+      }
+      client = await Client.start({
+        module: settings.module,
+        fdbSlots: settings.fdbSlots,
+        spinUs: settings.spinUs,
+        trapsFolder: join(settings.options.stateDir, "traps"),
+        onNotice: (notice) => this.#onNotice(client, notice),
+        onDeath: (error) => this.#died(client, error),
+      });
+      tables.setUnderlays(
+        underlays.map(({ address, port, fds }) => ({ name: underlayName(address), address, udpPort: port, socketCount: fds.length - 1 })),
+      );
+      const sync = new Sync(client, tables);
+      const attach: Attachment[] = underlays.map(({ address, fds }) => ({
+        port: this.#plane.portIndex(underlayName(address)),
+        kind: "udp",
+        fds: [...fds],
+      }));
+      for (const tap of await taps.reopen(taps.all, log)) {
+        taps.set(tap);
+        attach.push(attachment(tap, tables.ports));
+      }
+      await sync.become(tables.imageOf(this.#plane.standing, this.#captures.marks), { release: [], attach });
+      return { client, sync, underlays, underlayEnds: new Map(underlays.map((one) => [underlayName(one.address), underlayEnd(one)])) };
+    } catch (error) {
+      if (!client?.dead) {
+        await client?.stop();
+        await closeFds([...underlays.flatMap(({ fds }) => fds), ...descriptorsOf(taps.all)]);
+      }
+      taps.lose();
+      throw error;
+    }
+  }
+
+  #died(client: Client | null, error: WeftError): void {
+    const plane = this.#plane;
+    plane.log("error", error.message);
+    if (plane.running === null || plane.running.client !== client) return; // it was being brought up: whoever did so knows
+    plane.taps.lose();
+    plane.running = { ...plane.running, underlays: [] };
+    plane.serially(async () => {
+      for (let attempt = 1; plane.running !== null; attempt++) {
+        try {
+          plane.running = { ...plane.running, ...(await this.bringUp(plane.running)) };
+          this.#captures.tell().catch(() => undefined);
+          plane.log("warn", "the datapath worker was started again", { attempt });
+          return;
+        } catch (failure) {
+          plane.log("error", `cannot start the datapath worker again: ${(failure as Error).message}`, { attempt });
+          if (attempt === REVIVALS_MAX) return;
+          await sleep(REVIVAL_WAIT_MS * attempt);
+        }
+      }
+    });
+  }
+}
