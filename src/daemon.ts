@@ -176,6 +176,7 @@ async function bringUp(config: Config, log: Logger, stack: Stack, stopping: () =
     drivers: new DriverRegistry(builtinDrivers()),
     ipam: new IpamRegistry([new EmbeddedIpam(), new NullIpam()], plugins),
     underlay: { addresses: config.underlayAddresses, mtuBytes, vxlanPort: config.vxlanPort },
+    defaultBridge: config.bridge,
     stateDir: config.stateDir,
     clock: systemClock,
     randomBytes: (count) => randomBytes(count),

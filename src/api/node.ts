@@ -31,6 +31,7 @@ export function nodeHandlers(controller: Controller, datapath: DatapathService, 
       sandboxes: sandboxes.length,
       endpoints: sandboxes.reduce((sum, one) => sum + one.endpoints.length, 0),
       staticPeers: controller.listPeers().length,
+      warnings: [...controller.warnings()],
     };
   };
   const versionMessage = (): VersionResponse => ({

@@ -21,7 +21,7 @@ export function sandboxHandlers(controller: Controller, stateDir: string): AllHa
     async Create(request) {
       const view = await controller.createSandbox({
         ...present({ name: request.name, namespacePath: request.namespacePath, hostname: request.hostname }),
-        networks: request.attachments.map(attachRequest),
+        ...(request.attachments.length === 0 ? {} : { networks: request.attachments.map(attachRequest) }),
         labels: request.labels,
         removeOnExit: request.removeOnExit,
         ...(request.dns === null ? {} : { dns: request.dns }),

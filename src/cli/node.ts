@@ -22,6 +22,7 @@ const statusDocument = (status: StatusResponse__Output) => ({
   Sandboxes: status.sandboxes,
   Endpoints: status.endpoints,
   StaticPeers: status.staticPeers,
+  Warnings: status.warnings,
 });
 
 const versionDocument = (version: VersionResponse__Output) => ({
@@ -59,6 +60,7 @@ function statusLines(status: StatusResponse__Output): [string, string][] {
     ["networks", String(status.networks)],
     ["sandboxes", `${status.sandboxes} with ${plural(status.endpoints, "endpoint")}`],
     ["static peers", String(status.staticPeers)],
+    ...status.warnings.map((warning): [string, string] => ["warning", warning]),
   ];
 }
 

@@ -2,12 +2,13 @@
 // JSON, flags and --set by their path ("datapath.spinUs"). A key that isn't here is refused, with the nearest that is.
 import { hostname } from "node:os";
 import { z } from "zod";
-import { FDB_SLOTS_DEFAULT, FDB_SLOTS_MAX } from "../../wasm/shared/limits.ts";
+import { FDB_SLOTS_DEFAULT, FDB_SLOTS_MAX, MTU_MAX, MTU_MIN } from "../../wasm/shared/limits.ts";
 import { VXLAN_PORT } from "../../wasm/shared/protocol.ts";
 import { DEFAULT_SOCKET, DEFAULT_STATE_DIR } from "./defaults.ts";
 
 const port = z.int().min(1).max(65535);
 const SPIN_MAX_US = 1000;
+const INTERFACE_NAME = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}$/;
 const NODE_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$/;
 
 const address = z.union([z.ipv4(), z.ipv6()], { error: "must be an IP address" });
@@ -30,6 +31,31 @@ export const schema = z.strictObject({
     .describe("addresses of this host that VXLAN uses: at most one IPv4 and one IPv6; none: local networks only"),
   vxlanPort: port.default(VXLAN_PORT).describe("UDP port of VXLAN"),
   resolvConf: z.string().min(1).default("/etc/resolv.conf").describe("names the servers that sandboxes' other questions go to"),
+  bridge: z
+    .strictObject({
+      enabled: z.boolean().default(true).describe("whether there is a network `bridge`, for sandboxes that name no network"),
+      interfaceName: z
+        .string()
+        .regex(INTERFACE_NAME, { error: "must be an interface's name: at most 15 letters, digits, _ . -" })
+        .nullable()
+        .default(null)
+        .describe("its gateway's interface on the host; null: the first of weft0, weft1, ... that is free"),
+      ipv4: z
+        .cidrv4({ error: 'must be an address and a length: "10.9.0.1/16"' })
+        .nullable()
+        .default(null)
+        .describe("its gateway's address with the subnet's length; null: of a default pool"),
+      ipv6: z
+        .cidrv6({ error: 'must be an address and a length: "fd00:9::1/64"' })
+        .nullable()
+        .default(null)
+        .describe("the same for IPv6; null: of a ULA subnet if enableIpv6"),
+      enableIpv6: z.boolean().default(false).describe("whether it has IPv6"),
+      icc: z.boolean().default(true).describe("whether sandboxes on it reach each other"),
+      masquerade: z.boolean().default(true).describe("whether they have the host's address outside"),
+      mtuBytes: z.int().min(MTU_MIN).max(MTU_MAX).default(1500).describe("its largest IP packet"),
+    })
+    .prefault({}),
   metrics: hostPort.nullable().default(null).describe("host:port of the Prometheus metrics; null: off"),
   log: z
     .strictObject({

@@ -16,6 +16,7 @@ import type { HostNat } from "../nat/types.ts";
 import type { NetworkNamespaces } from "../netns/namespaces.ts";
 import { IPAM_PREFIX } from "../store/keys.ts";
 import type { Json, Put, Store } from "../store/store.ts";
+import type { DefaultBridgeSettings } from "./default-bridge.ts";
 import { leaseChanges } from "./leases.ts";
 import { KeyedLocks } from "./locks.ts";
 import { byName } from "./names.ts";
@@ -38,6 +39,8 @@ export interface ControllerOptions {
   /** The host as a router; absent: it is left alone, and networks don't reach out of it. */
   readonly nat?: HostNat;
   readonly ipam: Ipam;
+  /** What the network `bridge` is like; absent: there is none, and what is stored of it is left alone. */
+  readonly defaultBridge?: DefaultBridgeSettings;
   readonly underlay: Underlay;
   /** Absolute. Namespaces of sandboxes are kept in its folder `netns`. */
   readonly stateDir: string;
@@ -63,6 +66,8 @@ export interface Context extends ControllerOptions {
   readonly pending: PendingIds;
   /** "<network id> <MAC>" of endpoints on their way into the store. */
   readonly reservedMacs: Set<string>;
+  /** What the daemon's operator should know while it is so: subject -> sentence. */
+  readonly warnings: Map<string, string>;
   readonly host: DriverHost;
 }
 
@@ -73,6 +78,7 @@ export function createContext(options: ControllerOptions, state: State): Context
     locks: new KeyedLocks(),
     pending: new PendingIds(),
     reservedMacs: new Set(),
+    warnings: new Map(),
     host: {
       get networks() {
         return [...state.networks.values()];

@@ -2,7 +2,7 @@
 //
 //   const controller = await openController({ store, datapath, ... });   reads the store; refuses one that is damaged
 //   await controller.restore();                                          makes it true; before the first request
-//   await controller.ensurePredefined();                                 networks host and none
+//   await controller.ensurePredefined();                                 networks bridge, host and none
 //   ...
 //   await controller.removeTransient();                                  at the end: sandboxes of `run --rm`
 //
@@ -142,5 +142,9 @@ export class CnmController implements Controller {
 
   listPeers(): readonly PeerRecord[] {
     return listPeers(this.#context);
+  }
+
+  warnings(): readonly string[] {
+    return [...this.#context.warnings.values()];
   }
 }

@@ -3,6 +3,7 @@
 import type { Member, NameRecords } from "../dns/names.ts";
 import type { Context } from "./context.ts";
 import { attachmentsOf } from "./context.ts";
+import { DEFAULT_BRIDGE } from "./names.ts";
 
 export function nameRecords(context: Context): NameRecords {
   const { state, pending } = context;
@@ -11,7 +12,10 @@ export function nameRecords(context: Context): NameRecords {
       return state.generation + pending.generation;
     },
     sandbox: (id) => state.sandboxes.get(id),
-    attachments: (sandboxId) => attachmentsOf(context, { id: sandboxId }).sort((a, b) => b.endpoint.gwPriority - a.endpoint.gwPriority),
+    attachments: (sandboxId) =>
+      attachmentsOf(context, { id: sandboxId })
+        .sort((a, b) => b.endpoint.gwPriority - a.endpoint.gwPriority)
+        .map(({ endpoint, network }) => ({ endpoint, network, named: network.name !== DEFAULT_BRIDGE })),
     members: (networkId) =>
       state.endpointsOfNetwork(networkId).flatMap((endpoint): Member[] => {
         const sandbox = endpoint.sandboxId === null ? undefined : state.sandboxes.get(endpoint.sandboxId);

@@ -7,8 +7,13 @@ const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
 const NAME_BYTES_MAX = 128;
 const SHORT_ID_DIGITS = 12;
 
+/** The network that a sandbox is on which names none. */
+export const DEFAULT_BRIDGE = "bridge";
+/** Docker's other name for it, where a network is named. */
+export const DEFAULT_NETWORK = "default";
+
 /** Names that Docker gives to networks of its own. */
-const PREDEFINED = new Set(["bridge", "host", "none"]);
+const PREDEFINED = new Set([DEFAULT_BRIDGE, DEFAULT_NETWORK, "host", "none"]);
 
 export const isPredefined = (network: { readonly name: string }): boolean => PREDEFINED.has(network.name);
 
@@ -35,9 +40,14 @@ export function checkHostname(hostname: string): void {
   }
 }
 
-/** Users neither make nor remove these. */
+/** Users neither make these ... */
 export function refusePredefined(name: string): void {
   if (PREDEFINED.has(name)) throw forbidden(`operation is not permitted on predefined ${name} network`);
+}
+
+/** ... nor remove them. */
+export function refusePredefinedRemoval(name: string): void {
+  if (PREDEFINED.has(name)) throw forbidden(`${name} is a pre-defined network and cannot be removed`);
 }
 
 /**

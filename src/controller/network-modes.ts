@@ -4,6 +4,7 @@
 import type { Driver } from "../drivers/driver.ts";
 import { forbidden, invalidArgument } from "../errors.ts";
 import { refuseDns } from "./dns-settings.ts";
+import { DEFAULT_BRIDGE, isPredefined } from "./names.ts";
 import type { AttachRequest, CreateSandboxRequest, NetworkRecord, SandboxRecord } from "./types.ts";
 
 const JOIN = /^(?:sandbox|container):/;
@@ -38,10 +39,13 @@ export function checkWishes(request: CreateSandboxRequest, wishes: readonly Wish
       throw invalidArgument(`network ${network.name} is named twice: a sandbox has one endpoint on a network`);
     }
   });
+  if (wishes.length > 1 && wishes.some(({ network }) => isPredefined(network))) {
+    if (!wishes.every(({ network }) => isPredefined(network))) throw mixed();
+    if (wishes.some(({ driver }) => driver.stack === "host")) throw sharedStack();
+    throw privateMode();
+  }
   const special = wishes.filter(({ driver }) => driver.stack !== "interfaces");
   if (special.length === 0) return;
-  if (special.length < wishes.length) throw mixed();
-  if (special.length > 1) throw sharedStack();
   const { wish, driver } = special[0]!;
   if (driver.stack === "host") {
     refuseDns(request);
@@ -56,7 +60,7 @@ export function checkConnect(sandbox: SandboxRecord, others: readonly { readonly
   if (driver.stack === "host") throw hostNetwork();
   if (sandbox.joinedTo !== null || others.some((other) => other.driver.stack === "host")) throw sharedStack();
   if (others.length > 0 && [driver, ...others.map((other) => other.driver)].some(({ stack }) => stack === "loopback")) {
-    throw forbidden("container cannot be connected to multiple networks with one of the networks in private (none) mode");
+    throw privateMode();
   }
 }
 
@@ -65,6 +69,7 @@ export function checkAttachment(network: NetworkRecord, driver: Driver, wish: At
   if (network.configOnly) throw forbidden(`cannot create endpoint on configuration-only network: ${network.name} holds settings only`);
   if (network.ingress) throw forbidden(`network ${network.name} not manually attachable: it is the ingress network`);
   if (driver.stack !== "interfaces") checkNoInterface(wish);
+  if (network.name === DEFAULT_BRIDGE) checkNothingChosen(wish);
 }
 
 export function checkDisconnect(driver: Driver): void {
@@ -78,12 +83,17 @@ function checkForeignStack(request: CreateSandboxRequest, wish: AttachRequest): 
 
 function checkNoInterface(wish: AttachRequest): void {
   if (wish.mac) throw invalidArgument("conflicting options: mac-address and the network mode");
+  checkNothingChosen(wish);
+}
+
+function checkNothingChosen(wish: AttachRequest): void {
   if (wish.ipv4 || wish.ipv6) throw invalidArgument("user specified IP address is supported on user defined networks only");
   if ((wish.aliases ?? []).length > 0) {
     throw invalidArgument("network-scoped alias is supported only for containers in user defined networks");
   }
 }
 
+const privateMode = () => forbidden("container cannot be connected to multiple networks with one of the networks in private (none) mode");
 const mixed = () => invalidArgument("conflicting options: cannot attach both user-defined and non-user-defined network-modes");
 const hostNetwork = () => forbidden("container cannot be disconnected from host network or connected to host network");
 const sharedStack = () =>

@@ -10,7 +10,17 @@ import { networkKey, peerKey, ULA_KEY } from "../store/keys.ts";
 import type { Put } from "../store/store.ts";
 import { attempt, type Context, commit, networkOwner, newId, put } from "./context.ts";
 import { exclusive } from "./locks.ts";
-import { byName, checkName, isPredefined, refusePredefined, resolve, shortId } from "./names.ts";
+import {
+  byName,
+  checkName,
+  DEFAULT_BRIDGE,
+  DEFAULT_NETWORK,
+  isPredefined,
+  refusePredefined,
+  refusePredefinedRemoval,
+  resolve,
+  shortId,
+} from "./names.ts";
 import {
   CONFIGURATION_DRIVER,
   checkOnlyIngress,
@@ -31,7 +41,8 @@ const DEFAULT_DRIVER = "bridge";
 const ULA_GLOBAL_ID_BYTES = 5;
 
 export function findNetwork(context: Context, reference: string): NetworkRecord {
-  return resolve("network", reference, context.state.networks, (name) => context.state.networkByName(name));
+  const meant = reference === DEFAULT_NETWORK ? DEFAULT_BRIDGE : reference;
+  return resolve("network", meant, context.state.networks, (name) => context.state.networkByName(name));
 }
 
 export function listNetworks(context: Context): NetworkRecord[] {
@@ -187,12 +198,18 @@ export async function pruneNetworks(context: Context, match: (network: NetworkRe
 }
 
 export async function removeNetwork(context: Context, reference: string): Promise<NetworkRecord> {
-  refusePredefined(reference);
+  refusePredefinedRemoval(reference);
   const { id, name } = findNetwork(context, reference);
-  refusePredefined(name);
+  refusePredefinedRemoval(name);
+  return dropNetwork(context, id);
+}
+
+/** removeNetwork for networks that users don't remove, too. */
+export async function dropNetwork(context: Context, id: Id): Promise<NetworkRecord> {
   return context.locks.run([exclusive(NETWORKS_LOCK), exclusive(networkLock({ id }))], async () => {
     const { state } = context;
-    const network = state.networks.get(id) ?? findNetwork(context, reference);
+    // It may be gone since it was looked up.
+    const network = state.networks.get(id) ?? findNetwork(context, id);
     refuseUsedConfiguration(network, state.networks.values());
     const endpoints = state.endpointsOfNetwork(id);
     if (endpoints.length > 0) {

@@ -1,6 +1,7 @@
 // The networks that are there without anybody making them. They are stored like others, so that their ids and endpoints are
 // what they were after a restart; a missing one is made at start, before the first request.
 import type { Context } from "./context.ts";
+import { ensureDefaultBridge } from "./default-bridge.ts";
 import { makeNetwork } from "./networks.ts";
 import type { CreateNetworkRequest } from "./types.ts";
 
@@ -13,4 +14,5 @@ export async function ensurePredefined(context: Context): Promise<void> {
   for (const request of PREDEFINED_REQUESTS) {
     if (context.state.networkByName(request.name) === undefined) await makeNetwork(context, request);
   }
+  await ensureDefaultBridge(context);
 }

@@ -6,6 +6,7 @@ import { OWN_NAMESPACE } from "../paths.ts";
 import { endpointKey, sandboxKey } from "../store/keys.ts";
 import { type Prepared, prepareAttachment, realizeAttachments, withdrawAttachments } from "./attachments.ts";
 import { attachmentsOf, attempt, type Context, commit, newId, put } from "./context.ts";
+import { defaultNetwork } from "./default-bridge.ts";
 import { dnsSettings, hasResolver } from "./dns-settings.ts";
 import { exclusive, shared } from "./locks.ts";
 import { byName, checkHostname, checkName, resolve, shortId } from "./names.ts";
@@ -54,7 +55,7 @@ export async function createSandbox(context: Context, request: CreateSandboxRequ
   checkName(name, "sandbox name");
   if (request.hostname) checkHostname(request.hostname);
   const owner = stackOwner(context, request);
-  const wishes = (owner === null ? (request.networks ?? []) : []).map((wish) => {
+  const wishes = (owner === null ? await networkWishes(context, request) : []).map((wish) => {
     const network = findNetwork(context, wish.network);
     return { wish, network, driver: context.drivers.get(network.driver) };
   });
@@ -306,6 +307,13 @@ async function remake(context: Context, sandbox: SandboxRecord, attachments: rea
   }
   await realizeAttachments(context, sandbox, attachments, []);
   if (hasResolver(sandbox)) await context.names.open(sandbox);
+}
+
+/** Who names no network is on `bridge`; a daemon that has none gives a loopback, as `none` does. */
+async function networkWishes(context: Context, request: CreateSandboxRequest): Promise<readonly AttachRequest[]> {
+  if (request.networks !== undefined) return request.networks;
+  const network = await defaultNetwork(context);
+  return network === null ? [] : [{ network: network.id }];
 }
 
 /** The sandbox whose stack is asked for; null: the sandbox gets one of its own, or the host's. */

@@ -137,6 +137,7 @@ export interface AttachRequest {
 export interface CreateSandboxRequest {
   /** Empty: one is made up. */
   name?: string;
+  /** Absent: the predefined network `bridge`, if the daemon has it; empty: none at all. */
   networks?: AttachRequest[];
   /** An existing namespace's path; absent: we make one. */
   namespacePath?: string;
@@ -189,4 +190,6 @@ export interface Controller {
   addPeer(address: string, port: number | undefined, network: string | undefined): Promise<PeerRecord>;
   removePeer(address: string, network: string | undefined): Promise<PeerRecord>;
   listPeers(): readonly PeerRecord[];
+  /** What the daemon's operator should know while it is so. */
+  warnings(): readonly string[];
 }

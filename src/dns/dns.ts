@@ -9,7 +9,7 @@ import type { Id, SandboxRecord } from "../controller/types.ts";
 import { WeftError } from "../errors.ts";
 import type { Native } from "../ports/native.ts";
 import { AnswerCache } from "./cache.ts";
-import { SandboxFiles, sandboxHosts, sandboxResolvConf } from "./files.ts";
+import { plainResolvConf, SandboxFiles, sandboxHosts, sandboxResolvConf } from "./files.ts";
 import type { NameRecords, NameService } from "./names.ts";
 import { parseResolvConf, type ResolvConf } from "./resolv-conf.ts";
 import { Resolver, type View } from "./resolver.ts";
@@ -54,8 +54,27 @@ export class EmbeddedDns implements NameService {
   }
 
   async open(sandbox: SandboxRecord): Promise<void> {
+    const answers = this.#answersFor(sandbox.id);
+    await this.#writeFiles(sandbox, answers);
+    if (answers) await this.#serve(sandbox);
+  }
+
+  async refresh(sandbox: SandboxRecord): Promise<void> {
+    const answers = this.#answersFor(sandbox.id);
+    // Nobody is sent to a resolver that isn't there.
+    if (answers && !this.#servers.has(sandbox.id)) await this.#serve(sandbox);
+    await this.#writeFiles(sandbox, answers);
+    if (!answers && this.#servers.has(sandbox.id)) await this.#endServing(sandbox);
+  }
+
+  /** Not where its only network is the predefined bridge: names mean nothing there, and it asks the host's servers itself. */
+  #answersFor(id: Id): boolean {
+    const attachments = this.#followed.attachments(id);
+    return attachments.length === 0 || attachments.some(({ named }) => named);
+  }
+
+  async #serve(sandbox: SandboxRecord): Promise<void> {
     const { native } = this.#options;
-    await this.refresh(sandbox);
     try {
       const fds = await native.openLoopbackService({
         namespace: sandbox.namespacePath,
@@ -76,10 +95,17 @@ export class EmbeddedDns implements NameService {
     }
   }
 
-  async refresh(sandbox: SandboxRecord): Promise<void> {
+  async #endServing(sandbox: SandboxRecord): Promise<void> {
+    this.#servers.get(sandbox.id)?.close();
+    this.#servers.delete(sandbox.id);
+    await this.#options.native.removeLoopbackService(sandbox.namespacePath, TABLE);
+  }
+
+  async #writeFiles(sandbox: SandboxRecord, answers: boolean): Promise<void> {
     const endpoints = this.#followed.attachments(sandbox.id).map(({ endpoint }) => endpoint);
+    const ipv6 = endpoints.some((endpoint) => endpoint.ipv6 !== null);
     await this.#files.write(sandbox.id, {
-      resolvConf: sandboxResolvConf(sandbox.dns, this.#host()),
+      resolvConf: answers ? sandboxResolvConf(sandbox.dns, this.#host()) : plainResolvConf(sandbox.dns, this.#host(), ipv6),
       hosts: sandboxHosts(sandbox.hostname, endpoints),
       hostname: `${sandbox.hostname}\n`,
     });
@@ -123,7 +149,8 @@ export class EmbeddedDns implements NameService {
       this.#zones.clear();
       this.#zonesGeneration = records.generation;
     }
-    const networks = records.attachments(id).map(({ network }) => {
+    const named = records.attachments(id).filter((attachment) => attachment.named);
+    const networks = named.map(({ network }) => {
       let names = this.#zones.get(network.id);
       if (names === undefined) {
         names = networkNames(network, records.members(network.id));

@@ -14,11 +14,15 @@ import { sandboxFilesPath } from "../config/defaults.ts";
 import type { EndpointRecord, SandboxRecord } from "../controller/types.ts";
 import { makeFolders } from "../paths.ts";
 import { formatResolvConf, type ResolvConf } from "./resolv-conf.ts";
-import { RESOLVER_ADDRESS } from "./upstream.ts";
+import { isLoopback, RESOLVER_ADDRESS } from "./upstream.ts";
 
 const WRITTEN = ".written";
 const FOLDER_MODE = 0o755;
 const FILE_MODE = 0o644;
+
+/** Google's, as in Docker. */
+const PUBLIC_SERVERS_IPV4 = ["8.8.8.8", "8.8.4.4"];
+const PUBLIC_SERVERS_IPV6 = ["2001:4860:4860::8888", "2001:4860:4860::8844"];
 
 const HOSTS_OF_ALL = [
   "127.0.0.1\tlocalhost",
@@ -38,6 +42,20 @@ export function sandboxResolvConf(dns: SandboxRecord["dns"], host: ResolvConf): 
     // "." alone: no list, not even the host's.
     search: dns.search.length > 0 ? dns.search.filter((domain) => domain !== ".") : host.search,
     options: ndots ? options : [...options, "ndots:0"],
+  });
+}
+
+/**
+ * Of a sandbox that no names are answered for: who answers is named as he is. The host's own resolver on loopback is not there
+ * inside, and where that was the only one Docker's public ones take its place.
+ */
+export function plainResolvConf(dns: SandboxRecord["dns"], host: ResolvConf, ipv6: boolean): string {
+  const reached = host.servers.filter((server) => !isLoopback(server) && !server.includes("%") && (ipv6 || !server.includes(":")));
+  const public6 = ipv6 ? PUBLIC_SERVERS_IPV6 : [];
+  return formatResolvConf({
+    servers: dns.servers.length > 0 ? dns.servers : reached.length > 0 ? reached : [...PUBLIC_SERVERS_IPV4, ...public6],
+    search: dns.search.length > 0 ? dns.search.filter((domain) => domain !== ".") : host.search,
+    options: dns.options.length > 0 ? dns.options : host.options,
   });
 }
 

@@ -9,9 +9,16 @@ export interface NameRecords {
   /** Another number whenever anything below has changed. */
   readonly generation: number;
   sandbox(id: Id): SandboxRecord | undefined;
-  /** What the sandbox is attached to, in the order of its networks' names. */
-  attachments(sandboxId: Id): readonly { readonly endpoint: EndpointRecord; readonly network: NetworkRecord }[];
+  /** What the sandbox is attached to, in the order in which its networks are asked. */
+  attachments(sandboxId: Id): readonly NamedAttachment[];
   members(networkId: Id): readonly Member[];
+}
+
+export interface NamedAttachment {
+  readonly endpoint: EndpointRecord;
+  readonly network: NetworkRecord;
+  /** Whether names are answered on this network; on the predefined `bridge` they aren't. */
+  readonly named: boolean;
 }
 
 export interface NameService {

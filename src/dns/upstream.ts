@@ -32,7 +32,7 @@ export const IO_TIMEOUT_MS = 4000;
 /** Where we are ourselves in a sandbox: asking it from there would be asking for ever. */
 export const RESOLVER_ADDRESS = "127.0.0.11";
 
-function isLoopback(server: string): boolean {
+export function isLoopback(server: string): boolean {
   const address = tryParseAddress(server);
   return address !== null && addressRange(address) === "loopback";
 }

@@ -13,6 +13,7 @@ import { WeftDatapath } from "../../src/datapath/datapath.ts";
 import { EmbeddedDns } from "../../src/dns/dns.ts";
 import { builtinDrivers, DriverRegistry } from "../../src/drivers/registry.ts";
 import { EmbeddedIpam } from "../../src/ipam/embedded.ts";
+import { IpamRegistry } from "../../src/ipam/registry.ts";
 import { NativeNamespaces } from "../../src/netns/native-namespaces.ts";
 import { native } from "../../src/ports/native.ts";
 import { openLmdbStore } from "../../src/store/lmdb.ts";
@@ -45,7 +46,7 @@ async function start(): Promise<Running> {
     namespaces: new NativeNamespaces(native()),
     names,
     drivers: new DriverRegistry(builtinDrivers()),
-    ipam: new EmbeddedIpam(),
+    ipam: new IpamRegistry([new EmbeddedIpam()]),
     underlay: { addresses: ["192.0.2.1"], mtuBytes: 1500, vxlanPort: 4789 },
     stateDir,
     clock: systemClock,

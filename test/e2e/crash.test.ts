@@ -208,5 +208,5 @@ test("after removal nothing is left", async () => {
   await a.must("sandbox", "rm", "a1", "a2");
   await a.must("network", "rm", "local", NETWORK);
   for (const path of paths) expect(namespaceMounts(a.stateDir)).not.toContain(path);
-  expect((await a.host.links()).map(({ ifname }) => ifname).sort()).toEqual(["lo", "up0"]);
+  expect((await a.host.links()).map(({ ifname }) => ifname).sort()).toEqual(["lo", "up0", "weft0"]); // that of the predefined network
 });

@@ -39,8 +39,8 @@ describe("the networks that are always there", () => {
       (
         await daemon.must("network", "ls", "--format", "{{.Name}}/{{.Driver}}/{{.Scope}}", ...filters.flatMap((one) => ["--filter", one]))
       ).split("\n");
-    expect(await names()).toEqual(["back/bridge/local", "host/host/local", "none/null/local", "web/bridge/local"]);
-    expect(await names("type=builtin")).toEqual(["host/host/local", "none/null/local"]);
+    expect(await names()).toEqual(["back/bridge/local", "bridge/bridge/local", "host/host/local", "none/null/local", "web/bridge/local"]);
+    expect(await names("type=builtin")).toEqual(["bridge/bridge/local", "host/host/local", "none/null/local"]);
     expect(await names("type=custom")).toEqual(["back/bridge/local", "web/bridge/local"]);
     expect(await names("driver=null", "driver=host")).toEqual(["host/host/local", "none/null/local"]);
     expect(await names("dangling=true")).toEqual(["back/bridge/local"]);
@@ -50,10 +50,10 @@ describe("the networks that are always there", () => {
   });
 
   test("can't be removed or made", async () => {
-    for (const name of ["host", "none"]) {
+    for (const name of ["bridge", "host", "none"]) {
       const [{ Id }] = await daemon.json("network", "inspect", name);
-      expect(await refused("network", "rm", name)).toContain(`operation is not permitted on predefined ${name} network`);
-      expect(await refused("network", "rm", Id)).toContain(`operation is not permitted on predefined ${name} network`);
+      expect(await refused("network", "rm", name)).toContain(`${name} is a pre-defined network and cannot be removed`);
+      expect(await refused("network", "rm", Id)).toContain(`${name} is a pre-defined network and cannot be removed`);
       expect(await refused("network", "create", name)).toContain(`operation is not permitted on predefined ${name} network`);
     }
     expect(await refused("network", "create", "-d", "host", "x")).toContain('only one instance of "host" network is allowed');
@@ -203,5 +203,5 @@ test("prune asks, then takes the networks that nobody is on, and their interface
   expect(await host.must(["ip", "-o", "link"])).toContain("br-keep");
   expect(await daemon.must("network", "prune", "-f", "--filter", "until=1h")).toBe("");
   expect(await daemon.must("network", "prune", "-f")).toContain("kept");
-  expect((await daemon.must("network", "ls", "--format", "{{.Name}}")).split("\n")).toEqual(["host", "none", "web"]);
+  expect((await daemon.must("network", "ls", "--format", "{{.Name}}")).split("\n")).toEqual(["bridge", "host", "none", "web"]);
 });

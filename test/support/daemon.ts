@@ -110,9 +110,9 @@ export class Daemon {
     return this.#process === undefined ? "" : this.#process.stdout + this.#process.stderr;
   }
 
-  /** Starts it and waits until it serves. */
-  async start(): Promise<void> {
-    const process = this.host.background(this.argv(), this.#options.env);
+  /** Starts it and waits until it serves. `args`: further ones for this life. */
+  async start(args: readonly string[] = []): Promise<void> {
+    const process = this.host.background([...this.argv(), ...args], this.#options.env);
     this.#process = process;
     this.#api.close(); // one that saw its daemon vanish would wait before it tries again
     this.#api = new ApiClient(this.socket);

@@ -188,6 +188,12 @@ export class FakeController implements Controller {
     return this.peers;
   }
 
+  readonly warned: string[] = [];
+
+  warnings(): readonly string[] {
+    return this.warned;
+  }
+
   #arrive(request: unknown): void {
     this.requests.push(request);
     const failure = this.failNext;

@@ -1,7 +1,7 @@
 // A host with Weft in its middle, an outside host beside it, and programs that tell who reached whom.
 //
 //   out (192.0.2.2, 2001:db8::2) ── eth0 (192.0.2.1, 2001:db8::1) weft: daemon, sandboxes
-import { Daemon } from "./daemon.ts";
+import { Daemon, type DaemonOptions } from "./daemon.ts";
 import { type Background, type Host, Lab } from "./hosts.ts";
 
 export const HOST4 = "192.0.2.1";
@@ -22,7 +22,7 @@ export interface RoutedHost {
   rules(): Promise<string>;
 }
 
-export async function routedHost(options: { readonly env?: Readonly<Record<string, string>> } = {}): Promise<RoutedHost> {
+export async function routedHost(options: Pick<DaemonOptions, "env" | "args"> = {}): Promise<RoutedHost> {
   const lab = new Lab();
   try {
     const [host, outside] = [await lab.host("weft"), await lab.host("out")];
@@ -30,7 +30,9 @@ export async function routedHost(options: { readonly env?: Readonly<Record<strin
     await host.must(["nft", "add table ip mine; add chain ip mine c { type filter hook input priority 5; }"]);
     const rules = (): Promise<string> => host.must(["nft", "-s", "list", "ruleset"]);
     const before = await rules();
-    return { lab, host, outside, before, rules, daemon: await Daemon.start(lab, host, options) };
+    // The predefined bridge would keep rules and forwarding when all else is gone.
+    const args = [...(options.args ?? []), "--set", "bridge.enabled=false"];
+    return { lab, host, outside, before, rules, daemon: await Daemon.start(lab, host, { ...options, args }) };
   } catch (error) {
     await lab.dispose();
     throw error;

@@ -160,7 +160,7 @@ describe("refusals change nothing", () => {
       "removing a predefined network",
       (c) => c.removeNetwork("bridge"),
       "FORBIDDEN",
-      "operation is not permitted on predefined bridge network",
+      "bridge is a pre-defined network and cannot be removed",
     ],
     [
       "a name with a slash",

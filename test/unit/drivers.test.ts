@@ -37,7 +37,7 @@ describe("options are refused and nothing is changed", () => {
     [
       bridge("com.example.nosuch", "1"),
       "INVALID_ARGUMENT",
-      'unknown option "com.example.nosuch" for driver bridge; known options: com.docker.network.bridge.enable_icc,',
+      'unknown option "com.example.nosuch" for driver bridge; known options: com.docker.network.bridge.default_bridge,',
     ],
     [bridge(VNIS, "77"), "INVALID_ARGUMENT", `unknown option "${VNIS}" for driver bridge`],
     [overlay(NAME, "a"), "INVALID_ARGUMENT", `unknown option "${NAME}" for driver overlay`],

@@ -116,7 +116,7 @@ describe("predefined networks", () => {
       for (const reference of [name, id, id.slice(0, 12)]) {
         expect(await refusal(bench.controller.removeNetwork(reference))).toEqual({
           code: "FORBIDDEN",
-          message: `operation is not permitted on predefined ${name} network`,
+          message: `${name} is a pre-defined network and cannot be removed`,
         });
       }
     }

@@ -22,6 +22,9 @@ import {
   bridgeTranslation,
 } from "./wants.ts";
 
+/** The network that sandboxes are on which name none. */
+const PREDEFINED_NAME = "bridge";
+
 export class BridgeDriver implements Driver {
   readonly name = "bridge";
   readonly scope = "local";
@@ -32,6 +35,9 @@ export class BridgeDriver implements Driver {
 
   async createNetwork(draft: NetworkDraft, host: DriverHost): Promise<DriverState> {
     const options = readBridgeOptions(draft.options);
+    if (options.defaultBridge && draft.name !== PREDEFINED_NAME) {
+      throw invalidArgument(`option com.docker.network.bridge.default_bridge is for the predefined network ${PREDEFINED_NAME} only`);
+    }
     checkMtu(bridgeMtu(draft.options), draft.enableIpv6);
     if (subnetPairs(draft.ipam).length > 1) {
       throw invalidArgument(

@@ -66,6 +66,12 @@ const BRIDGE_OPTIONS = {
     fallback: "nat",
     read: gatewayMode,
   } as Option<GatewayMode>,
+  defaultBridge: {
+    key: "com.docker.network.bridge.default_bridge",
+    doc: "Marks the predefined network bridge.",
+    fallback: false,
+    read: boolean,
+  } as Option<boolean>,
   hostIpv4: {
     key: "com.docker.network.host_ipv4",
     doc: "The address that sandboxes reach out with; unless given that of the interface they leave by.",
@@ -82,7 +88,6 @@ const BRIDGE_OPTIONS = {
 
 const BRIDGE_REFUSED: RefusedOptions = {
   "com.docker.network.bridge.trusted_host_interfaces": "published ports are reached by the host's addresses, from every interface",
-  "com.docker.network.bridge.default_bridge": "there is no default bridge",
 };
 
 export const readBridgeOptions = (given: Readonly<Record<string, string>>): OptionValues<typeof BRIDGE_OPTIONS> =>

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { dnsSettings } from "../../../src/controller/dns-settings.ts";
-import { mergeLines, SandboxFiles, sandboxHosts, sandboxResolvConf } from "../../../src/dns/files.ts";
+import { mergeLines, plainResolvConf, SandboxFiles, sandboxHosts, sandboxResolvConf } from "../../../src/dns/files.ts";
 import { LengthReader, lengthFramed } from "../../../src/dns/framing.ts";
 import { formatResolvConf, parseResolvConf } from "../../../src/dns/resolv-conf.ts";
 import { upstreamServers } from "../../../src/dns/upstream.ts";
@@ -37,6 +37,26 @@ describe("resolv.conf", () => {
     [{ servers: ["10.9.9.9"] }, "search host.example\noptions timeout:1 ndots:0\n"],
   ])("of a sandbox with %j", (dns, text) => {
     expect(sandboxResolvConf({ servers: [], search: [], options: [], ...dns }, host)).toBe(`nameserver 127.0.0.11\n${text}`);
+  });
+});
+
+describe("resolv.conf where no names are answered", () => {
+  const of = (dns: object, servers: string[], ipv6 = false): string =>
+    plainResolvConf({ servers: [], search: [], options: [], ...dns }, { servers, search: ["host.example"], options: ["timeout:1"] }, ipv6);
+  const rest = "search host.example\noptions timeout:1\n";
+  it.each<[object, string[], boolean, string]>([
+    [{}, ["127.0.0.53", "10.0.0.1", "::1", "fd00::1"], false, `nameserver 10.0.0.1\n${rest}`],
+    [{}, ["127.0.0.53", "10.0.0.1", "::1", "fd00::1"], true, `nameserver 10.0.0.1\nnameserver fd00::1\n${rest}`],
+    [{}, ["127.0.0.53"], false, `nameserver 8.8.8.8\nnameserver 8.8.4.4\n${rest}`],
+    [
+      {},
+      ["fe80::1%eth0"],
+      true,
+      `nameserver 8.8.8.8\nnameserver 8.8.4.4\nnameserver 2001:4860:4860::8888\nnameserver 2001:4860:4860::8844\n${rest}`,
+    ],
+    [{ servers: ["127.0.0.2"], search: ["."], options: ["rotate"] }, ["10.0.0.1"], false, "nameserver 127.0.0.2\noptions rotate\n"],
+  ])("with %j on a host with %j, IPv6 %s", (dns, servers, ipv6, text) => {
+    expect(of(dns, servers, ipv6)).toBe(text);
   });
 });
 
