@@ -13,6 +13,7 @@ import * as create from "./create.mjs";
 import * as dns from "./dns.mjs";
 import * as fdb from "./fdb.mjs";
 import * as idle from "./idle.mjs";
+import * as ipam from "./ipam.mjs";
 import * as rate from "./rate.mjs";
 import { print } from "./report.mjs";
 import * as rtt from "./rtt.mjs";
@@ -20,7 +21,7 @@ import * as start from "./start.mjs";
 import * as tcp from "./tcp.mjs";
 import { buildSubjects, lab } from "./topology.mjs";
 
-const USAGE = `usage: npm run bench -- [--only ${["tcp", "rate", "rtt", "idle", "fdb", "start", "dns", "create", "bulk"].join(",")}] [--rounds 3] [--seconds 3] [--kernel]
+const USAGE = `usage: npm run bench -- [--only ${["tcp", "rate", "rtt", "idle", "fdb", "start", "dns", "create", "bulk", "ipam"].join(",")}] [--rounds 3] [--seconds 3] [--kernel]
   --only     questions, separated by commas; default: all
   --rounds   how often each subject is measured, in turn with the others
   --seconds  of one throughput or round-trip measurement
@@ -29,7 +30,7 @@ const USAGE = `usage: npm run bench -- [--only ${["tcp", "rate", "rtt", "idle", 
 /** Measured between namespaces. */
 const PATH_QUESTIONS = { tcp, rate, rtt, idle };
 /** Bring what they measure themselves. */
-const OWN_QUESTIONS = { fdb, start, dns, create, bulk };
+const OWN_QUESTIONS = { fdb, start, dns, create, bulk, ipam };
 const QUESTIONS = { ...PATH_QUESTIONS, ...OWN_QUESTIONS };
 
 function parse() {

@@ -16,6 +16,7 @@ import { sandboxLogPath } from "./config/defaults.ts";
 import { type Config, loadConfig } from "./config/load.ts";
 import { VERSION } from "./config/version.ts";
 import { type CnmController, openController } from "./controller/controller.ts";
+import { RECONCILE_INTERVAL_MS } from "./controller/reconcile.ts";
 import { WeftDatapath } from "./datapath/datapath.ts";
 import type { DatapathLog } from "./datapath/datapath-api.ts";
 import { EmbeddedDns } from "./dns/dns.ts";
@@ -33,6 +34,7 @@ import { NativeNamespaces } from "./netns/native-namespaces.ts";
 import { makeFolders } from "./paths.ts";
 import { native } from "./ports/native.ts";
 import { requireAddon } from "./ports/port.ts";
+import { repeat } from "./repeat.ts";
 import { openLmdbStore } from "./store/lmdb.ts";
 
 const STORE_FILE = "store.lmdb";
@@ -189,6 +191,12 @@ async function bringUp(config: Config, log: Logger, stack: Stack, stopping: () =
   await controller.ensurePredefined();
   await removeAbandoned(controller, log);
   removeOldLogs(config.stateDir, controller);
+  const reconciliation = repeat(
+    () => controller.reconcile(),
+    RECONCILE_INTERVAL_MS,
+    (error) => stopping() || log.error({ err: error }, "cannot reconcile addresses"),
+  );
+  stack.push("reconciliation of addresses", () => void reconciliation.end());
   stack.push("sandboxes of run --rm", () => controller.removeTransient());
 
   const handlers = allHandlers(controller, datapath, {
@@ -199,12 +207,17 @@ async function bringUp(config: Config, log: Logger, stack: Stack, stopping: () =
     metrics: config.metrics,
     startedAt,
     stopping,
+    reconciled: () => controller.reconciled,
   });
   const api = await startApi({ socketPath: config.socket, handlers, log });
   stack.push("API", () => api.close());
 
   if (config.metrics !== null) {
-    const sizes = () => ({ networks: controller.listNetworks().length, sandboxes: controller.listSandboxes().length });
+    const sizes = () => ({
+      networks: controller.listNetworks().length,
+      sandboxes: controller.listSandboxes().length,
+      ...controller.reconciled,
+    });
     const metrics = await serveMetrics(config.metrics, { stats: () => datapath.stats(), sizes });
     stack.push("metrics", () => metrics.close());
   }

@@ -23,7 +23,13 @@ export interface MetricsFigures {
 
 export interface MetricsSource {
   stats(): Promise<MetricsFigures>;
-  sizes(): { readonly networks: number; readonly sandboxes: number };
+  sizes(): {
+    readonly networks: number;
+    readonly sandboxes: number;
+    /** Addresses and pools that the reconciliation had to free or claim; those that wait for a plugin. */
+    readonly reclaimed: number;
+    readonly waiting: number;
+  };
 }
 
 const PORT_FIGURES = {
@@ -53,12 +59,14 @@ export function metricsRegistry(source: MetricsSource): Registry {
   const law = gauge("law_difference", "Packets received less those accounted for: anything but 0 is a bug");
   const networks = gauge("networks", "Networks there are");
   const sandboxes = gauge("sandboxes", "Sandboxes there are");
+  const reclaimed = counter("ipam_reclaimed_total", "Leaked addresses and pools that reconciliations freed");
+  const waiting = gauge("ipam_waiting", "Addresses and pools that are given back to IPAM plugins when these answer again");
   collectDefaultMetrics({ register: registry, prefix: "weft_" });
 
   const collect = async (): Promise<void> => {
     const stats = await source.stats();
     const sizes = source.sizes();
-    const absolute = [engine, drops, rebuilds, mended, ...ports.map(([, metric]) => metric)];
+    const absolute = [engine, drops, rebuilds, mended, reclaimed, ...ports.map(([, metric]) => metric)];
     for (const metric of absolute) metric.reset();
     for (const { name, value } of stats.counters) engine.inc({ counter: name }, Number(value));
     for (const { name, value } of stats.drops) drops.inc({ reason: name }, Number(value));
@@ -70,6 +78,8 @@ export function metricsRegistry(source: MetricsSource): Registry {
     law.set(Number(stats.lawDifference));
     networks.set(sizes.networks);
     sandboxes.set(sizes.sandboxes);
+    reclaimed.inc(sizes.reclaimed);
+    waiting.set(sizes.waiting);
   };
   const metrics = registry.metrics.bind(registry);
   registry.metrics = async () => {

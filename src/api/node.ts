@@ -17,6 +17,8 @@ export interface NodeFacts {
   readonly startedAt: string;
   /** True from the first signal on. */
   stopping(): boolean;
+  /** Of leaked addresses; lastAt empty: not yet. */
+  reconciled(): { readonly lastAt: string; readonly reclaimed: number; readonly waiting: number };
 }
 
 export function nodeHandlers(controller: Controller, datapath: DatapathService, facts: NodeFacts): AllHandlers["node"] {
@@ -32,6 +34,9 @@ export function nodeHandlers(controller: Controller, datapath: DatapathService, 
       endpoints: sandboxes.reduce((sum, one) => sum + one.endpoints.length, 0),
       staticPeers: controller.listPeers().length,
       warnings: [...controller.warnings()],
+      reconciledAt: facts.reconciled().lastAt,
+      addressesReclaimed: facts.reconciled().reclaimed,
+      leasesWaiting: facts.reconciled().waiting,
     };
   };
   const versionMessage = (): VersionResponse => ({

@@ -22,6 +22,9 @@ const statusDocument = (status: StatusResponse__Output) => ({
   Sandboxes: status.sandboxes,
   Endpoints: status.endpoints,
   StaticPeers: status.staticPeers,
+  ReconciledAt: status.reconciledAt,
+  AddressesReclaimed: status.addressesReclaimed,
+  LeasesWaiting: status.leasesWaiting,
   Warnings: status.warnings,
 });
 
@@ -52,6 +55,13 @@ const infoDocument = (info: InfoResponse__Output) => ({
 
 const plural = (count: number, what: string, many = `${what}s`): string => `${count} ${count === 1 ? what : many}`;
 
+/** Whether any were leaked. */
+function reclaimed({ reconciledAt, addressesReclaimed, leasesWaiting }: StatusResponse__Output): string {
+  const waiting = leasesWaiting === 0 ? "" : `, ${leasesWaiting} to be given back to plugins that don't answer`;
+  if (reconciledAt === "") return `not reconciled yet${waiting}`;
+  return `${addressesReclaimed === 0 ? "none leaked" : `${addressesReclaimed} were leaked and are free again`}${waiting}`;
+}
+
 function statusLines(status: StatusResponse__Output): [string, string][] {
   const seconds = (Date.now() - Date.parse(status.startedAt)) / 1000;
   return [
@@ -60,6 +70,7 @@ function statusLines(status: StatusResponse__Output): [string, string][] {
     ["networks", String(status.networks)],
     ["sandboxes", `${status.sandboxes} with ${plural(status.endpoints, "endpoint")}`],
     ["static peers", String(status.staticPeers)],
+    ["addresses", reclaimed(status)],
     ...status.warnings.map((warning): [string, string] => ["warning", warning]),
   ];
 }

@@ -15,6 +15,7 @@ import { nameRecords } from "./name-records.ts";
 import { addressSpaceOf, createNetwork, inspectNetwork, listNetworks, pruneNetworks, removeNetwork } from "./networks.ts";
 import { addPeer, listPeers, removePeer } from "./peers.ts";
 import { ensurePredefined } from "./predefined.ts";
+import { NOTHING_RECONCILED, type ReconcileFigures, type ReconcileReport, reconcile } from "./reconcile.ts";
 import { configureAgain } from "./recreated.ts";
 import { type RestoreReport, restore } from "./restore.ts";
 import { connect, createSandbox, disconnect, inspectSandbox, listSandboxes, removeSandbox } from "./sandboxes.ts";
@@ -51,6 +52,7 @@ function openPools({ ipam, drivers }: { ipam: Ipam; drivers: ControllerOptions["
 
 export class CnmController implements Controller {
   readonly #context: Context;
+  #reconciled = NOTHING_RECONCILED;
 
   constructor(context: Context) {
     this.#context = context;
@@ -86,6 +88,19 @@ export class CnmController implements Controller {
         this.#context.log("error", "sandbox could not be removed", { name: sandbox.name, error: (error as Error).message });
       }
     }
+  }
+
+  /** Finds and frees addresses that nobody has. At start and then each hour; one at a time. */
+  async reconcile(): Promise<ReconcileReport> {
+    const report = await reconcile(this.#context);
+    const { freed, claimed, keys, released, waiting } = report;
+    const found = freed.length + claimed.length + keys.length + released;
+    this.#reconciled = { lastAt: this.#context.clock.nowIso(), reclaimed: this.#reconciled.reclaimed + found, waiting };
+    return report;
+  }
+
+  get reconciled(): ReconcileFigures {
+    return this.#reconciled;
   }
 
   createNetwork(request: CreateNetworkRequest): Promise<NetworkRecord> {

@@ -77,6 +77,20 @@ export class SparseBitmap {
     return null;
   }
 
+  /** What is taken here and not in `other`; a look at the words of both, whatever they hold. */
+  without(other: SparseBitmap): bigint[] {
+    const found: bigint[] = [];
+    for (const [key, { words }] of this.#chunks) {
+      const theirs = other.#chunks.get(key)?.words;
+      for (let at = 0; at < words.length; at++) {
+        for (let bits = words[at]! & ~(theirs?.[at] ?? 0); bits !== 0; bits &= bits - 1) {
+          found.push((key << CHUNK_SHIFT) + BigInt(at * 32 + 31 - Math.clz32(bits & -bits)));
+        }
+      }
+    }
+    return found;
+  }
+
   /** How many in [from, to] are taken. */
   countIn(from: bigint, to: bigint): bigint {
     let count = 0n;

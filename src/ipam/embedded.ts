@@ -10,7 +10,15 @@ import { containsAddress, parseInterfaceAddress } from "../net/prefix.ts";
 import { ipamKey } from "../store/keys.ts";
 import type { Put } from "../store/store.ts";
 import type { AddressSpace } from "./default-pools.ts";
-import { type AddressLease, type AddressRequest, DEFAULT_IPAM, type IpamDriver, type LeasedAddresses, type SubnetPlan } from "./ipam.ts";
+import {
+  type AddressLease,
+  type AddressRequest,
+  DEFAULT_IPAM,
+  type IpamDriver,
+  type LeasedAddresses,
+  type Mended,
+  type SubnetPlan,
+} from "./ipam.ts";
 import { subnetPairs } from "./pairs.ts";
 import { AddressPool, outOfRange, type PoolUsage } from "./pool.ts";
 import { planSubnets } from "./subnets.ts";
@@ -103,6 +111,19 @@ export class EmbeddedIpam implements IpamDriver {
       const { address } = parseInterfaceAddress(text);
       poolFor(pairs, address)?.pool.release(address);
     }
+  }
+
+  reconcileNetwork(networkId: string, endpoints: readonly EndpointRecord[]): Mended {
+    const texts = endpoints.flatMap(({ ipv4, ipv6 }) => [ipv4, ipv6]).filter((text) => text !== null);
+    const held = texts.map((text) => parseInterfaceAddress(text).address);
+    const mended = this.#pairs(networkId)
+      .flatMap(({ ipv4, ipv6 }) => [ipv4, ipv6])
+      .filter((open) => open !== null)
+      .map(({ pool }) => pool.reconcile(held.filter(({ family }) => family === pool.subnet.family)));
+    return {
+      freed: mended.flatMap(({ freed }) => freed.map(formatAddress)),
+      claimed: mended.flatMap(({ claimed }) => claimed.map(formatAddress)),
+    };
   }
 
   usage(networkId: string): Readonly<Record<string, PoolUsage>> {

@@ -64,6 +64,18 @@ export interface LeasedAddresses {
   readonly ipv6: string | null;
 }
 
+/** Addresses that were wrongly taken or wrongly free: a bug, made good. */
+export interface Mended {
+  readonly freed: readonly string[];
+  readonly claimed: readonly string[];
+}
+
+/** What plugins were given back that a crash, or their absence, had left; and what still waits for them. */
+export interface LeaseReport {
+  readonly released: number;
+  readonly waiting: number;
+}
+
 /** The calls for networks that are there, by their ids. */
 export interface NetworkPools {
   /** Takes a network's pools into use, with the addresses of the endpoints it has. `cursors`: what AddressLease.puts stored. */
@@ -93,6 +105,8 @@ export interface IpamDriver extends NetworkPools {
   chooseSubnets(plan: SubnetPlan, owner: PoolOwner): Promise<readonly IpamConfig[]>;
   /** Gives back what chooseSubnets took, of a network that is not, or no longer, stored. Never fails. */
   releaseSubnets?(networkId: string, subnets: readonly IpamConfig[]): Promise<void>;
+  /** Makes what is taken be what these endpoints have. Nobody else is busy with the network. */
+  reconcileNetwork?(networkId: string, endpoints: readonly EndpointRecord[]): Mended;
 }
 
 export interface Ipam extends NetworkPools {
@@ -100,6 +114,8 @@ export interface Ipam extends NetworkPools {
   driver(name: string): Promise<IpamDriver>;
   requiresMac(networkId: string): Promise<boolean>;
   releaseSubnets(network: Pick<NetworkRecord, "id" | "ipam" | "ipamDriver">): Promise<void>;
+  reconcileNetwork(networkId: string, endpoints: readonly EndpointRecord[]): Mended;
+  reconcileLeases(): Promise<LeaseReport>;
 }
 
 export const DEFAULT_IPAM = "default";

@@ -21,6 +21,8 @@ export class AddressPool {
   readonly subnet: Prefix;
   readonly #range: Prefix;
   readonly #taken = new SparseBitmap();
+  /** Offsets of what is never given. */
+  readonly #own: readonly bigint[];
   /** Offset in the subnet behind the last address given serially. */
   #next: bigint;
   /** First and last offset of the range. */
@@ -33,10 +35,9 @@ export class AddressPool {
     this.#first = this.#range.value - this.subnet.value;
     this.#last = this.#first + prefixSize(this.#range) - 1n;
     this.#next = this.#first;
-    for (const reserved of reservedAddresses(this.subnet)) this.#taken.add(this.#offset(reserved));
-    for (const text of [config.gateway, ...Object.values(config.auxAddresses)]) {
-      if (text !== null) this.#taken.add(this.#offset(parseAddress(text)));
-    }
+    const given = [config.gateway, ...Object.values(config.auxAddresses)].filter((text) => text !== null);
+    this.#own = [...reservedAddresses(this.subnet), ...given.map((text) => parseAddress(text))].map((one) => this.#offset(one));
+    for (const offset of this.#own) this.#taken.add(offset);
   }
 
   /** Continue behind this address, which a store remembered. One from elsewhere is ignored. */
@@ -75,6 +76,19 @@ export class AddressPool {
 
   release(address: Address): void {
     if (containsAddress(this.subnet, address)) this.#taken.delete(this.#offset(address));
+  }
+
+  /** Makes what is taken be what the subnet itself takes and `held`; answers what was too much and what was missing. */
+  reconcile(held: Iterable<Address>): { readonly freed: Address[]; readonly claimed: Address[] } {
+    const due = new SparseBitmap();
+    for (const offset of this.#own) due.add(offset);
+    for (const address of held) if (containsAddress(this.subnet, address)) due.add(this.#offset(address));
+    const freed = this.#taken.without(due);
+    const claimed = due.without(this.#taken);
+    for (const offset of freed) this.#taken.delete(offset);
+    for (const offset of claimed) this.#taken.add(offset);
+    const address = (offset: bigint): Address => ({ family: this.subnet.family, value: this.subnet.value + offset });
+    return { freed: freed.map(address), claimed: claimed.map(address) };
   }
 
   isTaken(address: Address): boolean {

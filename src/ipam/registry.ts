@@ -12,6 +12,8 @@ import {
   type Ipam,
   type IpamDriver,
   type LeasedAddresses,
+  type LeaseReport,
+  type Mended,
   type NetworkPools,
 } from "./ipam.ts";
 
@@ -20,6 +22,8 @@ export interface IpamPlugins {
   find(name: string): Promise<IpamDriver | null>;
   /** For networks that are there already. */
   get(name: string): IpamDriver;
+  /** Gives back what is left over from crashes and from plugins that were down; makes contact with all that networks have. */
+  reconcile(): Promise<LeaseReport>;
 }
 
 export class IpamRegistry implements Ipam {
@@ -71,6 +75,14 @@ export class IpamRegistry implements Ipam {
 
   async releaseSubnets(network: Pick<NetworkRecord, "id" | "ipam" | "ipamDriver">): Promise<void> {
     await this.#named(network.ipamDriver).releaseSubnets?.(network.id, network.ipam);
+  }
+
+  reconcileNetwork(networkId: string, endpoints: readonly EndpointRecord[]): Mended {
+    return this.#of(networkId).reconcileNetwork?.(networkId, endpoints) ?? { freed: [], claimed: [] };
+  }
+
+  async reconcileLeases(): Promise<LeaseReport> {
+    return (await this.#plugins?.reconcile()) ?? { released: 0, waiting: 0 };
   }
 
   usage(networkId: string): ReturnType<NetworkPools["usage"]> {

@@ -36,6 +36,7 @@ export async function serveApi(): Promise<ServedApi> {
     metrics: null,
     startedAt: "2026-01-02T03:04:05.000Z",
     stopping: () => false,
+    reconciled: () => ({ lastAt: "2026-01-31T12:00:00.000Z", reclaimed: 0, waiting: 0 }),
   });
   const server = await startApi({ socketPath, handlers, log });
   const client = new ApiClient(socketPath);

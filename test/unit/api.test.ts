@@ -281,7 +281,10 @@ describe("requests that no CLI would send", () => {
 
 describe("metrics", () => {
   it("are the engine's counters at the time of the scrape", async () => {
-    const registry = metricsRegistry({ stats: () => api.datapath.stats(), sizes: () => ({ networks: 2, sandboxes: 3 }) });
+    const registry = metricsRegistry({
+      stats: () => api.datapath.stats(),
+      sizes: () => ({ networks: 2, sandboxes: 3, reclaimed: 4, waiting: 1 }),
+    });
     const text = await registry.metrics();
     expect(text).toContain('weft_drops_total{reason="vni-unknown"} 5\n');
     expect(text).toContain("weft_networks 2\n");
@@ -290,7 +293,7 @@ describe("metrics", () => {
   });
 
   it("are served at /metrics and nowhere else", async () => {
-    const source = { stats: () => api.datapath.stats(), sizes: () => ({ networks: 0, sandboxes: 0 }) };
+    const source = { stats: () => api.datapath.stats(), sizes: () => ({ networks: 0, sandboxes: 0, reclaimed: 0, waiting: 0 }) };
     const port = await freePort();
     const server = await serveMetrics(`127.0.0.1:${port}`, source);
     await expect(serveMetrics(`127.0.0.1:${port}`, source)).rejects.toThrow(/cannot serve metrics on 127.0.0.1:.*EADDRINUSE/);

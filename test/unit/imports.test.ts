@@ -50,7 +50,7 @@ const show = (violation: Import): string => `${violation.from} imports ${violati
 
 // ── src ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 // Values and small tools that know nothing of the product; each room may use them.
-const LEAVES = ["net", "errors", "clock", "log", "metrics", "paths", "config"];
+const LEAVES = ["net", "errors", "clock", "log", "metrics", "paths", "config", "repeat"];
 
 const SRC_ROOMS: Record<string, readonly string[]> = {
   // argv, exit codes; the composition root, the only place that constructs and orders subsystems.

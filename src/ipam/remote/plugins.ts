@@ -1,7 +1,7 @@
 // The IPAM drivers that plugins are, one object for each name, made when it is first heard of.
 import { Plugin, type PluginHost } from "../../plugins/plugin.ts";
 import type { Store } from "../../store/store.ts";
-import type { IpamDriver } from "../ipam.ts";
+import type { IpamDriver, LeaseReport } from "../ipam.ts";
 import { Leases } from "../leases.ts";
 import type { IpamPlugins } from "../registry.ts";
 import { RemoteIpam, type RemoteLog } from "./remote.ts";
@@ -41,8 +41,7 @@ export class PluginIpams implements IpamPlugins {
     return driver;
   }
 
-  /** Gives back what is left over from crashes and from plugins that were down; makes contact with all that networks have. */
-  async reconcile(): Promise<{ readonly released: number; readonly waiting: number }> {
+  async reconcile(): Promise<LeaseReport> {
     const left = await this.#leases.left();
     for (const { lease } of left) this.get(lease.driver);
     let released = 0;

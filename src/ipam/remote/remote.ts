@@ -12,7 +12,7 @@ import { type Address, formatAddress, parseAddress } from "../../net/address.ts"
 import { containsAddress, formatPrefix, type Prefix, parseInterfaceAddress, parsePrefix, prefixesOverlap } from "../../net/prefix.ts";
 import { NotImplemented, type Plugin } from "../../plugins/plugin.ts";
 import type { AddressSpace } from "../default-pools.ts";
-import type { AddressLease, AddressRequest, IpamDriver, LeasedAddresses, PoolOwner, SubnetPlan } from "../ipam.ts";
+import type { AddressLease, AddressRequest, IpamDriver, LeasedAddresses, LeaseReport, PoolOwner, SubnetPlan } from "../ipam.ts";
 import { addressLeaseKey, type Lease, type LeaseEntry, type Leases, poolLeaseKey } from "../leases.ts";
 import { subnetPairs } from "../pairs.ts";
 import { outOfRange } from "../pool.ts";
@@ -153,7 +153,7 @@ export class RemoteIpam implements IpamDriver {
   }
 
   /** Makes contact where there is none, and gives back what is left over; answers how much that was. */
-  async reconcile(left: readonly LeaseEntry[]): Promise<{ readonly released: number; readonly waiting: number }> {
+  async reconcile(left: readonly LeaseEntry[]): Promise<LeaseReport> {
     if (left.length === 0 && this.#networks.size === 0) return { released: 0, waiting: 0 };
     await this.#connected();
     let released = 0;
