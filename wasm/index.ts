@@ -31,6 +31,7 @@ import * as sad from "./tables/sad";
 import * as spd from "./tables/spd";
 import * as vteps from "./tables/vtep";
 import { espPrepare as prepare } from "./nodes/esp-decrypt";
+import * as aead from "./crypto/aead";
 import * as graph from "./graph";
 
 // As src/datapath/engine.ts has them.
@@ -48,6 +49,7 @@ export function abiVersion(): u32 {
 }
 
 export function reset(fdbSlots: u32): void {
+  aead.reset();
   clock.reset();
   counters.reset();
   trace.reset();
@@ -270,6 +272,20 @@ export function neighborSet(domain: u32, macHigh: u32, macLow: u32): u32 {
 
 export function neighborDelete(domain: u32): void {
   if (domains.isSet(domain)) neighbors.remove(domain, ARGUMENTS);
+}
+
+// ── the engine's own ciphers, where native has none ─────────────────────────────────────────────────────────────────
+
+export function aeadSetKey(slot: u32, algorithm: u32): u32 {
+  return aead.setKey(slot, algorithm, ARGUMENTS) ? DONE : REFUSED_RANGE;
+}
+
+export function aeadRemoveKey(slot: u32): void {
+  aead.removeKey(slot);
+}
+
+export function aeadRun(at: u32, count: u32): u32 {
+  return aead.run(at, count);
 }
 
 // ── reading back ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -77,6 +77,13 @@ export interface EngineExports {
   neighborSet(domain: number, macHigh: number, macLow: number): number;
   neighborDelete(domain: number): void;
 
+  // ── the engine's own ciphers (src/datapath/aead.ts chooses between them and native's) ──
+  /** Key and salt at ARGUMENTS, where zeros stand afterwards. `reset` forgets all keys. */
+  aeadSetKey(slot: number, algorithm: number): number;
+  aeadRemoveKey(slot: number): void;
+  /** Carries out the `count` operations (shared/aead.ts) that stand at `at`; how many did not end in AEAD_DONE. */
+  aeadRun(at: number, count: number): number;
+
   // ── reading back (audit, dumps): fills ARGUMENTS with entries, answers how many; cursor 0 starts, nextCursor() continues ──
   /** 16 B each as in tables/fdb.ts: domain, MAC, port, vtep, age in ticks (seconds), static flag. */
   fdbDump(cursor: number): number;

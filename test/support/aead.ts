@@ -1,9 +1,12 @@
 // Both ciphers behind one face: a message goes in as an operation in the engine's memory, what became of it comes out.
 import { createCipheriv } from "node:crypto";
+import type { EngineExports } from "../../src/datapath/engine.ts";
 import { createMemory } from "../../src/datapath/module.ts";
+import { ENGINE_DEBUG_PATH, ENGINE_RELEASE_PATH } from "../../src/paths.ts";
 import { native } from "../../src/ports/native.ts";
 import * as aead from "../../wasm/shared/aead.ts";
-import { RX_ARENA, SEAL_OPS } from "../../wasm/shared/layout.ts";
+import { ARGUMENTS, RX_ARENA, SEAL_OPS } from "../../wasm/shared/layout.ts";
+import { type Build, instantiate } from "./wasm.ts";
 
 export interface Rig {
   readonly bytes: Uint8Array;
@@ -48,6 +51,29 @@ export function nativeRig(): Rig {
     run: (at, count) => cipher.run(at, count),
   };
 }
+
+export function wasmRig(build: Build): Rig {
+  const { exports, memory } = instantiate<EngineExports>(build === "debug" ? ENGINE_DEBUG_PATH : ENGINE_RELEASE_PATH);
+  exports.reset(1024);
+  const bytes = new Uint8Array(memory.buffer);
+  return {
+    bytes,
+    setKey: (slot, algorithm, keyAndSalt) => {
+      bytes.set(keyAndSalt, ARGUMENTS);
+      const refused = exports.aeadSetKey(slot, algorithm);
+      if (refused !== 0) throw new Error(`the engine refused a key: ${refused}`);
+    },
+    removeKey: (slot) => exports.aeadRemoveKey(slot),
+    run: (at, count) => exports.aeadRun(at, count),
+  };
+}
+
+/** For `describe.each`: each cipher there is. */
+export const RIGS: readonly [string, () => Rig][] = [
+  ["native", nativeRig],
+  ["wasm debug", () => wasmRig("debug")],
+  ["wasm release", () => wasmRig("release")],
+];
 
 export function writeOperation(bytes: Uint8Array, at: number, operation: Operation): void {
   const view = new DataView(bytes.buffer, at, aead.AEAD_OP_LENGTH);

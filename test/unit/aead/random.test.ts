@@ -2,10 +2,8 @@
 // is sealed opens again, and what was touched anywhere does not.
 import { describe, expect, it } from "vitest";
 import * as aead from "../../../wasm/shared/aead.ts";
-import { ALGORITHMS, nativeRig, opensslSeal, perform, type Rig } from "../../support/aead.ts";
+import { ALGORITHMS, opensslSeal, perform, RIGS } from "../../support/aead.ts";
 import { random } from "../../support/random.ts";
-
-const RIGS: [string, () => Rig][] = [["native", nativeRig]];
 
 describe.each(RIGS)("%s", (_name, open) => {
   const rig = open();

@@ -1,0 +1,65 @@
+// AES-GCM (NIST SP 800-38D) over one run of bytes, in place: counter mode by crypto/aes, GHASH over AAD and ciphertext. Opening
+// authenticates before it deciphers: what is forged stays ciphertext.
+//
+// Counters go in groups of eight, from 0: that one is not used, 1 is the tag's, 2 the first of the payload. So the first group
+// has six blocks for the payload, the others eight.
+//
+import * as aes from "./aes";
+import * as ghash from "./ghash";
+import * as stream from "./stream";
+import { AEAD_STATE } from "../shared/layout";
+
+/** The key stream's block that is added to the tag. */
+const TAG_MASK: usize = AEAD_STATE + 0x807100;
+const ZEROS: usize = TAG_MASK + 16;
+
+/** GHASH's point of an expanded key: the block of zeros, ciphered. It becomes the key in use. */
+export function derive(schedule: usize, rounds: u32, h: usize): void {
+  aes.use(schedule, rounds);
+  v128.store(ZEROS, i64x2.splat(0));
+  aes.start(ZEROS);
+  aes.keyStream(0, rounds);
+  v128.store(h, v128.load(aes.KEY_STREAM));
+}
+
+/** Tag of `length` bytes of ciphertext at `p`, in ghash.DIGEST. */
+function authenticate(h: usize, aad: usize, aadBytes: u32, p: usize, length: u32): void {
+  ghash.start(h);
+  ghash.update(aad, aadBytes);
+  ghash.update(p, length);
+  ghash.digest(aadBytes, length);
+  v128.store(ghash.DIGEST, v128.xor(v128.load(ghash.DIGEST), v128.load(TAG_MASK)));
+}
+
+/** The groups after the first. */
+function cipherRest(rounds: u32, p: usize, length: u32): void {
+  let group: u32 = 1;
+  while (length != 0) {
+    aes.keyStream(group, rounds);
+    const bytes = min<u32>(length, 128);
+    stream.add(p, aes.KEY_STREAM, bytes);
+    p += bytes;
+    length -= bytes;
+    group++;
+  }
+}
+
+/** Seals or opens with the AES key in use. False: forged. */
+export function run(seals: bool, rounds: u32, h: usize, nonce: usize, aad: usize, aadBytes: u32, p: usize, length: u32, icvBytes: u32): bool {
+  aes.start(nonce);
+  aes.keyStream(0, rounds);
+  v128.store(TAG_MASK, v128.load(aes.KEY_STREAM, 16));
+  const icv = p + length;
+  if (!seals) {
+    authenticate(h, aad, aadBytes, p, length);
+    if (!stream.agrees(icv, ghash.DIGEST, icvBytes)) return false;
+  }
+  const first = min<u32>(length, 96);
+  stream.add(p, aes.KEY_STREAM + 32, first);
+  cipherRest(rounds, p + first, length - first);
+  if (seals) {
+    authenticate(h, aad, aadBytes, p, length);
+    stream.write(icv, ghash.DIGEST, icvBytes);
+  }
+  return true;
+}
