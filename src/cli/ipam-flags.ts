@@ -30,7 +30,7 @@ function contains(subnet: string, address: string): boolean {
 export function ipamEntries(flags: IpamFlags): IpamEntry[] {
   const { subnet = [], ipRange = [], gateway = [] } = flags;
   const auxiliary = strictPairs("--aux-address", flags.auxAddress);
-  const entries = subnet.map((one): IpamEntry => ({ subnet: one, ipRange: "", gateway: "", auxAddresses: {} }));
+  const entries = subnet.map((one): IpamEntry => ({ subnet: one, ipRange: "", gateway: "", auxAddresses: Object.create(null) }));
   const orphan = ipRange[0] ?? gateway[0] ?? Object.values(auxiliary)[0];
   if (entries.length === 0) {
     if (orphan !== undefined)

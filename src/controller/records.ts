@@ -14,13 +14,24 @@ const prefix = z.string().refine((text) => tryParsePrefix(text) !== null, "a pre
 const address = z.string().refine((text) => tryParseAddress(text) !== null, "an address");
 const interfaceAddress = z.string().refine((text) => tryParseInterfaceAddress(text) !== null, "an address with prefix length");
 const mac = z.string().regex(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/, "a MAC address");
-const texts = z.record(z.string(), z.string());
+/** Names are the user's, `__proto__` among them, which z.record leaves out. What JSON.parse made has it as any other. */
+const named = (valid: (text: string) => boolean, what: string) =>
+  z.custom<Readonly<Record<string, string>>>(
+    (value) =>
+      typeof value === "object" &&
+      value !== null &&
+      !Array.isArray(value) &&
+      Object.values(value).every((text) => typeof text === "string" && valid(text)),
+    what,
+  );
+const texts = named(() => true, "an object of texts");
+const addresses = named((text) => tryParseAddress(text) !== null, "an object of addresses");
 
 const ipamConfig = z.object({
   subnet: prefix,
   ipRange: prefix.nullable(),
   gateway: address.nullable(),
-  auxAddresses: z.record(z.string(), address),
+  auxAddresses: addresses,
   poolId: z.string().optional(),
 });
 

@@ -114,7 +114,7 @@ export function configure(subnet: Prefix, request: SubnetRequest): IpamConfig {
     ipRange = formatPrefix(range);
   }
   const gateway = request.gateway ? inside(subnet, request.gateway, "gateway") : defaultGateway(subnet);
-  const auxAddresses: Record<string, string> = {};
+  const auxAddresses: Record<string, string> = Object.create(null); // names are the user's, `__proto__` among them
   const seen: Address[] = [gateway];
   for (const [name, text] of Object.entries(request.auxAddresses ?? {})) {
     const address = inside(subnet, text, "auxiliary address");

@@ -264,7 +264,7 @@ export class RemoteIpam implements IpamDriver {
         throw new WeftError(error.code, `failed to allocate gateway (${request.gateway ?? ""}): ${error.message}`, { cause: error });
       }
     }
-    const auxAddresses: Record<string, string> = {};
+    const auxAddresses: Record<string, string> = Object.create(null); // names are the user's, `__proto__` among them
     for (const [name, text] of Object.entries(request.auxAddresses ?? {})) auxAddresses[name] = formatAddress(await take(text, null));
     return {
       subnet: formatPrefix(pool.prefix),
