@@ -85,6 +85,7 @@ export function endpointMessage(record: EndpointRecord): Endpoint {
     aliases: [...record.aliases],
     interfaceName: record.interfaceName ?? "",
     gwPriority: record.gwPriority,
+    links: record.links.map(({ target, alias }) => ({ target, alias })),
   };
 }
 
@@ -138,6 +139,7 @@ export function attachRequest(message: Attachment__Output): AttachRequest {
     network: message.network,
     ...present({ ipv4: message.ipv4, ipv6: message.ipv6, mac: message.mac }),
     ...(message.aliases.length > 0 ? { aliases: message.aliases } : {}),
+    ...(message.links.length > 0 ? { links: message.links.map(({ target, alias }) => ({ sandbox: target, ...present({ alias }) })) } : {}),
     ...(message.gwPriority === 0 ? {} : { gwPriority: message.gwPriority }),
   };
 }

@@ -16,7 +16,11 @@ const MATCHERS: Matchers<SandboxView> = {
 
 /** `stateDir`: where sandboxes have their files and `weft run -d` leaves the output of its programs. */
 export function sandboxHandlers(controller: Controller, stateDir: string): AllHandlers["sandbox"] {
-  const message = (view: SandboxView) => sandboxMessage(view.sandbox, stateDir, view.endpoints);
+  const message = (view: SandboxView) => ({
+    ...sandboxMessage(view.sandbox, stateDir, view.endpoints),
+    linkEnvironment: { ...view.linkEnvironment },
+    links: view.linked.map(({ alias, sandbox: { name } }) => `/${name}:/${view.sandbox.name}/${alias}`),
+  });
   return {
     async Create(request) {
       const view = await controller.createSandbox({

@@ -85,7 +85,8 @@ function endpointSettings(one: SandboxEndpoint__Output, sandbox: Sandbox__Output
   const endpoint = one.endpoint!;
   return {
     IPAMConfig: null,
-    Links: null,
+    Links:
+      endpoint.links.length === 0 || one.network!.name === "bridge" ? null : endpoint.links.map((link) => `${link.target}:${link.alias}`),
     Aliases: endpoint.aliases,
     DriverOpts: null,
     GwPriority: one.endpoint!.gwPriority,
@@ -124,7 +125,7 @@ export function sandboxDocument(sandbox: Sandbox__Output) {
     HostsPath: sandbox.hostsPath,
     HostnamePath: sandbox.hostnamePath,
     Labels: openMap({ ...sandbox.labels }),
-    HostConfig: { NetworkMode: networkMode(sandbox) },
+    HostConfig: { NetworkMode: networkMode(sandbox), Links: sandbox.links.length === 0 ? null : sandbox.links },
     NetworkSettings: {
       SandboxID: sandbox.id,
       SandboxKey: sandbox.namespacePath,

@@ -90,7 +90,7 @@ export async function runInSandbox(sandbox: Sandbox__Output, argv: readonly stri
     const exit = await runProcess({
       namespacePath: sandbox.namespacePath,
       argv,
-      env: { WEFT_SANDBOX: sandbox.name },
+      env: { ...sandbox.linkEnvironment, WEFT_SANDBOX: sandbox.name },
       ...identity(sandbox),
       onSpawn: (pid) => {
         forwarding.to(pid);

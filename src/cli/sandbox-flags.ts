@@ -5,7 +5,10 @@ import type { PortSpec } from "../api/generated/weft/v1/PortSpec.ts";
 import { parseExposed, parsePortSpec } from "../net/port-spec.ts";
 import { collect } from "./command.ts";
 import { UsageError } from "./errors.ts";
-import { type AttachmentFlags, attachment, pairs } from "./values.ts";
+import { type AttachmentFlags, attachment, link, pairs } from "./values.ts";
+
+/** Docker's name for it. */
+const DEFAULT_NETWORK = "default";
 
 export interface SandboxFlags {
   readonly network?: readonly string[];
@@ -13,6 +16,7 @@ export interface SandboxFlags {
   readonly hostname?: string;
   readonly label?: readonly string[];
   readonly networkAlias?: readonly string[];
+  readonly link?: readonly string[];
   readonly dns?: readonly string[];
   readonly dnsSearch?: readonly string[];
   readonly dnsOpt?: readonly string[];
@@ -29,6 +33,7 @@ export function sandboxOptions(command: Command): Command {
       collect,
     )
     .option("--network-alias <name>", "another name on the first network, repeatable", collect)
+    .option("--link <sandbox[:alias]>", "a name for that sandbox on the first network, for this one alone, repeatable", collect)
     .option("-p, --publish <spec>", "[ip:][hostPort]:port[/tcp|udp|sctp], ports or ranges, repeatable", collect)
     .option("-P, --publish-all", "publish exposed ports at free ports of the host")
     .option("--expose <port>", "port or range that it serves, as 80 or 80-90/udp, repeatable", collect)
@@ -40,8 +45,15 @@ export function sandboxOptions(command: Command): Command {
     .option("--label <key=value>", "label, repeatable", collect);
 }
 
-/** Aliases of their own option belong to the first network. */
-function attachments({ network = [], networkAlias = [] }: SandboxFlags): AttachmentFlags[] {
+/** Links, and aliases of their own option, belong to the first network, which is `bridge` where none is named. */
+function attachments(flags: SandboxFlags): AttachmentFlags[] {
+  const links = (flags.link ?? []).map(link);
+  const [first, ...others] = aliased(flags);
+  if (links.length === 0) return first === undefined ? [] : [first, ...others];
+  return [{ ...(first ?? { network: DEFAULT_NETWORK, aliases: [] }), links }, ...others];
+}
+
+function aliased({ network = [], networkAlias = [] }: SandboxFlags): AttachmentFlags[] {
   const [first, ...others] = network.map(attachment);
   if (networkAlias.length === 0) return first === undefined ? [] : [first, ...others];
   if (first === undefined) throw new UsageError("--network-alias is a name on a network: name one by --network");

@@ -36,6 +36,7 @@ export interface AttachmentFlags {
   ipv6?: string;
   mac?: string;
   aliases: string[];
+  links?: { target: string; alias: string }[];
   gwPriority?: number;
 }
 
@@ -48,6 +49,15 @@ const ATTACHMENT_KEYS: Readonly<Record<string, "network" | "ipv4" | "ipv6" | "ma
   alias: "alias",
   "gw-priority": "gwPriority",
 };
+
+/** `--link SANDBOX[:ALIAS]` */
+export function link(text: string): { target: string; alias: string } {
+  const [target = "", alias = "", ...rest] = text.split(":");
+  if (rest.length > 0 || target === "" || (alias === "" && text.includes(":"))) {
+    throw new UsageError(`bad format for links: ${text}: write SANDBOX or SANDBOX:ALIAS`);
+  }
+  return { target, alias };
+}
 
 const PRIORITY_MAX = 2 ** 31 - 1;
 

@@ -4,6 +4,7 @@ import { parseMac, randomMac } from "../net/mac.ts";
 import { endpointKey } from "../store/keys.ts";
 import type { Put } from "../store/store.ts";
 import { attempt, type Context, endpointOwner, newId, put } from "./context.ts";
+import { endpointLinks } from "./links.ts";
 import { checkName } from "./names.ts";
 import { checkAttachment } from "./network-modes.ts";
 import { stackInode } from "./stack-inode.ts";
@@ -43,6 +44,7 @@ export async function prepareAttachment(
       `endpoint with name ${sandbox.name} already exists in network ${network.name}: sandbox ${sandbox.name} is attached to it`,
     );
   }
+  const links = endpointLinks(context, network, request.links ?? []);
   if (request.ipv4 && !network.enableIpv4)
     throw invalidArgument(`invalid address ${request.ipv4}: network ${network.name} has no IPv4 subnet`);
   if (request.ipv6 && !network.enableIpv6) {
@@ -70,6 +72,7 @@ export async function prepareAttachment(
       ipv4: lease.ipv4,
       ipv6: lease.ipv6,
       aliases: [...(request.aliases ?? [])],
+      links,
       interfaceName,
       gwPriority: request.gwPriority ?? 0,
       driverState: made.driverState,

@@ -3,6 +3,7 @@
 import type { Member, NameRecords } from "../dns/names.ts";
 import type { Context } from "./context.ts";
 import { attachmentsOf } from "./context.ts";
+import { linkedTo, linkNames } from "./links.ts";
 import { DEFAULT_BRIDGE } from "./names.ts";
 
 export function nameRecords(context: Context): NameRecords {
@@ -16,6 +17,8 @@ export function nameRecords(context: Context): NameRecords {
       attachmentsOf(context, { id: sandboxId })
         .sort((a, b) => b.endpoint.gwPriority - a.endpoint.gwPriority)
         .map(({ endpoint, network }) => ({ endpoint, network, named: network.name !== DEFAULT_BRIDGE })),
+    links: (sandboxId) =>
+      linkedTo(context, sandboxId).map((link) => ({ names: linkNames(link), ipv4: link.endpoint.ipv4, ipv6: link.endpoint.ipv6 })),
     members: (networkId) =>
       state.endpointsOfNetwork(networkId).flatMap((endpoint): Member[] => {
         const sandbox = endpoint.sandboxId === null ? undefined : state.sandboxes.get(endpoint.sandboxId);

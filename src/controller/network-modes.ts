@@ -23,6 +23,7 @@ export interface Wish {
 /** Of a sandbox to be that shares another's stack: everything that would change that stack, or say who is in it, is refused. */
 export function checkJoined(request: CreateSandboxRequest, join: AttachRequest): void {
   if ((request.networks ?? []).length > 1) throw mixed();
+  refuseLinks(join, "container");
   if (request.hostname) throw invalidArgument("conflicting options: hostname and the network mode");
   refuseDns(request);
   if ((request.publish ?? []).length > 0 || request.publishAll) {
@@ -48,6 +49,7 @@ export function checkWishes(request: CreateSandboxRequest, wishes: readonly Wish
   if (special.length === 0) return;
   const { wish, driver } = special[0]!;
   if (driver.stack === "host") {
+    refuseLinks(wish, "host");
     refuseDns(request);
     checkForeignStack(request, wish);
   } else {
@@ -82,8 +84,14 @@ function checkForeignStack(request: CreateSandboxRequest, wish: AttachRequest): 
 }
 
 function checkNoInterface(wish: AttachRequest): void {
+  if ((wish.links ?? []).length > 0) throw invalidArgument("conflicting options: links and the network mode");
   if (wish.mac) throw invalidArgument("conflicting options: mac-address and the network mode");
   checkNothingChosen(wish);
+}
+
+function refuseLinks(wish: AttachRequest, mode: string): void {
+  if ((wish.links ?? []).length === 0) return;
+  throw invalidArgument(`conflicting options: ${mode} type networking can't be used with links. This would result in undefined behavior`);
 }
 
 function checkNothingChosen(wish: AttachRequest): void {

@@ -65,6 +65,7 @@ const endpoint = z.object({
   ipv4: interfaceAddress.nullable(),
   ipv6: interfaceAddress.nullable(),
   aliases: z.array(z.string()),
+  links: z.array(z.object({ target: z.string(), alias: z.string() })).default([]),
   interfaceName: z.string().nullable(),
   gwPriority: z.number().int().default(0),
   driverState: z.record(z.string(), z.unknown()),

@@ -8,6 +8,7 @@ import { type Prepared, prepareAttachment, realizeAttachments, withdrawAttachmen
 import { attachmentsOf, attempt, type Context, commit, newId, put } from "./context.ts";
 import { defaultNetwork } from "./default-bridge.ts";
 import { dnsSettings, hasResolver } from "./dns-settings.ts";
+import { linkEnvironment, linkedTo, refreshLinkers } from "./links.ts";
 import { exclusive, shared } from "./locks.ts";
 import { byName, checkHostname, checkName, resolve, shortId } from "./names.ts";
 import { checkConnect, checkDisconnect, checkJoined, checkWishes, joinedReference } from "./network-modes.ts";
@@ -26,8 +27,11 @@ export function findSandbox(context: Context, reference: string): SandboxRecord 
 }
 
 export function viewSandbox(context: Context, sandbox: SandboxRecord): SandboxView {
+  const linked = linkedTo(context, sandbox.id);
   return {
     sandbox,
+    linked,
+    linkEnvironment: linkEnvironment(sandbox.name, linked),
     endpoints: attachmentsOf(context, sandbox)
       .filter(({ endpoint }) => !context.pending.has(endpoint.id))
       .map(({ endpoint, network, driver }) => {
@@ -129,7 +133,7 @@ export async function createSandbox(context: Context, request: CreateSandboxRequ
 
 export async function removeSandbox(context: Context, reference: string, force: boolean): Promise<SandboxRecord> {
   const { id } = findSandbox(context, reference);
-  return context.locks.run([exclusive(sandboxLock({ id }))], async () => {
+  const removed = await context.locks.run([exclusive(sandboxLock({ id }))], async () => {
     const sandbox = context.state.sandboxes.get(id) ?? findSandbox(context, reference);
     const attachments = attachmentsOf(context, sandbox);
     const restore = (): Promise<boolean> =>
@@ -162,12 +166,14 @@ export async function removeSandbox(context: Context, reference: string, force: 
     if (left.length > 0) context.log("warn", "sandboxes that shared its network stack are left without one", { sandboxes: left });
     return sandbox;
   });
+  await refreshLinkers(context, id);
+  return removed;
 }
 
 export async function connect(context: Context, reference: string, request: AttachRequest): Promise<EndpointRecord> {
   const { id } = findSandbox(context, reference);
   const found = findNetwork(context, request.network);
-  return context.locks.run([exclusive(sandboxLock({ id })), shared(networkLock(found))], async () => {
+  const connected = await context.locks.run([exclusive(sandboxLock({ id })), shared(networkLock(found))], async () => {
     const sandbox = context.state.sandboxes.get(id) ?? findSandbox(context, reference);
     const network = context.state.networks.get(found.id) ?? findNetwork(context, request.network);
     const others = attachmentsOf(context, sandbox);
@@ -201,6 +207,8 @@ export async function connect(context: Context, reference: string, request: Atta
     });
     return attachment.endpoint;
   });
+  await refreshLinkers(context, id);
+  return connected;
 }
 
 export async function disconnect(context: Context, reference: string, networkReference: string, force: boolean): Promise<void> {
@@ -237,6 +245,7 @@ export async function disconnect(context: Context, reference: string, networkRef
     await attempt(context, `writing the files of sandbox ${sandbox.name}`, () => context.names.refresh(sandbox));
     context.log("info", "sandbox disconnected", { sandbox: sandbox.name, network: network.name });
   });
+  await refreshLinkers(context, id);
 }
 
 /** All or none. */

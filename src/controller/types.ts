@@ -40,6 +40,13 @@ export interface NetworkRecord {
   readonly driverState: Readonly<Record<string, unknown>>;
 }
 
+/** Another sandbox's name for this endpoint's one alone. */
+export interface EndpointLink {
+  /** On the predefined network `bridge` the other's id, elsewhere a name of it on the network. */
+  readonly target: string;
+  readonly alias: string;
+}
+
 export interface EndpointRecord {
   readonly id: Id;
   readonly networkId: Id;
@@ -51,6 +58,7 @@ export interface EndpointRecord {
   readonly ipv4: string | null;
   readonly ipv6: string | null;
   readonly aliases: readonly string[];
+  readonly links: readonly EndpointLink[];
   /** Name of the interface in the sandbox ("eth0"), once joined. */
   readonly interfaceName: string | null;
   /** Of those whose network has a gateway, the highest gives the default route. */
@@ -131,7 +139,15 @@ export interface AttachRequest {
   ipv6?: string;
   mac?: string;
   aliases?: string[];
+  links?: LinkRequest[];
   gwPriority?: number;
+}
+
+export interface LinkRequest {
+  /** Name, id or unique id prefix. */
+  sandbox: string;
+  /** Absent: the sandbox's name. */
+  alias?: string;
 }
 
 export interface CreateSandboxRequest {
@@ -161,6 +177,10 @@ export interface NetworkView {
 
 export interface SandboxView {
   readonly sandbox: SandboxRecord;
+  /** By links on the network `bridge`. */
+  readonly linked: readonly { readonly alias: string; readonly sandbox: SandboxRecord }[];
+  /** What these links tell programs. */
+  readonly linkEnvironment: Readonly<Record<string, string>>;
   readonly endpoints: readonly {
     endpoint: EndpointRecord;
     network: NetworkRecord;

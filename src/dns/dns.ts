@@ -16,7 +16,7 @@ import { Resolver, type View } from "./resolver.ts";
 import { ResolverServer } from "./server.ts";
 import { type SocketSource, socketExchange } from "./transport.ts";
 import { RESOLVER_ADDRESS, type Server, upstreamServers } from "./upstream.ts";
-import { type NetworkNames, networkNames } from "./zone.ts";
+import { type NetworkNames, networkNames, withLinks } from "./zone.ts";
 
 const DNS_PORT = 53;
 /** In the sandbox's namespace. */
@@ -106,7 +106,7 @@ export class EmbeddedDns implements NameService {
     const ipv6 = endpoints.some((endpoint) => endpoint.ipv6 !== null);
     await this.#files.write(sandbox.id, {
       resolvConf: answers ? sandboxResolvConf(sandbox.dns, this.#host()) : plainResolvConf(sandbox.dns, this.#host(), ipv6),
-      hosts: sandboxHosts(sandbox.hostname, endpoints),
+      hosts: sandboxHosts(sandbox.hostname, endpoints, this.#followed.links(sandbox.id)),
       hostname: `${sandbox.hostname}\n`,
     });
   }
@@ -150,13 +150,13 @@ export class EmbeddedDns implements NameService {
       this.#zonesGeneration = records.generation;
     }
     const named = records.attachments(id).filter((attachment) => attachment.named);
-    const networks = named.map(({ network }) => {
+    const networks = named.map(({ network, endpoint }) => {
       let names = this.#zones.get(network.id);
       if (names === undefined) {
         names = networkNames(network, records.members(network.id));
         this.#zones.set(network.id, names);
       }
-      return names;
+      return withLinks(names, endpoint.links);
     });
     return { sandbox: records.sandbox(id)!, networks };
   }

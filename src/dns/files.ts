@@ -13,6 +13,7 @@ import { dirname, join } from "node:path";
 import { sandboxFilesPath } from "../config/defaults.ts";
 import type { EndpointRecord, SandboxRecord } from "../controller/types.ts";
 import { makeFolders } from "../paths.ts";
+import type { HostsLine } from "./names.ts";
 import { formatResolvConf, type ResolvConf } from "./resolv-conf.ts";
 import { isLoopback, RESOLVER_ADDRESS } from "./upstream.ts";
 
@@ -59,11 +60,21 @@ export function plainResolvConf(dns: SandboxRecord["dns"], host: ResolvConf, ipv
   });
 }
 
-export function sandboxHosts(hostname: string, endpoints: readonly Pick<EndpointRecord, "ipv4" | "ipv6">[]): string {
+/** `links`: of others; their lines come before its own, as in Docker. */
+export function sandboxHosts(
+  hostname: string,
+  endpoints: readonly Pick<EndpointRecord, "ipv4" | "ipv6">[],
+  links: readonly HostsLine[] = [],
+): string {
   const short = hostname.split(".")[0]!;
   const names = short === hostname ? hostname : `${hostname} ${short}`;
-  const addresses = endpoints.flatMap(({ ipv4, ipv6 }) => [ipv4, ipv6]).filter((address) => address !== null);
-  return text([...HOSTS_OF_ALL, ...addresses.map((address) => `${address.slice(0, address.indexOf("/"))}\t${names}`)]);
+  const own = endpoints.map(({ ipv4, ipv6 }) => ({ ipv4, ipv6, names: [names] }));
+  const lines = [...links, ...own].flatMap((one) =>
+    [one.ipv4, one.ipv6]
+      .filter((address) => address !== null)
+      .map((address) => `${address.slice(0, address.indexOf("/"))}\t${one.names.join(" ")}`),
+  );
+  return text([...HOSTS_OF_ALL, ...lines]);
 }
 
 /** `current`, where `before` is what we wrote last, so that it holds `wanted`; the lines of others stay. */

@@ -12,6 +12,15 @@ export interface NameRecords {
   /** What the sandbox is attached to, in the order in which its networks are asked. */
   attachments(sandboxId: Id): readonly NamedAttachment[];
   members(networkId: Id): readonly Member[];
+  /** Lines of its /etc/hosts for others. */
+  links(sandboxId: Id): readonly HostsLine[];
+}
+
+export interface HostsLine {
+  readonly names: readonly string[];
+  /** With prefix length, or null. */
+  readonly ipv4: string | null;
+  readonly ipv6: string | null;
 }
 
 export interface NamedAttachment {

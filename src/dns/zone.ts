@@ -27,7 +27,7 @@ export interface NetworkNames {
   /** In lower case. */
   readonly network: string;
   /** In lower case. */
-  readonly hosts: ReadonlyMap<string, readonly Host[]>;
+  readonly hosts: { get(name: string): readonly Host[] | undefined };
   /** By address bytes as hexadecimal digits. */
   readonly addresses: ReadonlyMap<string, Host>;
 }
@@ -57,6 +57,16 @@ export function networkNames(network: Pick<NetworkRecord, "name">, members: read
     for (const address of [host.ipv4, host.ipv6]) if (address !== null) addresses.set(addressKey(address), host);
   }
   return { network: network.name.toLowerCase(), hosts, addresses };
+}
+
+/** The network as one member sees it who has links: an alias comes before whoever is called so. */
+export function withLinks(names: NetworkNames, links: EndpointRecord["links"]): NetworkNames {
+  if (links.length === 0) return names;
+  const get = (name: string): readonly Host[] | undefined => {
+    const link = links.find(({ alias }) => alias.toLowerCase() === name);
+    return names.hosts.get(link === undefined ? name : link.target.toLowerCase());
+  };
+  return { ...names, hosts: { get } };
 }
 
 /** `name` in lower case; null if nothing is called so on these networks. In order: the first find is to be preferred. */

@@ -80,6 +80,40 @@ test("gets names with its first user-defined network, and loses them with the la
   expect(await a.must(["nft", "list", "ruleset"])).toBe("");
 });
 
+test("tells a sandbox of those it is linked to, in hosts and in variables, and where they are now", async () => {
+  await daemon.must("sandbox", "create", "--expose", "6379", "redis");
+  const { id } = await daemon.sandbox("redis");
+  await daemon.must("sandbox", "create", "--link", "redis:db", "app");
+  const first = /^(\S+)\tdb /m.exec(await inside("app", "cat", "/etc/hosts"))![1]!;
+  expect(await inside("app", "cat", "/etc/hosts")).toContain(`${first}\tdb ${id.slice(0, 12)} redis\n`);
+  expect(await inside("app", "getent", "hosts", "db")).toContain(first);
+  expect(
+    (await inside("app", "env"))
+      .split("\n")
+      .filter((line) => line.startsWith("DB_"))
+      .sort(),
+  ).toEqual([
+    "DB_NAME=/app/db",
+    `DB_PORT=tcp://${first}:6379`,
+    `DB_PORT_6379_TCP=tcp://${first}:6379`,
+    `DB_PORT_6379_TCP_ADDR=${first}`,
+    "DB_PORT_6379_TCP_PORT=6379",
+    "DB_PORT_6379_TCP_PROTO=tcp",
+  ]);
+  const [{ HostConfig }] = await daemon.json("sandbox", "inspect", "app");
+  expect(HostConfig.Links).toEqual(["/redis:/app/db"]);
+  await daemon.must("network", "disconnect", "bridge", "redis");
+  await daemon.must("network", "connect", "bridge", "redis");
+  const [{ NetworkSettings }] = await daemon.json("sandbox", "inspect", "redis");
+  expect(await inside("app", "getent", "hosts", "db")).toContain(NetworkSettings.Networks.bridge.IPAddress);
+  await daemon.must("sandbox", "rm", "redis", "app");
+  // On a network with names it is a name for this sandbox alone.
+  await daemon.must("sandbox", "create", "--network", "web", "--link", "db:store", "asker");
+  expect(await inside("asker", "getent", "ahostsv4", "store")).toMatch(/^10\.90\.1\.9 /);
+  expect((await daemon.cli(["sandbox", "exec", "db", "--", "getent", "ahostsv4", "store"])).code).not.toBe(0);
+  await daemon.must("sandbox", "rm", "asker");
+});
+
 test("refuses in Docker's words what is for user-defined networks", async () => {
   const refused = async (...args: string[]): Promise<string> => {
     const outcome = await daemon.cli(args);

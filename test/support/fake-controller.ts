@@ -161,7 +161,7 @@ export class FakeController implements Controller {
         const network = this.networks.get(endpoint.networkId)!;
         return { endpoint, network, gatewayIpv4: network.ipam[0]?.gateway ?? null, gatewayIpv6: null };
       });
-    return { sandbox, endpoints };
+    return { sandbox, endpoints, linked: [], linkEnvironment: {} };
   }
 
   async addPeer(address: string, port: number | undefined, network: string | undefined): Promise<PeerRecord> {
@@ -216,6 +216,7 @@ export class FakeController implements Controller {
       ipv4: `${request.ipv4 ?? subnet.replace(/[0-9]+\/.*/, String(own + 2))}/${length}`,
       ipv6: request.ipv6 === undefined ? null : `${request.ipv6}/64`,
       aliases: request.aliases ?? [],
+      links: (request.links ?? []).map(({ sandbox: target, alias }) => ({ target, alias: alias ?? target })),
       interfaceName: `eth${ifs}`,
       gwPriority: request.gwPriority ?? 0,
       driverState: {},
