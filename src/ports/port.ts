@@ -4,7 +4,7 @@
 //
 // What the addon reports by errno becomes a WeftError here, where it is still known what was tried.
 import { type ErrorCode, WeftError } from "../errors.ts";
-import { native, type Poller } from "./native.ts";
+import { type Aead, native, type Poller } from "./native.ts";
 
 /** Loads the addon: a checkout without a build is told in words, before anything has been started. */
 export function requireAddon(): void {
@@ -15,6 +15,12 @@ export function requireAddon(): void {
 export function createPoller(): Poller {
   const { Poller } = native();
   return new Poller();
+}
+
+/** Ciphers for the calling thread; throws where the addon was built without. */
+export function createAead(): Aead {
+  const { Aead } = native();
+  return new Aead();
 }
 
 /** Ends the sleep of the poller with this eventfd; from any thread. */

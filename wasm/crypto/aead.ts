@@ -70,10 +70,9 @@ export function setKey(slot: u32, algorithm: u32, material: usize): bool {
 export function removeKey(slot: u32): void {
   if (slot == 0 || slot >= <u32>AEAD_KEYS) return;
   memory.fill(slotAt(slot), 0, SLOT_LENGTH);
-  if (inUse == slot) {
-    inUse = 0;
-    aes.forget();
-  }
+  inUse = 0;
+  aes.forget();
+  chacha20.forget();
 }
 
 /** Carries out the `count` operations at `at`; how many failed. All of them, when they are not inside the memory. */
