@@ -42,6 +42,11 @@ export function sandboxHandlers(controller: Controller, stateDir: string): AllHa
     async Inspect(request) {
       return { sandbox: message(controller.inspectSandbox(request.sandbox)) };
     },
+    async Update(request) {
+      const { sandbox, publishAdd, publishRemove } = request;
+      const changes = { publishAdd: publishAdd.map(portSpec), publishRemove: publishRemove.map(portSpec) };
+      return { sandbox: message(await controller.updateSandbox(sandbox, changes)) };
+    },
     async Remove(request) {
       const removed = await controller.removeSandbox(request.sandbox, request.force);
       await rm(sandboxLogPath(stateDir, removed.id), { force: true });

@@ -87,6 +87,9 @@ function exposeMessage(text: string): PortSpec {
   return { protocol, portFirst: ports.first, portLast: ports.last };
 }
 
+/** Of `-p`, `--publish-add` and `--publish-rm`. */
+export const portSpecs = (texts: readonly string[] = []): PortSpec[] => texts.map((text) => written(text, publishMessage));
+
 export function createRequest(name: string | undefined, flags: SandboxFlags, removeOnExit = false): CreateSandboxRequest {
   const dns = [flags.dns, flags.dnsSearch, flags.dnsOpt];
   return {
@@ -96,7 +99,7 @@ export function createRequest(name: string | undefined, flags: SandboxFlags, rem
     hostname: flags.hostname ?? "",
     labels: pairs(flags.label),
     removeOnExit,
-    publish: (flags.publish ?? []).map((text) => written(text, publishMessage)),
+    publish: portSpecs(flags.publish),
     expose: (flags.expose ?? []).map((text) => written(text, exposeMessage)),
     publishAll: flags.publishAll ?? false,
     ...(dns.some((values) => values !== undefined)

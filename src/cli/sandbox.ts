@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { collect, group, leaf, type Session } from "./command.ts";
 import { sandboxDocument, sandboxRow } from "./documents.ts";
 import { UsageError } from "./errors.ts";
-import { createRequest, type SandboxFlags, sandboxOptions } from "./sandbox-flags.ts";
+import { createRequest, portSpecs, type SandboxFlags, sandboxOptions } from "./sandbox-flags.ts";
 
 export function register(program: Command, host: Session): void {
   const sandbox = group(program, "sandbox", "Make, look at and remove sandboxes; run programs in them");
@@ -56,6 +56,23 @@ export function register(program: Command, host: Session): void {
       }
     },
   }).option("-f <format>", "same as --format");
+
+  leaf<{ publishAdd?: string[]; publishRm?: string[] }>(sandbox, host, {
+    usage: "update <sandbox>",
+    summary: "Publish more or fewer ports of a sandbox; connections by its other ports go on",
+    examples: [
+      "weft sandbox update --publish-add 8081:81 a",
+      "weft sandbox update --publish-rm 80 --publish-add 8090:80 a         its port 80 moves",
+      "weft sandbox update --publish-rm 9000-9099/udp a",
+    ],
+    async run(context, [reference], flags) {
+      const changes = { publishAdd: portSpecs(flags.publishAdd), publishRemove: portSpecs(flags.publishRm) };
+      const { sandbox: updated } = await context.client.call("sandbox", "Update", { sandbox: reference!, ...changes });
+      context.print(`${updated!.name}\n`);
+    },
+  })
+    .option("--publish-add <spec>", "[ip:][hostPort]:port[/tcp|udp|sctp], as of -p, repeatable", collect)
+    .option("--publish-rm <spec>", "port or range of the sandbox, or as it was published, repeatable", collect);
 
   leaf<{ force?: boolean }>(sandbox, host, {
     usage: "rm <sandbox...>",

@@ -17,6 +17,7 @@ import { addPeer, listPeers, removePeer } from "./peers.ts";
 import { ensurePredefined } from "./predefined.ts";
 import { NOTHING_RECONCILED, type ReconcileFigures, type ReconcileReport, reconcile } from "./reconcile.ts";
 import { configureAgain } from "./recreated.ts";
+import { updateSandbox } from "./republishing.ts";
 import { type RestoreReport, restore } from "./restore.ts";
 import { connect, createSandbox, disconnect, inspectSandbox, listSandboxes, removeSandbox } from "./sandboxes.ts";
 import { State } from "./state.ts";
@@ -31,6 +32,7 @@ import type {
   PeerRecord,
   SandboxRecord,
   SandboxView,
+  UpdateSandboxRequest,
 } from "./types.ts";
 
 export type { ControllerLog, ControllerOptions } from "./context.ts";
@@ -133,6 +135,10 @@ export class CnmController implements Controller {
 
   createSandbox(request: CreateSandboxRequest): Promise<SandboxView> {
     return createSandbox(this.#context, request);
+  }
+
+  updateSandbox(reference: string, request: UpdateSandboxRequest): Promise<SandboxView> {
+    return updateSandbox(this.#context, reference, request);
   }
 
   removeSandbox(reference: string, force: boolean): Promise<SandboxRecord> {

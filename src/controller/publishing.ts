@@ -3,17 +3,17 @@
 //
 // A port is taken for the time that its sandbox is there, whether or not the sandbox has a network to be reached by at the
 // moment: ports follow it from network to network.
+import type { Driver } from "../drivers/driver.ts";
 import { addressInUse, exhausted, invalidArgument, unavailable, WeftError } from "../errors.ts";
 import { type PortSpec, type Protocol, rangeSize } from "../net/port-spec.ts";
 import type { Context } from "./context.ts";
 import { byName } from "./names.ts";
-import type { Wish } from "./network-modes.ts";
-import type { CreateSandboxRequest, PublishedPort } from "./types.ts";
+import type { CreateSandboxRequest, Id, NetworkRecord, PublishedPort } from "./types.ts";
 
 export const PORTS_LOCK = "published-ports";
 
 /** Whether there is anything to publish. */
-export function checkPublish(request: CreateSandboxRequest, joins: boolean, onHost: boolean): boolean {
+export function checkPublish(request: PublishRequest, joins: boolean, onHost: boolean): boolean {
   const asked = (request.publish ?? []).length > 0 || request.publishAll === true;
   if (asked && joins) throw invalidArgument("conflicting options: port publishing and the container type network mode");
   if (asked && onHost) {
@@ -35,12 +35,30 @@ interface Candidate {
   readonly fixed: boolean;
 }
 
-/** Each reserved on the host; if it throws, the caller applies a plan without them. */
-export async function choosePorts(context: Context, request: CreateSandboxRequest, wishes: readonly Wish[]): Promise<PublishedPort[]> {
-  const taken = [...context.state.sandboxes.values()].flatMap(({ ports }) => ports);
-  const ipv6 = wishes.some(({ network }) => network.enableIpv6 && !network.internal);
+/** A network that the sandbox is on or will be. */
+export interface Way {
+  readonly network: NetworkRecord;
+  readonly driver: Driver;
+  readonly gwPriority: number;
+}
+
+export type PublishRequest = Pick<CreateSandboxRequest, "publish" | "publishAll" | "expose">;
+
+/**
+ * Each reserved on the host; if it throws, the caller applies a plan without them. `kept`: ports that the sandbox has already;
+ * the others that it is stored with are given up.
+ */
+export async function choosePorts(
+  context: Context,
+  request: PublishRequest,
+  ways: readonly Way[],
+  own: { readonly id: Id; readonly kept: readonly PublishedPort[] } | null = null,
+): Promise<PublishedPort[]> {
+  const others = [...context.state.sandboxes.values()].filter(({ id }) => id !== own?.id);
+  const taken = [...others.flatMap(({ ports }) => ports), ...(own?.kept ?? [])];
+  const ipv6 = ways.some(({ network }) => network.enableIpv6 && !network.internal);
   const chosen: PublishedPort[] = [];
-  for (const candidate of candidates(context, request, hostBinding(wishes))) {
+  for (const candidate of candidates(context, request, hostBinding(ways))) {
     chosen.push(await choose(context, candidate, [...taken, ...chosen], ipv6));
   }
   return chosen;
@@ -69,7 +87,7 @@ async function choose(context: Context, candidate: Candidate, taken: readonly Pu
   );
 }
 
-function* candidates(context: Context, request: CreateSandboxRequest, binding: string | null): Iterable<Candidate> {
+function* candidates(context: Context, request: PublishRequest, binding: string | null): Iterable<Candidate> {
   for (const { protocol, hostAddress, hostPorts, ports } of specs(request)) {
     const common = { protocol, hostAddress: hostAddress ?? binding, port: ports.first, count: 1 };
     if (hostPorts === null) {
@@ -87,7 +105,7 @@ function* candidates(context: Context, request: CreateSandboxRequest, binding: s
 }
 
 /** With -P: exposed ports, but for those that -p names. */
-function specs(request: CreateSandboxRequest): PortSpec[] {
+function specs(request: PublishRequest): PortSpec[] {
   const named = request.publish ?? [];
   if (!request.publishAll) return named;
   const has = (protocol: Protocol, port: number): boolean =>
@@ -101,10 +119,10 @@ function specs(request: CreateSandboxRequest): PortSpec[] {
 }
 
 /** host_binding_ipv4 of the network that the sandbox will be reached by. */
-function hostBinding(wishes: readonly Wish[]): string | null {
-  const reached = wishes
+function hostBinding(ways: readonly Way[]): string | null {
+  const reached = ways
     .filter(({ network, driver }) => !network.internal && driver.translation !== undefined)
-    .sort((a, b) => (b.wish.gwPriority ?? 0) - (a.wish.gwPriority ?? 0) || byName(a.network, b.network));
+    .sort((a, b) => b.gwPriority - a.gwPriority || byName(a.network, b.network));
   const [first] = reached;
   const binding = first?.driver.translation?.(first.network).hostBindingIpv4 ?? null;
   return binding === "0.0.0.0" ? null : binding;

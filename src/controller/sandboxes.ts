@@ -66,6 +66,7 @@ export async function createSandbox(context: Context, request: CreateSandboxRequ
   checkWishes(request, wishes);
   const onHost = wishes.some(({ driver }) => driver.stack === "host");
   const foreign = request.namespacePath ? checkNamespace(context, request.namespacePath) : null;
+  const ways = wishes.map(({ wish, network, driver }) => ({ network, driver, gwPriority: wish.gwPriority ?? 0 }));
   const publishes = checkPublish(request, owner !== null, onHost);
   const draft: SandboxRecord = {
     id,
@@ -101,7 +102,7 @@ export async function createSandbox(context: Context, request: CreateSandboxRequ
     if (owner !== null) checkOwner(context, owner);
     if (foreign !== null) refuseSharedNamespace(context, draft.namespacePath, foreign);
     const linkNames = new Set(foreign === null ? [] : await namespaces.linkNames(draft.namespacePath));
-    const ports = publishes ? await choosePorts(context, request, wishes) : [];
+    const ports = publishes ? await choosePorts(context, request, ways) : [];
     const sandbox: SandboxRecord = { ...draft, ports };
     const prepared = await prepareAll(context, sandbox, wishes, linkNames);
     const attachments = prepared.map(({ attachment }) => attachment);

@@ -167,6 +167,12 @@ export interface CreateSandboxRequest {
   publishAll?: boolean;
 }
 
+/** Ports that are removed are named as they were published, or by the sandbox's port alone. */
+export interface UpdateSandboxRequest {
+  publishAdd?: PortSpec[];
+  publishRemove?: PortSpec[];
+}
+
 export interface NetworkView {
   readonly network: NetworkRecord;
   readonly endpoints: readonly { endpoint: EndpointRecord; sandbox: SandboxRecord | null }[];
@@ -203,6 +209,7 @@ export interface Controller {
   disconnect(sandbox: string, network: string, force: boolean): Promise<void>;
 
   createSandbox(request: CreateSandboxRequest): Promise<SandboxView>;
+  updateSandbox(reference: string, request: UpdateSandboxRequest): Promise<SandboxView>;
   removeSandbox(reference: string, force: boolean): Promise<SandboxRecord>;
   listSandboxes(): readonly SandboxView[];
   inspectSandbox(reference: string): SandboxView;

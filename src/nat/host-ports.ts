@@ -12,17 +12,20 @@ import type { PortRange, Protocol } from "../net/port-spec.ts";
 import type { HostPort, Publication } from "./types.ts";
 
 interface Held {
+  readonly port: HostPort;
   close(): void;
 }
 
 const SCTP_TRACKING = "/proc/sys/net/netfilter/nf_conntrack_sctp_timeout_established";
 const DEFAULT_EPHEMERAL: PortRange = { first: 32768, last: 60999 };
+const ANYWHERE = ["0.0.0.0", "::"];
 const LISTENING = "0A";
 const NO_PORT = "0000";
 
+const isIpv6 = (address: string): boolean => address.includes(":");
 const keyOf = ({ protocol, hostAddress, hostPort }: HostPort): string => `${protocol} ${hostAddress} ${hostPort}`;
 const shown = ({ protocol, hostAddress, hostPort }: HostPort): string =>
-  `${hostAddress.includes(":") ? `[${hostAddress}]` : hostAddress}:${hostPort}/${protocol}`;
+  `${isIpv6(hostAddress) ? `[${hostAddress}]` : hostAddress}:${hostPort}/${protocol}`;
 
 export class HostPorts {
   readonly #held = new Map<string, Held>();
@@ -30,6 +33,7 @@ export class HostPorts {
   /** Throws ADDRESS_IN_USE if a program of the host has one of the ports. A single port is held from here on. */
   async reserve(wish: HostPort): Promise<void> {
     if (wish.protocol === "sctp") return requireSctp();
+    this.#giveUp(wish);
     if (wish.count > 1) return refuseUsed(wish);
     if (this.#held.has(keyOf(wish))) return;
     try {
@@ -67,13 +71,27 @@ export class HostPorts {
     this.#held.clear();
   }
 
+  /** What is held for ports that nobody publishes as they were: who asks for them has looked. */
+  #giveUp(wish: HostPort): void {
+    for (const [key, held] of this.#held) {
+      const { protocol, hostAddress, hostPort } = held.port;
+      const overlaps = [hostAddress, wish.hostAddress].some((address) => ANYWHERE.includes(address)) || hostAddress === wish.hostAddress;
+      const inRange = wish.hostPort <= hostPort && hostPort < wish.hostPort + wish.count;
+      if (key === keyOf(wish) && wish.count === 1) continue;
+      if (protocol !== wish.protocol || !inRange || !overlaps || isIpv6(hostAddress) !== isIpv6(wish.hostAddress)) continue;
+      held.close();
+      this.#held.delete(key);
+    }
+  }
+
   async #hold(wish: HostPort): Promise<void> {
     const held = await (wish.protocol === "udp" ? bindUdp(wish) : listenTcp(wish));
     this.#held.set(keyOf(wish), held);
   }
 }
 
-function listenTcp({ hostAddress, hostPort }: HostPort): Promise<Held> {
+function listenTcp(port: HostPort): Promise<Held> {
+  const { hostAddress, hostPort } = port;
   return new Promise((resolve, reject) => {
     // Who gets here came before the rules did, or from where they don't lead.
     const server = createServer((client) => client.destroy());
@@ -82,14 +100,15 @@ function listenTcp({ hostAddress, hostPort }: HostPort): Promise<Held> {
       server.off("error", reject);
       server.on("error", () => {}); // a failed accept is the client's loss
       server.unref();
-      resolve({ close: () => server.close() });
+      resolve({ port, close: () => server.close() });
     });
   });
 }
 
-function bindUdp({ hostAddress, hostPort }: HostPort): Promise<Held> {
+function bindUdp(port: HostPort): Promise<Held> {
+  const { hostAddress, hostPort } = port;
   return new Promise((resolve, reject) => {
-    const socket = createSocket({ type: hostAddress.includes(":") ? "udp6" : "udp4", ipv6Only: hostAddress.includes(":") });
+    const socket = createSocket({ type: isIpv6(hostAddress) ? "udp6" : "udp4", ipv6Only: isIpv6(hostAddress) });
     socket.once("error", (error) => {
       socket.close();
       reject(error);
@@ -98,7 +117,7 @@ function bindUdp({ hostAddress, hostPort }: HostPort): Promise<Held> {
       socket.removeAllListeners("error");
       socket.on("error", () => {});
       socket.unref();
-      resolve({ close: () => socket.close() });
+      resolve({ port, close: () => socket.close() });
     });
   });
 }
@@ -114,7 +133,7 @@ function requireSctp(): void {
 /** By the lists of /proc/net, which cost one reading however long the range. */
 function refuseUsed(wish: HostPort): void {
   const { protocol, hostAddress, hostPort, count } = wish;
-  const wantsIpv6 = hostAddress.includes(":");
+  const wantsIpv6 = isIpv6(hostAddress);
   const any = (hex: string): boolean => /^0+$/.test(hex);
   const mine = hexOf(hostAddress);
   for (const file of wantsIpv6 ? [`${protocol}6`] : [protocol, `${protocol}6`]) {

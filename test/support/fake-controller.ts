@@ -12,6 +12,7 @@ import type {
   PeerRecord,
   SandboxRecord,
   SandboxView,
+  UpdateSandboxRequest,
 } from "../../src/controller/types.ts";
 import { alreadyExists, forbidden, invalidArgument, notFound } from "../../src/errors.ts";
 
@@ -139,6 +140,17 @@ export class FakeController implements Controller {
     this.sandboxes.set(sandbox.id, sandbox);
     for (const one of request.networks ?? []) this.#attach(sandbox, one);
     return this.inspectSandbox(sandbox.id);
+  }
+
+  async updateSandbox(reference: string, request: UpdateSandboxRequest): Promise<SandboxView> {
+    this.#arrive(request);
+    const { sandbox } = this.inspectSandbox(reference);
+    const added = (request.publishAdd ?? []).map(({ protocol, hostAddress, hostPorts, ports }) => ({
+      ...{ protocol, hostAddress, hostPort: hostPorts?.first ?? 49153, port: ports.first, count: ports.last - ports.first + 1 },
+    }));
+    const isRemoved = (port: number): boolean => (request.publishRemove ?? []).some(({ ports }) => ports.first === port);
+    this.sandboxes.set(sandbox.id, { ...sandbox, ports: [...sandbox.ports.filter(({ port }) => !isRemoved(port)), ...added] });
+    return this.inspectSandbox(reference);
   }
 
   async removeSandbox(reference: string, force: boolean): Promise<SandboxRecord> {

@@ -170,6 +170,16 @@ describe("sandbox create", () => {
     expect(result.stderr).toContain(message);
   });
 
+  it("update publishes more and less", async () => {
+    await given("network create web", "sandbox create --network web -p 8080:80 s");
+    expect(await weft(["sandbox", "update", "--publish-rm", "80", "--publish-add", "9000-9001:90-91/udp", "s"])).toMatchObject({
+      code: 0,
+      stdout: "s\n",
+    });
+    expect((await weft(["port", "s"])).stdout).toBe("90/udp -> 0.0.0.0:9000\n91/udp -> 0.0.0.0:9001\n");
+    expect(await weft(["sandbox", "update", "--publish-add", "x", "s"])).toMatchObject({ code: 2 });
+  });
+
   it("publishes ports and shows them", async () => {
     await given("network create web", "sandbox create --network web -p 127.0.0.1:8080:80 -p 9000-9001:90-91/udp --expose 70 -P s");
     const range = (first: number, last = first) => ({ first, last });

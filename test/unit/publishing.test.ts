@@ -1,4 +1,4 @@
-// Which ports a sandbox gets and what the host is told, on twins. The same on the real kernel: test/e2e/nat.test.ts.
+// Which ports a sandbox gets and what the host is told, on twins. The same on the real kernel: test/e2e/publish.test.ts.
 import { beforeEach, describe, expect, it } from "vitest";
 import { parseExposed, parsePortSpec } from "../../src/net/port-spec.ts";
 import { type Bench, startController } from "../support/controller.ts";
@@ -96,6 +96,69 @@ describe("ports of a sandbox", () => {
     await bench.controller.removeSandbox("a", false);
     expect(nat.published).toEqual([]);
     await create("b", specs("8080:80"));
+  });
+});
+
+describe("a sandbox that is there", () => {
+  const update = (name: string, add: string[], remove: string[] = []) =>
+    bench.controller.updateSandbox(name, { publishAdd: add.map(parsePortSpec), publishRemove: remove.map(parsePortSpec) });
+  const ports = (): string[] => nat.published.filter((line) => !line.includes("::"));
+
+  it("gets more ports and less", async () => {
+    await web();
+    await create("a", specs("8080:80", "8080:80/udp", "9000-9009:90-99"));
+    await update("a", ["8081:81", "82"], ["80"]);
+    expect(ports()).toEqual([
+      "udp 0.0.0.0:8080+1 -> 10.1.0.2:80",
+      "tcp 0.0.0.0:9000+10 -> 10.1.0.2:90",
+      "tcp 0.0.0.0:8081+1 -> 10.1.0.2:81",
+      "tcp 0.0.0.0:40000+1 -> 10.1.0.2:82",
+    ]);
+    await update("a", [], ["92-93", "8081:81", "82", "80/udp"]);
+    expect(ports()).toEqual(["tcp 0.0.0.0:9000+2 -> 10.1.0.2:90", "tcp 0.0.0.0:9004+6 -> 10.1.0.2:94"]);
+    await update("a", ["9002:80"], ["90-99"]);
+    expect(ports()).toEqual(["tcp 0.0.0.0:9002+1 -> 10.1.0.2:80"]);
+    // The same port of the host, elsewhere.
+    await update("a", ["127.0.0.1:9002:81"], ["9002:80"]);
+    expect(ports()).toEqual(["tcp 127.0.0.1:9002+1 -> 10.1.0.2:81"]);
+    expect(bench.controller.inspectSandbox("a").sandbox.ports).toHaveLength(1);
+  });
+
+  it.each([
+    [["7000:70", "8090:80"], [], "Bind for 0.0.0.0:8090 failed: port is already allocated"],
+    [["7000:70", "9000:80"], ["80"], "failed to bind host port 0.0.0.0:9000/tcp"],
+    [["7000:70"], ["81"], "no public port '81/tcp' published for a"],
+    [["7000:70"], ["80/udp"], "no public port '80/udp' published for a"],
+    [["7000:70"], ["8081:80"], "no public port '80/tcp' published for a"],
+    [["7000:70", "8080:80"], [], "Bind for 0.0.0.0:8080 failed: port is already allocated"],
+    [[], [], "nothing to update"],
+  ])("keeps what it has where %j without %j is refused", async (add, remove, message) => {
+    await web();
+    nat.programs.add("tcp 9000");
+    await create("a", specs("8080:80"));
+    await create("b", specs("8090:80"));
+    const before = JSON.stringify([await bench.store.list("sandbox/"), nat.plan]);
+    await expect(update("a", add, remove)).rejects.toThrow(message);
+    expect(JSON.stringify([await bench.store.list("sandbox/"), nat.plan])).toBe(before);
+  });
+
+  it("keeps what it has where the host refuses the rules", async () => {
+    await web();
+    await create("a", specs("8080:80"));
+    const [before, plan] = [bench.controller.inspectSandbox("a").sandbox, nat.plan];
+    nat.onApply = ({ publications }) => {
+      if (publications.some(({ hostPort }) => hostPort === 8081)) throw new Error("no such rule");
+    };
+    await expect(update("a", ["8081:81"], ["80"])).rejects.toThrow("no such rule");
+    expect(bench.controller.inspectSandbox("a").sandbox).toEqual(before);
+    expect(nat.plan).toEqual(plan);
+  });
+
+  it("publishes nothing of a stack that is not its own", async () => {
+    await web();
+    await create("a", {});
+    await bench.controller.createSandbox({ name: "b", networks: [{ network: "sandbox:a" }] });
+    await expect(update("b", ["80:80"])).rejects.toThrow("conflicting options: port publishing and the container type network mode");
   });
 });
 
