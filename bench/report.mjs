@@ -44,6 +44,14 @@ export const TARGETS = [
     atLeast: 0.5,
   },
   {
+    figure: "published port TCP / kernel bridge with the same rules",
+    question: "publish",
+    metric: "gbps1",
+    subject: "weft-published",
+    against: "kernel-published",
+    atLeast: 0.7,
+  },
+  {
     figure: "local 64-byte rate / kernel bridge",
     question: "rate",
     metric: "kpps",

@@ -3,6 +3,7 @@
 //
 //   overlay:  client ── host a ══ underlay veth, MTU 1500 ══ host b ── server        containers have MTU 1450
 //   bridge:   client ── host a ── server                                             MTU 1500
+//   published: client ══ veth ══ host, nftables ── server                            MTU 1500
 //
 // The same for Weft (TAPs, its daemon in each host) and for the kernel (veths, bridge, vxlan), and the kernel's overlay
 // once more with all offloads off: what it does per MTU-size packet, as on a network card that can't offload tunnels.
@@ -192,13 +193,55 @@ async function weftSubjects() {
   ];
 }
 
-/** Builds everything and checks that each way is open. @param {{ weft: boolean }} options @returns {Promise<Subject[]>} */
+const PUBLISHED = "5201"; // iperf3's
+const BRIDGE = "bridge0";
+
+/**
+ * A client outside, a host that publishes a port, a server on its bridge. The kernel's host has the rules that Weft made in its
+ * own: the same bridge name and addresses make them fit.
+ *
+ * @returns {Promise<Subject[]>}
+ */
+async function published() {
+  for (const [host, out] of [
+    ["wp", "wpo"],
+    ["kp", "kpo"],
+  ]) {
+    await namespace(/** @type {string} */ (host));
+    await namespace(/** @type {string} */ (out));
+    await veth(/** @type {string} */ (host), "outside", /** @type {string} */ (out), "eth0");
+    await ip(/** @type {string} */ (host), ["address add 10.217.0.1/24 dev outside", "link set outside up"]);
+    await ip(/** @type {string} */ (out), ["address add 10.217.0.2/24 dev eth0", "link set eth0 up"]);
+  }
+  const daemon = await startDaemon("wp", null);
+  const name = `com.docker.network.bridge.name=${BRIDGE}`;
+  await weft("wp", ["network", "create", "--subnet", "10.218.0.0/24", "--ipv6=false", "-o", name, "bench"]);
+  await namespace("wp1");
+  const attach = ["--network", "bench,ip=10.218.0.2", "-p", `${PUBLISHED}:${PUBLISHED}`];
+  await weft("wp", ["sandbox", "create", "--netns", lab.namespacePath("wp1"), ...attach, "wp1"]);
+
+  await ip("kp", [`link add ${BRIDGE} type bridge`, `address add 10.218.0.1/24 dev ${BRIDGE}`, `link set ${BRIDGE} up`]);
+  await kernelContainer("kp", "kp1", "10.218.0.2", 1500);
+  await ip("kp1", ["route add default via 10.218.0.1"]);
+  const rules = await at("wp", ["nft", "list", "table", "inet", "weft"]);
+  await run(inNamespace(lab.namespacePath("kp"), ["nft", "-f", "-"]), { input: rules });
+  await at("kp", ["sysctl", "-qw", "net.ipv4.ip_forward=1"]);
+  const path = lab.namespacePath.bind(lab);
+  const [weftHalf, kernelHalf] = [
+    { key: "weft-published", title: "Weft, published port", client: path("wpo"), server: path("wp1"), daemons: [daemon] },
+    { key: "kernel-published", title: "kernel bridge, same rules", client: path("kpo"), server: path("kp1"), daemons: [] },
+  ];
+  return [weftHalf, kernelHalf].map((half) => ({ ...half, address: "10.217.0.1" }));
+}
+
+/** Builds everything and checks that each way is open. @param {{ weft: boolean, published: boolean }} options @returns {Promise<Subject[]>} */
 export async function buildSubjects(options) {
   const subjects = [
     ...(options.weft ? await weftSubjects() : []),
     await kernelOverlay("k", "10.215.0", true),
     await kernelOverlay("p", "10.216.0", false),
     await kernelBridge(),
+    ...(options.published ? await published() : []),
   ];
   for (const subject of subjects) {
     await run(inNamespace(subject.client, ["ping", "-q", "-c", "2", "-i", "0.2", "-W", "2", subject.address])).catch((error) => {
