@@ -34,10 +34,10 @@ import { NativeNamespaces } from "./netns/native-namespaces.ts";
 import { makeFolders } from "./paths.ts";
 import { native } from "./ports/native.ts";
 import { requireAddon } from "./ports/port.ts";
+import { purge } from "./purge/purge.ts";
 import { repeat } from "./repeat.ts";
-import { openLmdbStore } from "./store/lmdb.ts";
+import { openLmdbStore, STORE_FILE } from "./store/lmdb.ts";
 
-const STORE_FILE = "store.lmdb";
 const LOCK_FILE = "lock";
 const STATE_DIR_MODE = 0o700;
 const SIGNALLED = 128;
@@ -261,6 +261,14 @@ function dieOnBugs(log: Logger): void {
       process.exit(1);
     });
   }
+}
+
+/** Takes from the host what daemons of these settings have put there; answers the exit code. Throws while one runs. */
+export async function purgeDaemon(flags: DaemonFlags, say: (line: string) => void): Promise<number> {
+  const { stateDir, socket } = loadConfig(flags.config, flags.settings, process.env);
+  checkPrivileges();
+  requireAddon();
+  return (await purge({ stateDir, socket, native: native(), say })) ? 0 : 1;
 }
 
 /** Runs until a signal; answers the exit code. Throws the reason if it can't start. */

@@ -34,6 +34,10 @@ const host: CliHost = {
     const { runDaemon } = await import("./daemon.ts");
     return runDaemon(flags);
   },
+  async purgeDaemon(flags, say) {
+    const { purgeDaemon } = await import("./daemon.ts");
+    return purgeDaemon(flags, say);
+  },
 };
 
 process.exitCode = await runCli(process.argv.slice(2), host);

@@ -25,6 +25,8 @@ export interface CliHost {
   interrupted(): AbortSignal;
   /** Runs the daemon until it has stopped; answers its exit code. */
   runDaemon(flags: DaemonFlags): Promise<number>;
+  /** `say` gets a line for each thing that is removed. */
+  purgeDaemon(flags: DaemonFlags, say: (line: string) => void): Promise<number>;
 }
 
 /** One run of the CLI. */

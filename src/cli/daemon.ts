@@ -1,7 +1,8 @@
 // weft daemon: flags only. They are settings like those of the file, under the same names, and win over it; what they mean and
 // whether they are valid is src/config's business.
 import type { Command } from "commander";
-import { collect, leaf, type Session } from "./command.ts";
+import { type Context, collect, leaf, type Session } from "./command.ts";
+import { ReportedError } from "./errors.ts";
 
 interface Flags {
   readonly config?: string;
@@ -14,6 +15,19 @@ interface Flags {
   readonly logFormat?: string;
   readonly set?: string[];
   readonly settings?: boolean;
+  readonly purge?: boolean;
+  readonly yes?: boolean;
+}
+
+/** Asks first: what goes can't be had back. */
+async function purge(context: Context, host: Session, flags: Parameters<Session["purgeDaemon"]>[0], yes = false): Promise<void> {
+  const what =
+    "WARNING! This will remove all networks and sandboxes of this host, their namespaces, interfaces and rules, and the state directory.";
+  if (!yes && !(await context.confirmed(what))) {
+    context.complain("purge has been cancelled");
+    throw new ReportedError();
+  }
+  context.host.exitCode = await host.purgeDaemon(flags, (line) => context.print(`${line}\n`));
 }
 
 export function register(program: Command, host: Session): void {
@@ -24,6 +38,7 @@ export function register(program: Command, host: Session): void {
       "weft daemon",
       "weft daemon --underlay-address 192.0.2.1",
       "weft daemon --config /etc/weft.json --log-level debug",
+      "weft daemon --purge                      take everything from this host again, and the state with it",
       "weft daemon --settings                   what the file may have, with defaults",
     ],
     async run(context, _, flags) {
@@ -31,7 +46,9 @@ export function register(program: Command, host: Session): void {
       const { config, stateDir, nodeName, underlayAddress, vxlanPort, metrics, logLevel, logFormat, set } = flags;
       const given = { stateDir, nodeName, underlayAddress, vxlanPort, metrics, logLevel, logFormat, set, socket: context.options.socket };
       const settings = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
-      context.host.exitCode = await host.runDaemon({ ...(config === undefined ? {} : { config }), settings });
+      const daemon = { ...(config === undefined ? {} : { config }), settings };
+      if (flags.purge) return purge(context, host, daemon, flags.yes);
+      context.host.exitCode = await host.runDaemon(daemon);
     },
   })
     .option("--config <file>", "settings as JSON; flags win over it")
@@ -43,5 +60,7 @@ export function register(program: Command, host: Session): void {
     .option("--log-level <level>", "trace, debug, info, warn, error, fatal or silent (default: info)")
     .option("--log-format <format>", "json or text (default: text on a terminal)")
     .option("--set <key=value>", "any other setting by its path: --set datapath.spinUs=0, repeatable", collect)
+    .option("--purge", "remove every trace of the daemon from this host, which must be stopped, and end")
+    .option("-y, --yes", "with --purge: don't ask")
     .option("--settings", "print all settings with their defaults and end");
 }

@@ -20,7 +20,7 @@ import { type NetworkNames, networkNames, withLinks } from "./zone.ts";
 
 const DNS_PORT = 53;
 /** In the sandbox's namespace. */
-const TABLE = "weft_dns";
+export const DNS_TABLE = "weft_dns";
 const NO_CONF: ResolvConf = { servers: [], search: [], options: [] };
 
 export interface EmbeddedDnsOptions {
@@ -80,7 +80,7 @@ export class EmbeddedDns implements NameService {
         namespace: sandbox.namespacePath,
         address: RESOLVER_ADDRESS,
         port: DNS_PORT,
-        table: TABLE,
+        table: DNS_TABLE,
       });
       const server = await ResolverServer.start(this.#resolver(sandbox.id), fds);
       this.#servers.get(sandbox.id)?.close();
@@ -98,7 +98,7 @@ export class EmbeddedDns implements NameService {
   async #endServing(sandbox: SandboxRecord): Promise<void> {
     this.#servers.get(sandbox.id)?.close();
     this.#servers.delete(sandbox.id);
-    await this.#options.native.removeLoopbackService(sandbox.namespacePath, TABLE);
+    await this.#options.native.removeLoopbackService(sandbox.namespacePath, DNS_TABLE);
   }
 
   async #writeFiles(sandbox: SandboxRecord, answers: boolean): Promise<void> {
@@ -115,7 +115,7 @@ export class EmbeddedDns implements NameService {
     this.#servers.get(sandbox.id)?.close();
     this.#servers.delete(sandbox.id);
     await this.#files.remove(sandbox.id);
-    if (namespaceStays) await this.#options.native.removeLoopbackService(sandbox.namespacePath, TABLE);
+    if (namespaceStays) await this.#options.native.removeLoopbackService(sandbox.namespacePath, DNS_TABLE);
   }
 
   prune(known: ReadonlySet<Id>): Promise<void> {

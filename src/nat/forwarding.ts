@@ -80,6 +80,13 @@ export class Forwarding {
     if (mine.length > 0) this.#save();
   }
 
+  /** All of it as it was; false if nothing was changed. */
+  restore(): boolean {
+    if (Object.keys(this.#before).length === 0) return false;
+    this.set({ ipv4: false, ipv6: false });
+    return true;
+  }
+
   /** For an interface of ours. Missing ones are fine: they get it when they are there. */
   routeLocalnet(interfaceName: string): void {
     const name = `ipv4/conf/${interfaceName}/route_localnet`;

@@ -18,6 +18,9 @@ import { probeLmdb } from "./lmdb-probe.ts";
 import type { Change, CommitResult, Entry, Json, Store, Transaction } from "./store.ts";
 import { Watchers } from "./watchers.ts";
 
+/** In the state directory. */
+export const STORE_FILE = "store.lmdb";
+
 const FORMAT_VERSION = 1;
 /** Sorts before every other key and is shown to nobody. Its revision is the store's. */
 const HEADER_KEY = " header";
@@ -28,7 +31,7 @@ const HEADER_KEY = " header";
  */
 const SPARE_BYTES = 256 * 1024;
 
-const LMDB_OPTIONS = { noSubdir: true, encoding: "string", overlappingSync: false, maxReaders: 16 } as const;
+export const LMDB_OPTIONS = { noSubdir: true, encoding: "string", overlappingSync: false, maxReaders: 16 } as const;
 
 /** errno of failures that are the host's and not the file's. */
 const HOST_ERRORS: Readonly<Record<number, string>> = {

@@ -34,6 +34,11 @@ export async function cli(argv: readonly string[], setting: CliSetting = {}): Pr
       daemon = flags;
       return 0;
     },
+    async purgeDaemon(flags, say) {
+      daemon = flags;
+      say("removed all of it");
+      return 0;
+    },
   };
   const code = await runCli(argv, host);
   return { code, stdout: Buffer.concat(stdout).toString(), stderr: stderr.join(""), daemon };

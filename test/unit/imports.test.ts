@@ -55,7 +55,9 @@ const LEAVES = ["net", "errors", "clock", "log", "metrics", "paths", "config", "
 const SRC_ROOMS: Record<string, readonly string[]> = {
   // argv, exit codes; the composition root, the only place that constructs and orders subsystems.
   main: ["daemon", "cli"],
-  daemon: ["api", "controller", "dns", "drivers", "ipam", "store", "datapath", "ports", "netns", "nat", "plugins"],
+  daemon: ["api", "controller", "dns", "drivers", "ipam", "store", "datapath", "ports", "netns", "nat", "plugins", "purge"],
+  // Beside the daemon: what one leaves on the host, taken without one.
+  purge: ["dns", "nat", "netns", "ports", "store"],
   // The CLI is a client: what it knows of the daemon is the API. Programs in sandboxes are its own children.
   cli: ["api", "netns"],
   api: ["controller", "datapath"],
