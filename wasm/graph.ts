@@ -3,6 +3,7 @@
 //   tap-input ──────────────────┐                                                   ┌─> gro ────────┐
 //   esp-decrypt ────────────┐
 //   underlay-input ─> vxlan-decap ─> ethernet-input ─> policy ─> l2-learn ─> neighbor-proxy ─> l2-forward ┼─> vxlan-encap ─┼─> underlay-output
+//   packet-input ───────────────┘                                                   ├─> packet-output
 //                                                                                   └─> l2-flood ───┴─> port-output
 //
 // Encrypted networks take another way out and in: vxlan-encap ─> esp-encrypt, which fills runs itself, and esp-decrypt ─>
@@ -23,8 +24,8 @@
 // Runs and GRO aggregates are closed at the end of each run or resume: nothing points into the arenas when they are reset.
 //
 import {
-  IOVEC_LENGTH, NODE_COUNT, NODE_ESP_DECRYPT, NODE_ESP_ENCRYPT, NODE_ETHERNET_INPUT, NODE_GRO, NODE_L2_FLOOD, NODE_L2_FORWARD, NODE_L2_LEARN, NODE_NEIGHBOR_PROXY, NODE_POLICY,
-  NODE_PORT_OUTPUT, NODE_TAP_INPUT, NODE_UNDERLAY_INPUT, NODE_UNDERLAY_OUTPUT, NODE_VXLAN_DECAP, NODE_VXLAN_ENCAP, PORT_ESP, PORT_NONE, PORT_UNDERLAY,
+  IOVEC_LENGTH, NODE_COUNT, NODE_ESP_DECRYPT, NODE_ESP_ENCRYPT, NODE_ETHERNET_INPUT, NODE_GRO, NODE_L2_FLOOD, NODE_L2_FORWARD, NODE_L2_LEARN, NODE_NEIGHBOR_PROXY, NODE_PACKET_INPUT,
+  NODE_PACKET_OUTPUT, NODE_POLICY, NODE_PORT_OUTPUT, NODE_TAP_INPUT, NODE_UNDERLAY_INPUT, NODE_UNDERLAY_OUTPUT, NODE_VXLAN_DECAP, NODE_VXLAN_ENCAP, PORT_ESP, PORT_NONE, PORT_PACKET, PORT_UNDERLAY,
   RX_PORT, TX_DESCRIPTOR_LENGTH, TX_DESTINATION, TX_DESTINATION_PORT, TX_IOVEC, TX_LENGTH, TX_PORT, TX_SEGMENT,
 } from "./shared/abi";
 import { COUNTER_BATCHES } from "./shared/counters";
@@ -51,6 +52,8 @@ import { l2Flood, reset as resetFlood } from "./nodes/l2-flood";
 import { l2Forward } from "./nodes/l2-forward";
 import { l2Learn } from "./nodes/l2-learn";
 import { neighborProxy } from "./nodes/neighbor-proxy";
+import { packetInput } from "./nodes/packet-input";
+import { packetOutput } from "./nodes/packet-output";
 import { policy } from "./nodes/policy";
 import { portOutput } from "./nodes/port-output";
 import { tapInput } from "./nodes/tap-input";
@@ -136,6 +139,9 @@ function input(): void {
     } else if (kind == PORT_ESP) {
       trace.enter(NODE_ESP_DECRYPT);
       espDecrypt();
+    } else if (kind == PORT_PACKET) {
+      trace.enter(NODE_PACKET_INPUT);
+      packetInput();
     } else {
       trace.enter(NODE_TAP_INPUT);
       tapInput();
@@ -170,6 +176,8 @@ function output(): void {
   espEncrypt();
   trace.enter(NODE_UNDERLAY_OUTPUT);
   underlayOutput();
+  trace.enter(NODE_PACKET_OUTPUT);
+  packetOutput();
   trace.enter(NODE_PORT_OUTPUT);
   portOutput();
 }

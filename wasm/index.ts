@@ -5,12 +5,12 @@
 // deleters take along what would be left without meaning.
 //
 import {
-  ABI_VERSION, DOMAIN_FLAG_HAS_VNI, FDB_ENTRY_LENGTH, MEMBER_ENTRY_LENGTH, NEIGHBOR_ENTRY_LENGTH, PORT_ESP, PORT_MEMORY, PORT_TAP, PORT_UNDERLAY,
+  ABI_VERSION, DOMAIN_FLAG_HAS_VNI, FDB_ENTRY_LENGTH, MEMBER_ENTRY_LENGTH, NEIGHBOR_ENTRY_LENGTH, PORT_MEMORY, PORT_PACKET, PORT_TAP, PORT_UPLINK,
   RX_DESCRIPTOR_LENGTH, SA_FLAG_CHECKSUM, SA_FLAG_ESN, SA_FLAG_NOTIFY, SA_FLAG_OUTBOUND, VNI_NONE,
 } from "./shared/abi";
 import { ARGUMENTS, ARGUMENTS_LENGTH, RX_RING_LENGTH } from "./shared/layout";
 import { DOMAIN_MAX, MTU_MAX, MTU_MIN, PORT_MAX, SA_MAX, VTEP_MAX } from "./shared/limits";
-import { SPI_MIN, VNI_MAX } from "./shared/protocol";
+import { SPI_MIN, VID_MAX, VNI_MAX } from "./shared/protocol";
 import * as aggregates from "./core/aggregates";
 import * as arena from "./core/arena";
 import * as capture from "./core/capture";
@@ -29,6 +29,7 @@ import * as neighbors from "./tables/neighbor";
 import * as ports from "./tables/port";
 import * as sad from "./tables/sad";
 import * as spd from "./tables/spd";
+import * as uplinks from "./tables/uplink";
 import * as vteps from "./tables/vtep";
 import { espPrepare as prepare } from "./nodes/esp-decrypt";
 import * as aead from "./crypto/aead";
@@ -60,6 +61,7 @@ export function reset(fdbSlots: u32): void {
   aggregates.reset();
   checksum.initialise();
   ports.reset();
+  uplinks.reset();
   domains.reset();
   vteps.reset();
   sad.reset();
@@ -118,18 +120,36 @@ export function tick(nowMs: u32): void {
 
 export function portSet(port: u32, kind: u32, domain: u32, flags: u32, mtuBytes: u32): u32 {
   if (port >= <u32>PORT_MAX || flags > 0xff || mtuBytes > 0xffff) return REFUSED_RANGE;
-  if (kind != PORT_TAP && !ports.isUnderlay(kind) && kind != PORT_MEMORY) return REFUSED_RANGE;
-  if (!ports.isUnderlay(kind) && !domains.isSet(domain)) return REFUSED_UNKNOWN;
+  if (kind != PORT_TAP && !ports.isUnderlay(kind) && kind != PORT_MEMORY && kind != PORT_PACKET && kind != PORT_UPLINK) return REFUSED_RANGE;
+  if (ports.isBridged(kind) && !domains.isSet(domain)) return REFUSED_UNKNOWN;
   const entry = ports.at(port);
-  if (ports.isSet(port) && (<u32>entry.domain != domain || ports.isUnderlay(entry.kind) != ports.isUnderlay(kind))) fdb.forgetPort(port);
+  const moves = ports.isSet(port) && (<u32>entry.domain != domain || ports.isBridged(entry.kind) != ports.isBridged(kind));
+  if (moves) fdb.forgetPort(port);
+  // An uplink keeps its VLAN where it goes.
+  const bound = moves && uplinks.isBound(port);
+  if (moves || <u32>entry.kind != kind) uplinks.forget(port);
   ports.set(port, kind, domain, flags, mtuBytes);
+  if (bound && kind == PORT_UPLINK) return uplinkSet(port, entry.parent, entry.vid);
   return DONE;
 }
 
 export function portDelete(port: u32): void {
   if (!ports.isSet(port)) return;
   fdb.forgetPort(port);
+  uplinks.forget(port);
   ports.remove(port);
+}
+
+/** Binds an uplink to a VLAN of a packet port; `vid` 0: to what is untagged there. */
+export function uplinkSet(port: u32, parent: u32, vid: u32): u32 {
+  if (vid > <u32>VID_MAX) return REFUSED_RANGE;
+  if (!ports.isSet(port) || ports.at(port).kind != PORT_UPLINK) return REFUSED_UNKNOWN;
+  if (!ports.isSet(parent) || ports.at(parent).kind != PORT_PACKET) return REFUSED_UNKNOWN;
+  const bound = uplinks.find(parent, vid);
+  const other = domains.at(ports.at(port).domain).uplink;
+  if ((bound >= 0 && <u32>bound != port) || (other != 0 && other != port + 1)) return REFUSED_TAKEN;
+  uplinks.set(port, parent, vid);
+  return DONE;
 }
 
 export function underlaySet(port: u32, udpPort: u32, socketCount: u32): u32 {
@@ -160,7 +180,11 @@ export function domainDelete(domain: u32): void {
   fdb.forgetDomain(domain);
   neighbors.forgetDomain(domain);
   members.removeDomain(domain);
-  while (domains.at(domain).firstPort != 0) ports.remove(<u32>domains.at(domain).firstPort - 1);
+  while (domains.at(domain).firstPort != 0) {
+    const port = <u32>domains.at(domain).firstPort - 1;
+    uplinks.forget(port);
+    ports.remove(port);
+  }
   domains.remove(domain);
 }
 

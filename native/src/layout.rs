@@ -23,6 +23,9 @@ constants! {
     RX_SENDER_PORT = -16;
     RX_LOCAL_ADDRESS = -64;
     RX_FLAG_TRUNCATED = 1;
+    RX_FLAG_VLAN = 4;
+    RX_FLAG_VLAN_SERVICE = 8;
+    RX_VLAN_TCI = 14;
     TX_DESCRIPTOR_LENGTH = 32;
     TX_PORT = 0;
     TX_SOCKET = 2;

@@ -3,7 +3,7 @@
 //
 //   error      failures as JavaScript sees them         promise    calls on threads of their own
 //   netns      network namespaces                       descriptor fds that cross to JavaScript
-//   tap, udp   ports                                    netlink    links, addresses, routes
+//   tap, udp, packet   ports                            netlink    links, addresses, routes
 //   sysctl     /proc/sys in a namespace                 process    programs in a namespace
 //   lock       one daemon a state directory            loopback   a service at an address of a namespace's loopback
 //   layout     numbers shared with the engine           memory     checked access to its memory
@@ -20,6 +20,7 @@ mod loopback;
 mod memory;
 mod netlink;
 mod netns;
+mod packet;
 mod poller;
 mod process;
 mod promise;

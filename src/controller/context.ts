@@ -85,6 +85,7 @@ export function createContext(options: ControllerOptions, state: State): Context
       },
       underlay: options.underlay,
       linkNames: () => options.namespaces.linkNames(null),
+      links: () => options.namespaces.hostLinks(),
       randomBytes: options.randomBytes,
     },
   };

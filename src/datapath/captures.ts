@@ -2,6 +2,7 @@
 // they want together.
 import { CaptureHub } from "./capture.ts";
 import type { CaptureOptions } from "./datapath-api.ts";
+import { interfaceOf } from "./parents.ts";
 import type { Plane } from "./plane.ts";
 import type { CaptureMarks } from "./tables.ts";
 
@@ -14,7 +15,7 @@ export class Captures {
     this.#hub = new CaptureHub(
       {
         ...plane.names,
-        interfaceName: (port) => plane.standing.ports.get(port)?.interfaceName ?? "",
+        interfaceName: (port) => interfaceOf(plane.standing.ports.get(port)),
         underlay: (port) => plane.running?.underlayEnds.get(port),
       },
       () => this.tell(),

@@ -100,7 +100,7 @@ export class Changes {
         const { delta, commit } = this.#planned(wishes, failures);
         const plan = taps.plan(delta.ports);
         step = { delta, plan };
-        const failed = await taps.prepare(plan, fresh);
+        const failed = await taps.prepare(plan, fresh, adopting);
         if (failed.size > 0) {
           await taps.revert(plan);
           blame(failed, wishes, failures);
@@ -114,6 +114,7 @@ export class Changes {
         commit();
         tables.release(delta);
         taps.commit(plan, fresh);
+        this.#plane.listen();
         return { failures, closed: taps.drop(plan.close, this.#log) };
       }
     } catch (error) {

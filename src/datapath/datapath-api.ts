@@ -49,10 +49,10 @@ export interface DropStats {
 export interface PortStats {
   /** The declaration's id; "underlay/<address>" for the underlay's own ports. */
   readonly port: string;
-  readonly kind: "tap" | "underlay" | "memory";
-  /** Empty for underlay ports. */
+  readonly kind: "tap" | "underlay" | "packet" | "uplink" | "memory";
+  /** Empty for underlay and packet ports. */
   readonly domain: string;
-  /** Of a TAP, else empty. */
+  /** Of a TAP or packet port, else empty. */
   readonly interfaceName: string;
   /** From the engine's view: rx came in from the sandbox. */
   readonly rxPackets: bigint;

@@ -82,6 +82,7 @@ export class WeftDatapath implements DatapathService {
     try {
       const worker = await this.#workers.bringUp(settings);
       plane.running = { ...settings, ...worker, auditTimer: this.#auditTimer(options.auditIntervalS ?? AUDIT_INTERVAL_S_DEFAULT) };
+      this.#repair.watchParents(true);
     } catch (error) {
       plane.tables.clear();
       throw error;
@@ -103,6 +104,7 @@ export class WeftDatapath implements DatapathService {
       if (running === null) return;
       plane.running = null;
       if (running.auditTimer !== null) clearInterval(running.auditTimer);
+      this.#repair.watchParents(false);
       this.#captures.endAll();
       try {
         await running.client.stop();

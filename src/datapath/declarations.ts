@@ -37,10 +37,42 @@ export interface TapPortDeclaration {
   readonly mtuBytes: number;
   /** Reaches non-isolated ports only. */
   readonly isolated: boolean;
+  /** It is a station of a macvlan, of this mode: what of its neighbours it reaches, and by which way. */
+  readonly macvlan?: MacvlanMode;
 }
 
-/** Later kinds (stream, packet) join this union; a port kind is one file under ports/. */
-export type PortDeclaration = TapPortDeclaration;
+export type MacvlanMode = "bridge" | "private" | "vepa" | "passthru";
+
+/** An interface of the host that macvlans have as their parent, as a packet socket. In no bridge domain: its uplinks are. */
+export interface PacketPortDeclaration {
+  readonly kind: "packet";
+  /** `parent/<interface>`: all that have this parent declare it in the same words. */
+  readonly id: string;
+  readonly interfaceName: string;
+}
+
+/** One VLAN of a packet port as a port of a bridge domain, which has one at most. */
+export interface UplinkPortDeclaration {
+  readonly kind: "uplink";
+  /** `parent/<interface>.<VID>` */
+  readonly id: string;
+  readonly domain: string;
+  /** Id of the packet port. */
+  readonly parent: string;
+  /** 1..4094, or 0: frames without a tag. */
+  readonly vid: number;
+  /** What is for nobody here comes in too, and tags that stations send go out as they are. */
+  readonly passthru: boolean;
+}
+
+/** A port kind that has descriptors is one file under ports/. */
+export type PortDeclaration = TapPortDeclaration | PacketPortDeclaration | UplinkPortDeclaration;
+
+/** Those that have descriptors. */
+export type OpenPortDeclaration = TapPortDeclaration | PacketPortDeclaration;
+
+/** Null: it is in none. */
+export const domainOf = (port: PortDeclaration): string | null => (port.kind === "packet" ? null : port.domain);
 
 /** A MAC pinned to a port or to a VTEP: never aged, never moved. */
 export interface FdbDeclaration {

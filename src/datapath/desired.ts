@@ -9,15 +9,17 @@
 // This is the law, and what start-up uses. A daemon that has hundreds of owners doesn't look at all of them for a change of
 // one: standing.ts computes what such a change means, and is tested against this file.
 import { FDB_SLOTS_MAX, MTU_MAX, MTU_MIN } from "../../wasm/shared/limits.ts";
-import { VNI_MAX } from "../../wasm/shared/protocol.ts";
+import { VID_MAX, VNI_MAX } from "../../wasm/shared/protocol.ts";
 import { addressInUse, invalidArgument, notFound, WeftError } from "../errors.ts";
-import type {
-  Declaration,
-  DomainDeclaration,
-  FdbDeclaration,
-  NeighborDeclaration,
-  PortDeclaration,
-  VtepDeclaration,
+import {
+  type Declaration,
+  type DomainDeclaration,
+  domainOf,
+  type FdbDeclaration,
+  type NeighborDeclaration,
+  type PortDeclaration,
+  type UplinkPortDeclaration,
+  type VtepDeclaration,
 } from "./declarations.ts";
 import { addressBytes, macWords } from "./words.ts";
 
@@ -122,17 +124,24 @@ class Round implements Desired {
   addPorts(declaration: Declaration): void {
     for (const port of declaration.ports ?? []) {
       checkPort(port);
-      this.#domain(port.domain, `port ${port.id}`);
+      const domain = domainOf(port);
+      if (domain !== null) this.#domain(domain, `port ${port.id}`);
       if (!isNew(this.ports, port.id, port, "port")) continue;
+      if (port.kind === "uplink") this.#checkUplink(port);
       const place = interfaceKey(port);
       const other = this.#portOfInterface.get(place);
-      if (other !== undefined) {
-        throw addressInUse(
-          `interface ${port.interfaceName} in ${port.namespacePath ?? "the host's namespace"} is port ${other}'s; give ${port.id} another name`,
-        );
-      }
+      if (other !== undefined) throw addressInUse(`${placeText(port)} is port ${other}'s; give ${port.id} another`);
       this.#portOfInterface.set(place, port.id);
       this.ports.set(port.id, port);
+    }
+  }
+
+  #checkUplink({ id, domain, parent }: UplinkPortDeclaration): void {
+    if (this.ports.get(parent)?.kind !== "packet") throw notFound(`uplink ${id} is of packet port ${parent}, which nobody has declared`);
+    for (const other of this.ports.values()) {
+      if (other.kind === "uplink" && other.domain === domain) {
+        throw addressInUse(`bridge domain ${domain} has uplink ${other.id}; it can't have ${id} as well`);
+      }
     }
   }
 
@@ -160,8 +169,9 @@ class Round implements Desired {
       if ("port" in entry.to) {
         const port = this.ports.get(entry.to.port);
         if (port === undefined) throw notFound(`FDB entry ${entry.mac} points to port ${entry.to.port}, which nobody has declared`);
-        if (port.domain !== entry.domain) {
-          throw invalidArgument(`FDB entry ${entry.mac} of bridge domain ${entry.domain} points to port ${port.id} of ${port.domain}`);
+        const domain = domainOf(port);
+        if (domain !== entry.domain) {
+          throw invalidArgument(`FDB entry ${entry.mac} of bridge domain ${entry.domain} points to port ${port.id} of ${domain}`);
         }
       } else if (!this.vteps.has(vtepKey(entry.domain, entry.to.vtep))) {
         throw notFound(
@@ -233,9 +243,27 @@ export function same(a: object, b: object): boolean {
   });
 }
 
-/** What two ports can't have in common: an interface is one TAP. */
+/** What two ports can't have in common: an interface is one TAP, a parent one socket, a VLAN of it one uplink. */
 export function interfaceKey(port: PortDeclaration): string {
-  return `${port.interfaceName} ${port.namespacePath ?? ""}`;
+  switch (port.kind) {
+    case "tap":
+      return `${port.interfaceName} ${port.namespacePath ?? ""}`;
+    case "packet":
+      return `packet ${port.interfaceName}`;
+    case "uplink":
+      return `vlan ${port.vid} ${port.parent}`;
+  }
+}
+
+function placeText(port: PortDeclaration): string {
+  switch (port.kind) {
+    case "tap":
+      return `interface ${port.interfaceName} in ${port.namespacePath ?? "the host's namespace"}`;
+    case "packet":
+      return `the packet socket on ${port.interfaceName}`;
+    case "uplink":
+      return `VLAN ${port.vid} of ${port.parent}`;
+  }
 }
 
 // ── values ──
@@ -259,6 +287,10 @@ export function checkDomain(domain: DomainDeclaration): void {
 
 export function checkPort(port: PortDeclaration): void {
   checkId(port.id, "port");
+  if (port.kind === "uplink") {
+    checkRange(port.vid, 0, VID_MAX, "VLAN id");
+    return;
+  }
   const { interfaceName } = port;
   const bytes = Buffer.byteLength(interfaceName);
   if (bytes > INTERFACE_NAME_BYTES_MAX) {
@@ -267,6 +299,7 @@ export function checkPort(port: PortDeclaration): void {
   if (bytes === 0 || interfaceName === "." || interfaceName === ".." || /[\s/:%\0]/.test(interfaceName)) {
     throw invalidArgument(`"${interfaceName}" can't name an interface: no spaces, "/", ":" or "%", and not "." or ".."`);
   }
+  if (port.kind === "packet") return;
   checkUnicast(port.mac);
   checkRange(port.mtuBytes, MTU_MIN, MTU_MAX, "MTU");
 }

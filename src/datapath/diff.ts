@@ -22,6 +22,7 @@ import {
   type Row,
   sameRow,
   UNDERLAY_SET,
+  UPLINK_SET,
   VTEP_DELETE,
   VTEP_SET,
 } from "./ops.ts";
@@ -32,7 +33,7 @@ export type Image = { readonly [T in Table]: Map<Key, Row> };
 /** What shall be another: the row that sets the entry, or null to delete it. */
 export type Patch = { readonly [T in Table]: Map<Key, Row | null> };
 
-type Table = "domains" | "ports" | "underlays" | "vteps" | "members" | "fdb" | "neighbors";
+type Table = "domains" | "ports" | "underlays" | "uplinks" | "vteps" | "members" | "fdb" | "neighbors";
 type Key = number | string;
 
 function emptyTables<R>(): { readonly [T in Table]: Map<Key, R> } {
@@ -40,6 +41,7 @@ function emptyTables<R>(): { readonly [T in Table]: Map<Key, R> } {
     domains: new Map(),
     ports: new Map(),
     underlays: new Map(),
+    uplinks: new Map(),
     vteps: new Map(),
     members: new Map(),
     fdb: new Map(),
@@ -51,12 +53,13 @@ export const emptyImage = (): Image => emptyTables();
 export const emptyPatch = (): Patch => emptyTables();
 
 /** In the order of their references: an entry refers to entries of tables before its own. */
-const TABLES: readonly Table[] = ["domains", "ports", "underlays", "vteps", "members", "fdb", "neighbors"];
+const TABLES: readonly Table[] = ["domains", "ports", "underlays", "uplinks", "vteps", "members", "fdb", "neighbors"];
 
 const TABLE_OF_SET: Readonly<Record<number, Table>> = {
   [DOMAIN_SET]: "domains",
   [PORT_SET]: "ports",
   [UNDERLAY_SET]: "underlays",
+  [UPLINK_SET]: "uplinks",
   [VTEP_SET]: "vteps",
   [MEMBER_SET]: "members",
   [FDB_SET]: "fdb",
@@ -93,6 +96,7 @@ function deleteRow(table: Table, row: Row): Row | null {
     case "ports":
       return [PORT_DELETE, row[1]!];
     case "underlays":
+    case "uplinks":
       return null; // goes with its port
     case "vteps":
       return [VTEP_DELETE, row[1]!];
@@ -135,7 +139,9 @@ export function applyToImage(image: Image, row: Row): void {
     return;
   }
   image[table].delete(keyOf(table, row));
-  if (table === "ports") image.underlays.delete(row[1]!);
+  if (table !== "ports") return;
+  image.underlays.delete(row[1]!);
+  image.uplinks.delete(row[1]!);
 }
 
 export function copyOf(image: Image): Image {

@@ -47,6 +47,8 @@ export interface EngineExports {
   portDelete(port: number): void;
   /** UDP port that an underlay port listens on (to recognise VXLAN in VXLAN). */
   underlaySet(port: number, udpPort: number, socketCount: number): number;
+  /** Binds an uplink to a VLAN (0: what is untagged) of a packet port. One VLAN is one uplink, a domain has one at most. */
+  uplinkSet(port: number, parent: number, vid: number): number;
   /** `flags`' HAS_VNI follows from `vni`. `fdbAgeS`: at most 65000, 0: entries stay. */
   domainSet(domain: number, vni: number, flags: number, mtuBytes: number, fdbLimit: number, fdbAgeS: number): number;
   /** Its ports, members, FDB entries (static too) and neighbours go with it. */

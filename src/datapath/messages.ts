@@ -5,7 +5,7 @@ import type { PollerStats } from "../ports/native.ts";
 /** File descriptors that the poller shall own as `port`. */
 export interface Attachment {
   readonly port: number;
-  readonly kind: "tap" | "udp";
+  readonly kind: "tap" | "udp" | "packet";
   readonly fds: number[];
 }
 
@@ -31,7 +31,7 @@ export interface ApplyReply {
   readonly refused: number;
   /** Why the poller did not take a descriptor; then none was attached, and what was released is to be attached again. */
   readonly error: string | null;
-  readonly released: readonly { readonly port: number; readonly fds: number[] }[];
+  readonly released: readonly Attachment[];
 }
 
 export interface StatsReply {
@@ -91,7 +91,7 @@ export interface Protocol {
   /** Executes `unreachable` in the engine: for tests of what follows a bug. */
   trap: { request: { kind: "trap" }; reply: null };
   /** Ends the loop; all descriptors come back. */
-  stop: { request: { kind: "stop" }; reply: { released: readonly { readonly port: number; readonly fds: number[] }[] } };
+  stop: { request: { kind: "stop" }; reply: { released: readonly Attachment[] } };
 }
 
 export type Kind = keyof Protocol;

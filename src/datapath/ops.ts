@@ -26,10 +26,11 @@ export const FDB_SET = 10;
 export const FDB_DELETE = 11;
 export const NEIGHBOR_SET = 12;
 export const NEIGHBOR_DELETE = 13;
+export const UPLINK_SET = 14;
 
 const NAMES = [
   "", "set domain", "delete domain", "set port", "delete port", "set underlay", "set VTEP", "delete VTEP", "set member", "delete member",
-  "set FDB entry", "delete FDB entry", "set neighbor", "delete neighbor",
+  "set FDB entry", "delete FDB entry", "set neighbor", "delete neighbor", "set uplink",
 ]; // biome-ignore format: one list
 
 /** One table call: code, arguments, and the address words at ADDRESS_WORD where the call has one. */
@@ -123,6 +124,8 @@ function applyRow(engine: EngineExports, p: Uint32Array, at: number): number {
     case NEIGHBOR_DELETE:
       engine.neighborDelete(a);
       return 0;
+    case UPLINK_SET:
+      return engine.uplinkSet(a, b, c);
     default:
       throw new RangeError(`table operation ${p[at]} is not one of ops.ts`);
   }

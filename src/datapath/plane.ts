@@ -6,6 +6,7 @@ import type { UnderlaySockets } from "../ports/underlay.ts";
 import type { UnderlayEnd } from "./capture.ts";
 import type { Client } from "./client.ts";
 import type { DatapathLog, DatapathOptions } from "./datapath-api.ts";
+import { Parents } from "./parents.ts";
 import { Standing } from "./standing.ts";
 import type { Sync } from "./sync.ts";
 import { Tables } from "./tables.ts";
@@ -41,6 +42,7 @@ export const underlayName = (address: string): string => `underlay/${address}`;
 export class Plane {
   readonly tables = new Tables();
   readonly taps = new TapSet();
+  readonly #parents = new Parents();
   readonly names: Names = {
     port: (index) => this.tables.ports.nameOf(index),
     domain: (index) => this.tables.domains.nameOf(index),
@@ -61,6 +63,11 @@ export class Plane {
   require(): Running {
     if (this.running === null) throw unavailable("the datapath is not running");
     return this.running;
+  }
+
+  /** What stands or is open has changed: packet sockets let in what that means. */
+  listen(): void {
+    this.#parents.agree(this.standing.ports.values(), this.taps.all, this.log);
   }
 
   portIndex(port: string): number {

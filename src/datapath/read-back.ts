@@ -27,9 +27,12 @@ import {
   PORT_LENGTH,
   PORT_MTU,
   PORT_NONE,
+  PORT_PARENT,
   PORT_SOCKETS,
   PORT_UDP_PORT,
   PORT_UNDERLAY,
+  PORT_UPLINK,
+  PORT_VID,
   VTEP_ADDRESS,
   VTEP_LENGTH,
   VTEP_PORT,
@@ -38,7 +41,7 @@ import {
 } from "../../wasm/shared/abi.ts";
 import { type Image, put } from "./diff.ts";
 import type { EntriesReply } from "./messages.ts";
-import { addressRow, DOMAIN_SET, FDB_SET, MEMBER_SET, NEIGHBOR_SET, PORT_SET, UNDERLAY_SET, VTEP_SET } from "./ops.ts";
+import { addressRow, DOMAIN_SET, FDB_SET, MEMBER_SET, NEIGHBOR_SET, PORT_SET, UNDERLAY_SET, UPLINK_SET, VTEP_SET } from "./ops.ts";
 import type { AddressWords } from "./words.ts";
 
 const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -78,6 +81,10 @@ export function readEntries(image: Image, entries: EntriesReply): void {
     if (kind === PORT_UNDERLAY) {
       put(image, [UNDERLAY_SET, port, ports.getUint16(at + PORT_UDP_PORT, true), ports.getUint16(at + PORT_SOCKETS, true)]);
     }
+  }
+  for (let at = 0, port = 0; at < ports.byteLength; at += PORT_LENGTH, port++) {
+    if (ports.getUint8(at + PORT_KIND) !== PORT_UPLINK) continue;
+    put(image, [UPLINK_SET, port, ports.getUint16(at + PORT_PARENT, true), ports.getUint16(at + PORT_VID, true)]);
   }
   const vteps = viewOf(entries.vteps);
   for (let at = 0, vtep = 0; at < vteps.byteLength; at += VTEP_LENGTH, vtep++) {

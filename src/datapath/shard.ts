@@ -283,7 +283,7 @@ export class Shard {
         this.#guarded(() => this.#engine.trap());
         return null;
       case "stop":
-        return { released: [...this.#framings.keys()].map((port) => ({ port, fds: this.#release(port) })) };
+        return { released: [...this.#framings.keys()].flatMap((port) => this.#release(port)) };
     }
   }
 
@@ -296,7 +296,7 @@ export class Shard {
     }
     if (this.#carried.size > 0) this.#forgetCarried(request.rows, outcome.done);
     if (outcome.refused !== 0) return { ...nothing, ...outcome };
-    const released = request.release.map((port) => ({ port, fds: this.#release(port) }));
+    const released = request.release.flatMap((port) => this.#release(port));
     const error = this.#attach(request.attach);
     return { ...nothing, ...outcome, error, released };
   }
@@ -311,8 +311,9 @@ export class Shard {
     try {
       for (const { port, kind, fds } of attachments) {
         if (kind === "tap") this.#poller.addTap(port, fds[0]!);
+        else if (kind === "packet") this.#poller.addPacket(port, fds[0]!);
         else this.#poller.addUdp(port, [...fds]);
-        this.#framings.set(port, kind === "tap" ? { kind } : { kind, udpPort: this.#udpPort(port) });
+        this.#framings.set(port, kind === "udp" ? { kind, udpPort: this.#udpPort(port) } : { kind });
         taken.push(port);
       }
       return null;
@@ -327,8 +328,12 @@ export class Shard {
     return this.#views.data.getUint16(PORTS + port * PORT_LENGTH + PORT_UDP_PORT, true);
   }
 
-  #release(port: number): number[] {
-    return this.#framings.delete(port) ? this.#poller.release(port) : [];
+  /** None: the port has no descriptors. */
+  #release(port: number): Attachment[] {
+    const framing = this.#framings.get(port);
+    if (framing === undefined) return [];
+    this.#framings.delete(port);
+    return [{ port, kind: framing.kind, fds: this.#poller.release(port) }];
   }
 
   #stats(ports: readonly number[], transfer: ArrayBuffer[]): StatsReply {

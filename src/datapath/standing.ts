@@ -12,7 +12,7 @@
 // domain, an FDB entry on its port), hence the count of references: what goes must have none left.
 
 import { WeftError } from "../errors.ts";
-import type { Declaration } from "./declarations.ts";
+import { type Declaration, domainOf, type UplinkPortDeclaration } from "./declarations.ts";
 import type { Change, Delta, Entry, Table } from "./delta.ts";
 import { checkDomain, checkPort, checkVtep, type Desired, fdbKey, interfaceKey, neighborKey, same, vtepKey } from "./desired.ts";
 
@@ -33,7 +33,8 @@ const hostTarget = (address: string): string => `host ${address}`;
 /** What an entry of each table refers to. */
 const TARGETS: { readonly [K in Declared]: (entry: Entry<K>) => readonly string[] } = {
   domains: () => [],
-  ports: ({ domain }) => [domainTarget(domain)],
+  ports: (port) =>
+    port.kind === "packet" ? [] : port.kind === "tap" ? [domainTarget(port.domain)] : [domainTarget(port.domain), portTarget(port.parent)],
   vteps: ({ domain, address }) => [domainTarget(domain), hostTarget(address)],
   fdb: ({ domain, to }) => [domainTarget(domain), "port" in to ? portTarget(to.port) : vtepTarget(vtepKey(domain, to.vtep))],
   neighbors: ({ domain }) => [domainTarget(domain)],
@@ -212,11 +213,26 @@ class Check {
 
   #portsStand(): boolean {
     for (const [id, { before, after }] of this.#proposal.delta.ports) {
-      if (after !== undefined && this.#after("domains", after.domain) === undefined) return false;
-      const moves = before !== undefined && before.domain !== after?.domain;
+      const domain = after === undefined ? null : domainOf(after);
+      if (domain !== null && this.#after("domains", domain) === undefined) return false;
+      if (after?.kind === "uplink" && !this.#uplinkStands(after)) return false;
+      const moves = before !== undefined && (before.kind !== after?.kind || domainOf(before) !== domain);
       if (moves && this.#referring(portTarget(id)) > 0) return false;
     }
     return true;
+  }
+
+  /** A new uplink of a domain that is new too: all else takes a look at everything. */
+  #uplinkStands({ domain, parent }: UplinkPortDeclaration): boolean {
+    if (this.#after("ports", parent)?.kind !== "packet" || this.#standing.domains.has(domain)) return false;
+    let uplinks = 0;
+    for (const { after } of this.#proposal.delta.ports.values()) if (after?.kind === "uplink" && after.domain === domain) uplinks++;
+    return uplinks === 1;
+  }
+
+  #isPortOf(id: string, domain: string): boolean {
+    const port = this.#after("ports", id);
+    return port !== undefined && domainOf(port) === domain;
   }
 
   #vtepsStand(): boolean {
@@ -235,8 +251,7 @@ class Check {
       if (after === undefined) continue;
       const { domain, to } = after;
       if (this.#after("domains", domain) === undefined) return false;
-      if ("port" in to ? this.#after("ports", to.port)?.domain !== domain : this.#after("vteps", vtepKey(domain, to.vtep)) === undefined)
-        return false;
+      if ("port" in to ? !this.#isPortOf(to.port, domain) : this.#after("vteps", vtepKey(domain, to.vtep)) === undefined) return false;
     }
     for (const { after } of this.#proposal.delta.neighbors.values()) {
       if (after !== undefined && this.#after("domains", after.domain) === undefined) return false;

@@ -10,6 +10,8 @@ import {
   DROP_TEXTS,
 } from "../../wasm/shared/counters.ts";
 import type { CounterStats, DatapathStats, DropStats, PortStats } from "./datapath-api.ts";
+import { domainOf } from "./declarations.ts";
+import { interfaceOf } from "./parents.ts";
 import type { Plane } from "./plane.ts";
 import { PORT_COUNTERS } from "./shard.ts";
 
@@ -38,7 +40,13 @@ function namedPorts(plane: Plane): NamedPort[] {
     ({ name }): NamedPort => ({ port: name, kind: "underlay", domain: "", interfaceName: "", index: plane.portIndex(name) }),
   );
   const ports = [...plane.standing.ports.values()].map(
-    ({ id, kind, domain, interfaceName }): NamedPort => ({ port: id, kind, domain, interfaceName, index: plane.portIndex(id) }),
+    (port): NamedPort => ({
+      port: port.id,
+      kind: port.kind,
+      domain: domainOf(port) ?? "",
+      interfaceName: interfaceOf(port),
+      index: plane.portIndex(port.id),
+    }),
   );
   return [...underlays, ...ports];
 }

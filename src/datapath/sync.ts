@@ -139,9 +139,8 @@ export class Sync {
   }
 
   /** Gives released descriptors back to the poller, under the ports that they had. */
-  async #takeBack(released: readonly { readonly port: number; readonly fds: number[] }[]): Promise<void> {
-    const attach: Attachment[] = released.map(({ port, fds }) => ({ port, kind: "tap", fds }));
-    await this.#client.request({ kind: "apply", generation: this.#generation, rows: packRows([]), release: [], attach });
+  async #takeBack(released: readonly Attachment[]): Promise<void> {
+    await this.#client.request({ kind: "apply", generation: this.#generation, rows: packRows([]), release: [], attach: released });
   }
 
   /** Reads the engine's tables back and mends what is not as it was asked for. */

@@ -11,18 +11,42 @@ import {
   DOMAIN_FLAG_PROXY_NEIGHBORS,
   PORT_FLAG_CAPTURE,
   PORT_FLAG_ISOLATED,
+  PORT_FLAG_NO_FLOOD,
   PORT_FLAG_NO_UDP_GSO,
+  PORT_FLAG_PASSTHRU,
+  PORT_FLAG_PRIVATE,
+  PORT_FLAG_VEPA,
+  PORT_PACKET,
   PORT_TAP,
   PORT_UNDERLAY,
+  PORT_UPLINK,
   VNI_NONE,
 } from "../../wasm/shared/abi.ts";
 import { DOMAIN_MAX, MTU_MAX, PORT_MAX, VTEP_MAX } from "../../wasm/shared/limits.ts";
-import type { DomainDeclaration, FdbDeclaration, NeighborDeclaration, PortDeclaration, VtepDeclaration } from "./declarations.ts";
+import type {
+  DomainDeclaration,
+  FdbDeclaration,
+  MacvlanMode,
+  NeighborDeclaration,
+  PortDeclaration,
+  VtepDeclaration,
+} from "./declarations.ts";
 import type { Change, Delta } from "./delta.ts";
 import type { Desired, Host } from "./desired.ts";
 import { emptyImage, emptyPatch, type Image, type KeyedRow, keyed, type Patch, put, putKeyed } from "./diff.ts";
 import { Indexes } from "./indexes.ts";
-import { addressRow, DOMAIN_SET, FDB_SET, MEMBER_SET, NEIGHBOR_SET, PORT_SET, type Row, UNDERLAY_SET, VTEP_SET } from "./ops.ts";
+import {
+  addressRow,
+  DOMAIN_SET,
+  FDB_SET,
+  MEMBER_SET,
+  NEIGHBOR_SET,
+  PORT_SET,
+  type Row,
+  UNDERLAY_SET,
+  UPLINK_SET,
+  VTEP_SET,
+} from "./ops.ts";
 import { addressWords, isIpv6, macWords } from "./words.ts";
 
 /** Before Linux 6.2 a TAP refuses UDP super-frames (EINVAL), so the engine must not make any. */
@@ -32,6 +56,14 @@ export function takesUdpGso(kernelRelease: string): boolean {
 }
 
 const TAPS_TAKE_UDP_GSO = takesUdpGso(release());
+
+/** All MACs of a macvlan's stations are pinned, but in passthru, whose one station has all that nobody else has. */
+const MACVLAN_FLAGS: Readonly<Record<MacvlanMode, number>> = {
+  bridge: PORT_FLAG_NO_FLOOD,
+  vepa: PORT_FLAG_NO_FLOOD | PORT_FLAG_VEPA,
+  private: PORT_FLAG_NO_FLOOD | PORT_FLAG_PRIVATE,
+  passthru: 0,
+};
 
 /** The engine gives VTEP 0 the meaning "none"; the same is done for domains and ports, so that a zeroed field names nobody. */
 const FIRST_INDEX = 1;
@@ -103,6 +135,12 @@ export class Tables {
     };
     add(delta.domains, (domain) => keyed(this.#domainRow(domain, marks)));
     add(delta.ports, (port) => keyed(this.#portRow(port, marks)));
+    for (const { before, after } of delta.ports.values()) {
+      const bound = [after, before].find((port) => port?.kind === "uplink");
+      if (bound === undefined) continue;
+      const row = this.#uplinkRow(bound);
+      if (row !== null) patch.uplinks.set(row[1]!, bound === after ? row : null);
+    }
     add(delta.hosts, (host) => keyed(this.#hostRow(host)));
     add(delta.vteps, (vtep) => keyed(this.#memberRow(vtep)));
     add(delta.fdb, (entry) => this.#fdbRow(entry));
@@ -129,7 +167,11 @@ export class Tables {
       yield [PORT_SET, port, PORT_UNDERLAY, 0, captured ? PORT_FLAG_CAPTURE : 0, MTU_MAX];
       yield [UNDERLAY_SET, port, underlay.udpPort, underlay.socketCount];
     }
-    for (const port of desired.ports.values()) yield this.#portRow(port, marks);
+    for (const port of desired.ports.values()) {
+      yield this.#portRow(port, marks);
+      const uplink = this.#uplinkRow(port);
+      if (uplink !== null) yield uplink;
+    }
   }
 
   #hostRow({ address, port }: Host): Row {
@@ -174,11 +216,24 @@ export class Tables {
   }
 
   #portRow(port: PortDeclaration, marks: CaptureMarks): Row {
+    const index = this.ports.ensure(port.id);
+    const captured = marks.ports.has(port.id) ? PORT_FLAG_CAPTURE : 0;
+    if (port.kind === "packet") return [PORT_SET, index, PORT_PACKET, 0, captured, MTU_MAX];
+    const domain = this.domains.ensure(port.domain);
+    if (port.kind === "uplink") {
+      return [PORT_SET, index, PORT_UPLINK, domain, captured | (port.passthru ? PORT_FLAG_PASSTHRU : 0), MTU_MAX];
+    }
     const flags =
       (port.isolated ? PORT_FLAG_ISOLATED : 0) |
-      (marks.ports.has(port.id) ? PORT_FLAG_CAPTURE : 0) |
+      captured |
+      (port.macvlan === undefined ? 0 : MACVLAN_FLAGS[port.macvlan]) |
       (TAPS_TAKE_UDP_GSO ? 0 : PORT_FLAG_NO_UDP_GSO);
-    return [PORT_SET, this.ports.ensure(port.id), PORT_TAP, this.domains.ensure(port.domain), flags, port.mtuBytes];
+    return [PORT_SET, index, PORT_TAP, domain, flags, port.mtuBytes];
+  }
+
+  #uplinkRow(port: PortDeclaration): Row | null {
+    if (port.kind !== "uplink") return null;
+    return [UPLINK_SET, this.ports.ensure(port.id), this.ports.ensure(port.parent), port.vid];
   }
 
   /** The underlay port of the VTEP's address family; what has none was left out (reachable.ts). */

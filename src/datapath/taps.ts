@@ -1,9 +1,13 @@
 // The TAPs that this daemon holds open, by place (namespace and interface name): what has to be opened, configured, handed to
 // another port or closed so that they are those of the declared ports, and the doing of it.
+//
+// Packet sockets are held here too. Their interface is not ours: it is neither configured nor deleted, and while it is not there
+// the port waits for it.
+import { openPacketPort } from "../ports/packet.ts";
 import { closeFds, settleAll } from "../ports/port.ts";
 import { configureTapPort, deleteTapPort, openTapPort } from "../ports/tap.ts";
 import type { DatapathLog } from "./datapath-api.ts";
-import type { PortDeclaration } from "./declarations.ts";
+import type { OpenPortDeclaration, PortDeclaration, TapPortDeclaration } from "./declarations.ts";
 import type { Delta } from "./delta.ts";
 import { interfaceKey } from "./desired.ts";
 import type { Indexes } from "./indexes.ts";
@@ -14,7 +18,7 @@ import type { Descriptors } from "./sync.ts";
 const IN_PARALLEL = 24;
 
 export interface OpenTap {
-  readonly port: PortDeclaration;
+  readonly port: OpenPortDeclaration;
   /** LOST after the worker that had it died, or when the interface is gone and could not be made again. */
   readonly fd: number;
   /** Numbers the openings, since a descriptor's number comes again. */
@@ -23,8 +27,9 @@ export interface OpenTap {
 
 let openings = 0;
 
-async function openTap(port: PortDeclaration): Promise<OpenTap> {
-  return { port, fd: await openTapPort(port), opening: ++openings };
+async function openTap(port: OpenPortDeclaration): Promise<OpenTap> {
+  const fd = await (port.kind === "tap" ? openTapPort(port) : openPacketPort(port.interfaceName));
+  return { port, fd, opening: ++openings };
 }
 
 /** A descriptor that is closed, or may be: its number can be another's by now, so it must not be closed again. */
@@ -32,14 +37,16 @@ export const LOST = -1;
 
 export interface TapPlan {
   /** Not open yet. */
-  readonly open: readonly PortDeclaration[];
+  readonly open: readonly OpenPortDeclaration[];
   /** Open, but with another MAC or MTU. */
-  readonly configure: readonly { readonly from: PortDeclaration; readonly to: PortDeclaration }[];
+  readonly configure: readonly { readonly from: TapPortDeclaration; readonly to: TapPortDeclaration }[];
   /** Open as another port's. */
-  readonly hand: readonly { readonly from: OpenTap; readonly to: PortDeclaration }[];
+  readonly hand: readonly { readonly from: OpenTap; readonly to: OpenPortDeclaration }[];
   /** Open, and nobody's any more. */
   readonly close: readonly OpenTap[];
 }
+
+const isOpen = (port: PortDeclaration | undefined): port is OpenPortDeclaration => port !== undefined && port.kind !== "uplink";
 
 export class TapSet {
   readonly #open = new Map<string, OpenTap>();
@@ -67,12 +74,12 @@ export class TapSet {
   }
 
   plan(changes: Delta["ports"]): TapPlan {
-    const open: PortDeclaration[] = [];
-    const configure: { from: PortDeclaration; to: PortDeclaration }[] = [];
-    const hand: { from: OpenTap; to: PortDeclaration }[] = [];
+    const open: OpenPortDeclaration[] = [];
+    const configure: { from: TapPortDeclaration; to: TapPortDeclaration }[] = [];
+    const hand: { from: OpenTap; to: OpenPortDeclaration }[] = [];
     const wanted = new Set<string>();
     for (const { after: port } of changes.values()) {
-      if (port === undefined) continue;
+      if (!isOpen(port)) continue;
       const key = interfaceKey(port);
       wanted.add(key);
       const tap = this.#open.get(key);
@@ -80,12 +87,13 @@ export class TapSet {
         open.push(port);
         continue;
       }
-      if (tap.port.mac !== port.mac || tap.port.mtuBytes !== port.mtuBytes) configure.push({ from: tap.port, to: port });
+      const differs = tap.port.kind === "tap" && port.kind === "tap" && (tap.port.mac !== port.mac || tap.port.mtuBytes !== port.mtuBytes);
+      if (differs) configure.push({ from: tap.port as TapPortDeclaration, to: port });
       if (tap.port.id !== port.id) hand.push({ from: tap, to: port });
     }
     const close: OpenTap[] = [];
     for (const { before: port } of changes.values()) {
-      if (port === undefined) continue;
+      if (!isOpen(port)) continue;
       const key = interfaceKey(port);
       const tap = this.#open.get(key);
       if (tap !== undefined && !wanted.has(key)) close.push(tap);
@@ -93,14 +101,22 @@ export class TapSet {
     return { open, configure, hand, close };
   }
 
-  /** Opens what is to be opened, into `fresh` (which may have some already), and configures. Answers what failed, by port. */
-  async prepare(plan: TapPlan, fresh: Map<string, OpenTap>): Promise<Map<string, unknown>> {
+  /**
+   * Opens what is to be opened, into `fresh` (which may have some already), and configures. Answers what failed, by port.
+   * `awaitParents`: a packet socket whose interface is not there fails nobody, it stays LOST.
+   */
+  async prepare(plan: TapPlan, fresh: Map<string, OpenTap>, awaitParents = false): Promise<Map<string, unknown>> {
     const failures = new Map<string, unknown>();
     const open = plan.open.filter((port) => !fresh.has(interfaceKey(port)));
     const opened = await settleAll(open, IN_PARALLEL, async (port) => {
       const key = interfaceKey(port);
       await this.#dropping.get(key);
-      fresh.set(key, await openTap(port));
+      try {
+        fresh.set(key, await openTap(port));
+      } catch (error) {
+        if (port.kind === "tap" || !awaitParents) throw error;
+        fresh.set(key, { port, fd: LOST, opening: ++openings });
+      }
     });
     const configured = await settleAll(plan.configure, IN_PARALLEL, ({ to }) => configureTapPort(to));
     opened.forEach((result, i) => {
@@ -118,7 +134,10 @@ export class TapSet {
       release: [...plan.close, ...plan.hand.map(({ from }) => from)].map(({ port }) => indexes.ensure(port.id)),
       attach: [
         ...plan.hand.map(({ from, to }) => attachment({ ...from, port: to }, indexes)),
-        ...plan.open.map((port) => attachment(fresh.get(interfaceKey(port))!, indexes)),
+        ...plan.open
+          .map((port) => fresh.get(interfaceKey(port))!)
+          .filter(({ fd }) => fd !== LOST)
+          .map((tap) => attachment(tap, indexes)),
       ],
     };
   }
@@ -155,7 +174,7 @@ export class TapSet {
     await Promise.all(this.#dropping.values());
   }
 
-  #rename(port: PortDeclaration): void {
+  #rename(port: OpenPortDeclaration): void {
     this.set({ ...this.#open.get(interfaceKey(port))!, port });
   }
 
@@ -204,7 +223,7 @@ export class TapSet {
 
 /** What the poller has to take. */
 export function attachment({ port, fd }: OpenTap, indexes: Indexes): Attachment {
-  return { port: indexes.ensure(port.id), kind: "tap", fds: [fd] };
+  return { port: indexes.ensure(port.id), kind: port.kind, fds: [fd] };
 }
 
 /** Our ends of these that may be closed. */
@@ -215,7 +234,7 @@ export async function dropTaps(taps: readonly OpenTap[], keepInterfaces: boolean
   const results = await settleAll(taps, IN_PARALLEL, async (tap) => {
     const { port } = tap;
     const fds = descriptorsOf([tap]);
-    if (keepInterfaces) await closeFds(fds);
+    if (keepInterfaces || port.kind === "packet") await closeFds(fds);
     else await deleteTapPort(port.namespacePath, port.interfaceName, fds);
   });
   for (const result of results) if (result.status === "rejected") log("warn", (result.reason as Error).message);

@@ -26,8 +26,8 @@ import { concat, enhancedPacket, INBOUND, interfaceDescription, LINKTYPE_ETHERNE
 /** A bug that a stranger's frames can hit must not fill the disk. */
 const FILES_MAX = 32;
 
-/** What is known of a port here: a TAP frame has a virtio-net header, a datagram came to this UDP port. */
-export type PortFraming = { readonly kind: "tap" } | { readonly kind: "udp"; readonly udpPort: number };
+/** What is known of a port here: a frame has a virtio-net header, a datagram came to this UDP port. */
+export type PortFraming = { readonly kind: "tap" | "packet" } | { readonly kind: "udp"; readonly udpPort: number };
 
 export interface TrapBatch {
   readonly views: Views;
@@ -57,7 +57,7 @@ export function trapCapture(batch: TrapBatch): Uint8Array<ArrayBuffer> {
     if (interfaceId === undefined) {
       interfaceId = interfaces.size;
       interfaces.set(port, interfaceId);
-      chunks.push(interfaceDescription(`port ${port}`, framing.kind === "tap" ? LINKTYPE_ETHERNET : LINKTYPE_RAW, 0));
+      chunks.push(interfaceDescription(`port ${port}`, framing.kind === "udp" ? LINKTYPE_RAW : LINKTYPE_ETHERNET, 0));
     }
     if (offset < HEADROOM || offset + length > MEMORY_LENGTH) continue;
     const emit = (frame: Uint8Array, comment: string): void => {
@@ -66,7 +66,7 @@ export function trapCapture(batch: TrapBatch): Uint8Array<ArrayBuffer> {
       );
     };
     const head = `descriptor ${i}, flags ${flags}`;
-    if (framing.kind === "tap") {
+    if (framing.kind !== "udp") {
       const header = bytes.subarray(offset, offset + Math.min(length, VNET_HEADER_LENGTH));
       emit(bytes.subarray(offset + header.length, offset + length), `${head}, virtio-net header ${hex(header)}`);
     } else {

@@ -66,6 +66,7 @@ export class Workers {
         attach.push(attachment(tap, tables.ports));
       }
       await sync.become(tables.imageOf(this.#plane.standing, this.#captures.marks), { release: [], attach });
+      this.#plane.listen();
       return { client, sync, underlays, underlayEnds: new Map(underlays.map((one) => [underlayName(one.address), underlayEnd(one)])) };
     } catch (error) {
       if (!client?.dead) {

@@ -13,7 +13,7 @@ import type { EndpointRecord, Id, NetworkRecord, PeerRecord } from "../controlle
 import type { AddressText, Declaration } from "../datapath/declarations.ts";
 import type { AddressSpace } from "../ipam/default-pools.ts";
 import type { NatNetwork } from "../nat/types.ts";
-import type { InterfaceConfig } from "../ports/native.ts";
+import type { InterfaceConfig, LinkInfo } from "../ports/native.ts";
 
 export type DriverState = Readonly<Record<string, unknown>>;
 
@@ -26,6 +26,9 @@ export interface Underlay {
   readonly vxlanPort: number;
 }
 
+/** An interface in the daemon's own namespace. */
+export type HostLink = Pick<LinkInfo, "name" | "mac" | "mtuBytes">;
+
 /** What a driver may know of its surroundings when something is created. */
 export interface DriverHost {
   /** All there are, of every driver. */
@@ -33,6 +36,7 @@ export interface DriverHost {
   readonly underlay: Underlay;
   /** Interfaces in the daemon's own namespace. */
   linkNames(): Promise<readonly string[]>;
+  links(): Promise<readonly HostLink[]>;
   randomBytes(count: number): Uint8Array;
 }
 

@@ -3,10 +3,17 @@ import { invalidArgument } from "../errors.ts";
 import { BridgeDriver } from "./bridge/bridge.ts";
 import type { Driver, Drivers } from "./driver.ts";
 import { HostDriver } from "./host/host.ts";
+import { MacvlanDriver } from "./macvlan/macvlan.ts";
 import { NoneDriver } from "./none/none.ts";
 import { OverlayDriver } from "./overlay/overlay.ts";
 
-export const builtinDrivers = (): Driver[] => [new BridgeDriver(), new OverlayDriver(), new HostDriver(), new NoneDriver()];
+export const builtinDrivers = (): Driver[] => [
+  new BridgeDriver(),
+  new OverlayDriver(),
+  new MacvlanDriver(),
+  new HostDriver(),
+  new NoneDriver(),
+];
 
 /** Other names that people use: Docker's network `none` has the driver `null`. */
 const SPELLINGS: Readonly<Record<string, string>> = { none: "null" };

@@ -1,7 +1,7 @@
 // Network namespaces and what is configured in them, as the controller needs it. The real one is native-namespaces.ts; tests
 // bring a twin (test/support/memory-namespaces.ts). A namespace is named by the path of its nsfs file, the daemon's own by
 // null.
-import type { InterfaceConfig, RouteInfo } from "../ports/native.ts";
+import type { InterfaceConfig, LinkInfo, RouteInfo } from "../ports/native.ts";
 
 export type { InterfaceConfig, RouteInfo };
 
@@ -18,6 +18,8 @@ export interface NetworkNamespaces {
   /** Names in `folder`; none if there is no such folder. */
   files(folder: string): Promise<readonly string[]>;
   linkNames(path: string | null): Promise<readonly string[]>;
+  /** Of the daemon's own namespace. */
+  hostLinks(): Promise<readonly Pick<LinkInfo, "name" | "mac" | "mtuBytes">[]>;
   /** Of the daemon's own namespace: what networks to come must not overlap. */
   hostRoutes(): Promise<readonly RouteInfo[]>;
   /** "10.0.0.2/24" and the interface that has it. */

@@ -1,7 +1,7 @@
 // Network namespaces by the native addon's netlink.
 import { readdir } from "node:fs/promises";
 import { WeftError } from "../errors.ts";
-import type { Native } from "../ports/native.ts";
+import type { LinkInfo, Native } from "../ports/native.ts";
 import type { InterfaceConfig, NetworkNamespaces, RouteInfo } from "./namespaces.ts";
 
 export class NativeNamespaces implements NetworkNamespaces {
@@ -44,6 +44,10 @@ export class NativeNamespaces implements NetworkNamespaces {
 
   async linkNames(path: string | null): Promise<readonly string[]> {
     return (await this.#native.links(path)).map((link) => link.name);
+  }
+
+  hostLinks(): Promise<readonly LinkInfo[]> {
+    return this.#native.links(null);
   }
 
   hostRoutes(): Promise<readonly RouteInfo[]> {

@@ -8,6 +8,8 @@ import {
   IOVEC_LENGTH,
   IOVEC_OFFSET,
   RX_DESCRIPTOR_LENGTH,
+  RX_FLAG_VLAN,
+  RX_FLAG_VLAN_SERVICE,
   RX_FLAGS,
   RX_LENGTH,
   RX_LOCAL_ADDRESS,
@@ -16,6 +18,7 @@ import {
   RX_SEGMENT,
   RX_SENDER_ADDRESS,
   RX_SENDER_PORT,
+  RX_VLAN_TCI,
   TX_DESCRIPTOR_LENGTH,
   TX_DESTINATION,
   TX_DESTINATION_PORT,
@@ -38,6 +41,8 @@ export interface Arrival {
   readonly local?: Uint8Array;
   /** UDP_GRO's datagram size, when `bytes` is several. */
   readonly segment?: number;
+  /** Of a frame at a packet port: the tag that the kernel took out of it. */
+  readonly tag?: { readonly tci: number; readonly service?: boolean };
 }
 
 export interface Departure {
@@ -79,6 +84,10 @@ export class MemoryPoller implements Poller {
   }
 
   addTap(port: number, fd: number): void {
+    this.#fds.set(port, [fd]);
+  }
+
+  addPacket(port: number, fd: number): void {
     this.#fds.set(port, [fd]);
   }
 
@@ -139,7 +148,10 @@ export class MemoryPoller implements Poller {
       this.#view.setUint32(descriptor + RX_LENGTH, arrival.bytes.length, true);
       this.#view.setUint16(descriptor + RX_PORT, arrival.port, true);
       this.#view.setUint16(descriptor + RX_SEGMENT, arrival.segment ?? 0, true);
-      this.#view.setUint32(descriptor + RX_FLAGS, 0, true);
+      const { tag } = arrival;
+      const flags = tag === undefined ? 0 : RX_FLAG_VLAN | (tag.service ? RX_FLAG_VLAN_SERVICE : 0);
+      this.#view.setUint32(descriptor + RX_FLAGS, flags, true);
+      this.#view.setUint16(descriptor + RX_VLAN_TCI, tag?.tci ?? 0, true);
       at = Math.ceil((offset + arrival.bytes.length) / ALIGNMENT) * ALIGNMENT;
       count++;
     }

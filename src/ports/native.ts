@@ -76,6 +76,23 @@ export interface UdpOptions {
   sendBufferBytes: number;
 }
 
+export interface PacketOptions {
+  namespace: string | null;
+  /** The interface. */
+  name: string;
+  receiveBufferBytes: number;
+  sendBufferBytes: number;
+}
+
+/** Which frames a packet socket lets in besides groups; the differences are told as well, for the kernel counts memberships. */
+export interface PacketListening {
+  macs: string[];
+  add: string[];
+  remove: string[];
+  promiscuous: boolean;
+  wasPromiscuous: boolean;
+}
+
 /** Where things are in the engine's memory; checked against the memory's length at attach. */
 export interface PollerLayout {
   rxRing: number;
@@ -119,6 +136,8 @@ export interface Poller {
    * it makes it non-blocking. An open TAP keeps its namespace alive, so deleting that one's path does not make the port fail.
    */
   addTap(port: number, fd: number): void;
+  /** The same for a socket of openPacket. */
+  addPacket(port: number, fd: number): void;
   /**
    * `fds[0]` receives; the others send, chosen by the descriptor's socket field modulo their number. A lone one does both. One
    * address family a port; link-local peers can't be named (no scope id).
@@ -224,6 +243,11 @@ export interface Native {
   /** Deletes a persistent TAP: by its fd's TUNSETPERSIST 0, or by netlink when no fd is at hand. Missing ones are fine. */
   deleteLink(namespace: string | null, name: string): Promise<void>;
   openUdp(options: UdpOptions): Promise<number>;
+  /** A raw packet socket on the interface, bound; it lets groups in and no unicast. ENODEV: there is no such interface. */
+  openPacket(options: PacketOptions): Promise<number>;
+  listenPacket(fd: number, wanted: PacketListening): void;
+  /** False once its interface was deleted or moved to another namespace: it will never receive again. */
+  packetHasInterface(fd: number): boolean;
   /** Opens a service by UDP and TCP at an address of the namespace's loopback, which is set up. */
   openLoopbackService(options: LoopbackOptions): Promise<LoopbackService>;
   /** Deletes that service's table; missing ones are fine. */

@@ -3,6 +3,7 @@
 // nothing changed.
 import { describe, expect, it } from "vitest";
 import type { EndpointRecord, NetworkRecord } from "../../src/controller/types.ts";
+import { domainOf } from "../../src/datapath/declarations.ts";
 import type { Driver, DriverHost, EndpointDraft, NetworkDraft } from "../../src/drivers/driver.ts";
 import { sameAddress } from "../../src/net/address.ts";
 import { parseInterfaceAddress, tryParseInterfaceAddress } from "../../src/net/prefix.ts";
@@ -29,6 +30,10 @@ const hostWith = (networks: readonly NetworkRecord[]): DriverHost => ({
   networks,
   underlay: { addresses: ["192.0.2.1"], mtuBytes: 1500, vxlanPort: 4789 },
   linkNames: async () => ["lo", "eth0"],
+  links: async () => [
+    { name: "lo", mac: "00:00:00:00:00:00", mtuBytes: 65536 },
+    { name: "eth0", mac: "02:00:00:00:ff:01", mtuBytes: 1500 },
+  ],
   randomBytes: countingBytes(),
 });
 
@@ -116,17 +121,22 @@ export function driverCompliance(name: string, { make, variants }: DriverCase): 
       const own = driver.declareNetwork(network, []);
       const joined = driver.declareEndpoint(network, endpoint, NAMESPACE);
       const domains = new Set((own.domains ?? []).map((domain) => domain.id));
-      for (const domain of domains) expect(domain === network.id || domain.startsWith(`${network.id}/`)).toBe(true);
-      for (const port of own.ports ?? []) expect(port.id.startsWith(`${network.id}/`)).toBe(true);
+      // What is the host's and not the network's (a parent interface) is named after that: networks share it.
+      const isNamed = (name: string): boolean => name.startsWith(`${network.id}/`) || name.startsWith("parent/");
+      for (const domain of domains) expect(domain === network.id || isNamed(domain)).toBe(true);
+      for (const port of own.ports ?? []) expect(isNamed(port.id)).toBe(true);
       expect(joined.domains ?? []).toEqual([]);
       for (const port of joined.ports ?? []) {
         expect(port).toMatchObject({ id: endpoint.id, namespacePath: NAMESPACE, interfaceName: endpoint.interfaceName, mac: endpoint.mac });
       }
-      for (const { domain } of [own, joined].flatMap((one) => [...(one.ports ?? []), ...(one.fdb ?? []), ...(one.neighbors ?? [])])) {
-        expect([...domains]).toContain(domain);
+      for (const one of [own, joined]) {
+        const ports = (one.ports ?? []).map(domainOf).filter((domain) => domain !== null);
+        for (const domain of [...ports, ...[...(one.fdb ?? []), ...(one.neighbors ?? [])].map(({ domain }) => domain)]) {
+          expect([...domains]).toContain(domain);
+        }
       }
       for (const { name: link } of driver.hostInterfaces(network)) {
-        const port = (own.ports ?? []).find(({ interfaceName, namespacePath }) => interfaceName === link && namespacePath === null);
+        const port = (own.ports ?? []).find((one) => one.kind === "tap" && one.interfaceName === link && one.namespacePath === null);
         expect(port).toBeDefined();
       }
     });
@@ -141,7 +151,7 @@ export function driverCompliance(name: string, { make, variants }: DriverCase): 
         expect(endpoint.mac).toMatch(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/);
         expect(Number.parseInt(endpoint.mac!.slice(0, 2), 16) & 3).toBe(2); // locally administered, of one station
         expect(join.mtuBytes).toBeGreaterThanOrEqual(1280);
-        expect((declared.ports ?? []).map(({ mtuBytes }) => mtuBytes)).toEqual([join.mtuBytes]);
+        expect((declared.ports ?? []).map((port) => port.kind === "tap" && port.mtuBytes)).toEqual([join.mtuBytes]);
         for (const address of ["10.1.0.7", "fd01::7"]) {
           expect(declared.neighbors).toContainEqual({ domain: expect.any(String), address, mac: endpoint.mac });
         }

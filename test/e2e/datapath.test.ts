@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { WeftDatapath } from "../../src/datapath/datapath.ts";
 import type { DatapathOptions, DatapathStats } from "../../src/datapath/datapath-api.ts";
-import type { Declaration, DomainDeclaration } from "../../src/datapath/declarations.ts";
+import type { Declaration, DomainDeclaration, TapPortDeclaration } from "../../src/datapath/declarations.ts";
 import { ROOT } from "../../src/paths.ts";
 import { Namespaces } from "../support/ping-hosts.ts";
 import { tsharkFields } from "../support/tshark.ts";
@@ -156,7 +156,7 @@ describe("one host", () => {
     const datapath = await started();
     await datapath.declare("net", network());
     await namespaces.create("s0");
-    const port = endpoint(0).ports![0]!;
+    const port = endpoint(0).ports![0] as TapPortDeclaration;
     const owners = Array.from({ length: 20 }, (_, i) => `e${i}`);
     const declared = (id: string, interfaceName: string, mac: string): Declaration => ({ ports: [{ ...port, id, interfaceName, mac }] });
     await Promise.all(owners.map((id, i) => datapath.declare(id, declared(id, `eth${i}`, port.mac))));

@@ -10,6 +10,11 @@ import {
   NODE_COUNT,
   PORT_FLAG_ISOLATED,
   PORT_FLAG_NO_FLOOD,
+  PORT_FLAG_PASSTHRU,
+  PORT_FLAG_PRIVATE,
+  PORT_FLAG_VEPA,
+  RX_FLAG_VLAN,
+  RX_FLAG_VLAN_SERVICE,
 } from "../../wasm/shared/abi.ts";
 import { CAPTURE_RING_LENGTH } from "../../wasm/shared/layout.ts";
 import {
@@ -162,6 +167,21 @@ function network(engine: Engine, r: Random): void {
   engine.vtep(1, "10.9.0.2", 8, [0]);
   engine.vtep(2, "fd09::3", 9, [0]);
   engine.vtep(3, "10.9.0.4", 77, [0]); // by a port that is not there
+  // Two VLANs and the untagged frames of a macvlan parent.
+  engine.packetPort(20);
+  for (const [i, vid] of [0, 5, 4094].entries()) {
+    engine.domain(10 + i, { flags: 0 });
+    engine.uplink(21 + i, 10 + i, 20, vid, vid === 0 ? r.pick([0, PORT_FLAG_PASSTHRU]) : 0);
+    for (const station of [0, 1]) {
+      const port = 30 + 2 * i + station;
+      engine.tap(
+        port,
+        10 + i,
+        r.pick([0, PORT_FLAG_NO_FLOOD, PORT_FLAG_NO_FLOOD | PORT_FLAG_VEPA, PORT_FLAG_NO_FLOOD | PORT_FLAG_PRIVATE]),
+      );
+      engine.pin(10 + i, station === 0 ? A : B, { port });
+    }
+  }
   engine.pin(0, B, { port: 2 });
   engine.pin(0, REMOTE, { vtep: 1 + r.below(3) });
   engine.pin(1, A, { port: 4 });
@@ -176,6 +196,18 @@ function network(engine: Engine, r: Random): void {
 function input(r: Random): Input {
   const frame = mutate(r, r.pick(TEMPLATES));
   const flags = r.chance(0.01) ? r.below(4) : 0;
+  if (r.chance(0.25)) {
+    const isParent = r.chance(0.6);
+    const bytes = r.chance(0.05) ? r.bytes(r.below(60)) : undefined;
+    return {
+      port: isParent ? 20 : r.pick([30, 31, 32, 33, 34, 35, 21]),
+      frame,
+      vnet: r.chance(0.1) ? { ...vnet(r), flags: 2 } : vnet(r),
+      flags: flags | (isParent ? r.pick([0, RX_FLAG_VLAN, RX_FLAG_VLAN, RX_FLAG_VLAN | RX_FLAG_VLAN_SERVICE]) : 0),
+      tci: r.pick([0, 5, 4094, 4095, r.below(0x10000)]),
+      ...(bytes && { bytes }),
+    };
+  }
   if (r.chance(0.6)) {
     const bytes = r.chance(0.02) ? r.bytes(r.below(200)) : undefined;
     return { port: r.chance(0.97) ? r.pick([1, 1, 2, 3, 4]) : r.below(0x10000), frame, vnet: vnet(r), flags, ...(bytes && { bytes }) };
@@ -228,11 +260,14 @@ describe.each(BUILDS)("every truncation of every header (%s)", (build) => {
       for (let length = 0; length <= Math.min(template.length, 150); length++) {
         inputs.push({ port: 1, frame: template.subarray(0, length) });
         inputs.push({ port: 1, frame: new Uint8Array(0), bytes: concat(new Uint8Array(10), template).subarray(0, length) });
+        inputs.push({ port: 20, frame: template.subarray(0, length), flags: RX_FLAG_VLAN, tci: length % 2 === 0 ? 5 : 9 });
+        inputs.push({ port: 20, frame: new Uint8Array(0), bytes: concat(new Uint8Array(10), template).subarray(0, length) });
+        inputs.push({ port: 30, frame: template.subarray(0, length) });
         inputs.push({ port: 8, datagrams: [vxlan(VNI, template).subarray(0, length)], from: "10.9.0.2" });
       }
       engine.run(inputs);
       expect(engine.lawDifference()).toBe(0);
     }
-    expect(NODE_COUNT).toBe(13); // a new node wants its header among the templates
+    expect(NODE_COUNT).toBe(17); // a new node wants its header among the templates
   });
 });

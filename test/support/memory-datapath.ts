@@ -1,6 +1,12 @@
 // The datapath's twin: keeps what is declared, refuses what a real one would refuse, and makes TAPs in a twin of the kernel.
 // A new one on the same kernel is a daemon that was started again: its tables are empty, the TAPs are there.
-import type { Datapath, Declaration, PortDeclaration } from "../../src/datapath/declarations.ts";
+import {
+  type Datapath,
+  type Declaration,
+  domainOf,
+  type PortDeclaration,
+  type TapPortDeclaration,
+} from "../../src/datapath/declarations.ts";
 import { unavailable } from "../../src/errors.ts";
 import type { MemoryNamespaces } from "./memory-namespaces.ts";
 
@@ -19,7 +25,7 @@ export class MemoryDatapath implements Datapath {
     this.#refuse(owner, declaration);
     const before = this.declared.get(owner);
     this.declared.set(owner, declaration);
-    for (const port of declaration.ports ?? []) this.#namespaces.addLink(port.namespacePath, port.interfaceName);
+    for (const port of taps(declaration.ports)) this.#namespaces.addLink(port.namespacePath, port.interfaceName);
     this.#closePorts(before?.ports ?? [], declaration.ports ?? []);
   }
 
@@ -48,37 +54,45 @@ export class MemoryDatapath implements Datapath {
     return [...this.declared.values()].flatMap((declaration) => (declaration[kind] ?? []) as NonNullable<Declaration[K]>[number][]);
   }
 
+  /** Of all owners. */
+  get taps(): TapPortDeclaration[] {
+    return taps(this.all("ports"));
+  }
+
   #refuse(owner: string, declaration: Declaration): void {
     const others = [...this.declared].filter(([name]) => name !== owner).map(([, other]) => other);
     const everything = [...others, declaration];
     const domains = everything.flatMap((one) => one.domains ?? []);
-    const ports = everything.flatMap((one) => one.ports ?? []);
-    refuseTwins(domains.map(({ id }) => `domain ${id}`));
+    const ports = everything.flatMap((one) => taps(one.ports));
+    refuseTwins(domains.filter(({ id }) => !id.startsWith("parent/")).map(({ id }) => `domain ${id}`));
     refuseTwins(domains.filter(({ vni }) => vni !== null).map(({ vni }) => `VNI ${vni}`));
     refuseTwins(ports.map(({ id }) => `port ${id}`));
     refuseTwins(ports.map(({ namespacePath, interfaceName }) => `interface ${interfaceName} in ${namespacePath}`));
     refuseTwins(everything.flatMap((one) => one.fdb ?? []).map(({ domain, mac }) => `MAC ${mac} in ${domain}`));
     const known = new Set(domains.map(({ id }) => id));
+    const places = (declaration.ports ?? []).map(domainOf).filter((domain) => domain !== null);
     for (const { domain } of [
-      ...(declaration.ports ?? []),
+      ...places.map((domain) => ({ domain })),
       ...(declaration.fdb ?? []),
       ...(declaration.neighbors ?? []),
       ...(declaration.vteps ?? []),
     ]) {
       if (!known.has(domain)) throw unavailable(`domain ${domain} is not declared`);
     }
-    for (const port of declaration.ports ?? []) {
+    for (const port of taps(declaration.ports)) {
       if (Buffer.byteLength(port.interfaceName) > 15) throw unavailable(`interface name ${port.interfaceName} is too long`);
       if (!this.#namespaces.byPath.has(port.namespacePath)) throw unavailable(`${port.namespacePath} is not a network namespace`);
     }
   }
 
   #closePorts(before: readonly PortDeclaration[], after: readonly PortDeclaration[]): void {
-    for (const port of before) {
+    for (const port of taps(before)) {
       if (!after.some(({ id }) => id === port.id)) this.#namespaces.deleteLink(port.namespacePath, port.interfaceName);
     }
   }
 }
+
+const taps = (ports: readonly PortDeclaration[] = []): TapPortDeclaration[] => ports.filter((port) => port.kind === "tap");
 
 function refuseTwins(names: readonly string[]): void {
   const seen = new Set<string>();

@@ -83,6 +83,14 @@ export class MemoryNamespaces implements NetworkNamespaces {
     return [...this.at(path).links.keys()];
   }
 
+  async hostLinks(): Promise<readonly { name: string; mac: string; mtuBytes: number }[]> {
+    return [...this.at(null).links.keys()].map((name, i) => ({
+      name,
+      mac: `02:00:00:00:ff:0${i}`,
+      mtuBytes: name === "lo" ? 65536 : 1500,
+    }));
+  }
+
   async hostRoutes(): Promise<readonly RouteInfo[]> {
     return this.routes;
   }

@@ -12,10 +12,12 @@ import {
   PORT_DROPS,
   PORT_ESP,
   PORT_LENGTH,
+  PORT_PACKET,
   PORT_RX_PACKETS,
   PORT_TAP,
   PORT_TX_PACKETS,
   PORT_UNDERLAY,
+  PORT_UPLINK,
   RX_DESCRIPTOR_LENGTH,
   RX_FLAGS,
   RX_LENGTH,
@@ -25,6 +27,7 @@ import {
   RX_SEGMENT,
   RX_SENDER_ADDRESS,
   RX_SENDER_PORT,
+  RX_VLAN_TCI,
   SA_FLAG_OUTBOUND,
   TX_DESCRIPTOR_LENGTH,
   TX_DESTINATION,
@@ -54,7 +57,7 @@ import {
   SEAL_OPS,
   TX_RING,
 } from "../../wasm/shared/layout.ts";
-import { FDB_AGE_S_DEFAULT, FDB_DOMAIN_LIMIT_DEFAULT, HEADROOM, RX_BATCH_MAX, TAILROOM } from "../../wasm/shared/limits.ts";
+import { FDB_AGE_S_DEFAULT, FDB_DOMAIN_LIMIT_DEFAULT, HEADROOM, MTU_MAX, RX_BATCH_MAX, TAILROOM } from "../../wasm/shared/limits.ts";
 import { ESP_UDP_PORT, VXLAN_PORT } from "../../wasm/shared/protocol.ts";
 import { concat, mac, mappedAddress } from "./packet-builder.ts";
 
@@ -80,6 +83,8 @@ export interface TapInput {
   readonly vnet?: Partial<VnetHeader>;
   /** RX_FLAG_* */
   readonly flags?: number;
+  /** At a packet port: the TCI of the tag that the kernel took out of the frame; `flags` say that there was one. */
+  readonly tci?: number;
   /** Puts exactly these bytes where the vnet_hdr begins, whatever they are. */
   readonly bytes?: Uint8Array;
 }
@@ -214,6 +219,17 @@ export class Engine {
     done(this.exports.underlaySet(port, udpPort, sockets));
   }
 
+  /** A packet port, the parent of uplinks. */
+  packetPort(port: number): void {
+    done(this.exports.portSet(port, PORT_PACKET, 0, 0, MTU_MAX));
+  }
+
+  /** The uplink of a domain: VLAN `vid` (0: what is untagged) of a packet port. */
+  uplink(port: number, domain: number, parent: number, vid: number, flags = 0): void {
+    done(this.exports.portSet(port, PORT_UPLINK, domain, flags, MTU_MAX));
+    done(this.exports.uplinkSet(port, parent, vid));
+  }
+
   /** Sets the VTEP and makes it a member of the domains. */
   vtep(vtep: number, address: string, underlayPort: number, domains: readonly number[] = [], udpPort = VXLAN_PORT): void {
     this.argument(mappedAddress(address));
@@ -314,6 +330,7 @@ export class Engine {
     this.view.setUint16(descriptor + RX_PORT, input.port, true);
     this.view.setUint16(descriptor + RX_SEGMENT, 0, true);
     this.view.setUint32(descriptor + RX_FLAGS, input.flags ?? 0, true);
+    if (isTap) this.view.setUint16(descriptor + RX_VLAN_TCI, input.tci ?? 0, true);
     if (!isTap) {
       if (input.datagrams.length > 1) this.view.setUint16(descriptor + RX_SEGMENT, input.datagrams[0]!.length, true);
       this.bytes.set(mappedAddress(input.from), offset + RX_SENDER_ADDRESS);

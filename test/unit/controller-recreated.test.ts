@@ -28,7 +28,7 @@ describe("an interface that was made again", () => {
 
   it("on the host gets the gateway's addresses", async () => {
     const made = await bench();
-    const [gateway] = made.datapath.all("ports").filter(({ namespacePath }) => namespacePath === null);
+    const [gateway] = made.datapath.taps.filter(({ namespacePath }) => namespacePath === null);
     const before = structuredClone(made.namespaces.link(null, gateway!.interfaceName));
     expect(before.addresses).toEqual(["10.1.0.1/24", "fd01::1/64"]);
     recreate(made, null, gateway!.interfaceName);

@@ -1,5 +1,6 @@
 import { BridgeDriver } from "../../src/drivers/bridge/bridge.ts";
 import { HostDriver } from "../../src/drivers/host/host.ts";
+import { MacvlanDriver } from "../../src/drivers/macvlan/macvlan.ts";
 import { NoneDriver } from "../../src/drivers/none/none.ts";
 import { OverlayDriver } from "../../src/drivers/overlay/overlay.ts";
 import { driverCompliance } from "../compliance/driver.ts";
@@ -18,6 +19,16 @@ driverCompliance("overlay", {
   variants: {
     internal: { internal: true },
     "a VNI": { options: { "com.docker.network.driver.overlay.vxlanid_list": "5000" } },
+  },
+});
+
+driverCompliance("macvlan", {
+  make: () => new MacvlanDriver(),
+  variants: {
+    internal: { internal: true },
+    "a parent": { options: { parent: "eth0" } },
+    "a VLAN": { options: { parent: "eth0.100", macvlan_mode: "vepa", "com.docker.network.driver.mtu": "1400" } },
+    private: { options: { parent: "eth0", macvlan_mode: "private" } },
   },
 });
 

@@ -29,11 +29,35 @@ async function refusal(
 
 const bridge = (key: string, value: string) => ({ options: { [key]: value } });
 const overlay = (key: string, value: string) => ({ driver: "overlay", options: { [key]: value } });
+const macvlan = (key: string, value: string, parent?: string) => ({
+  driver: "macvlan",
+  options: { ...(parent === undefined ? {} : { parent }), [key]: value },
+});
 
 describe("options are refused and nothing is changed", () => {
   const REFUSED: readonly [Omit<CreateNetworkRequest, "name">, string, string][] = [
-    [{ driver: "nosuch" }, "INVALID_ARGUMENT", 'unknown network driver "nosuch": this version of Weft has bridge, host, null, overlay'],
-    [{ driver: "macvlan" }, "INVALID_ARGUMENT", "unknown network driver"],
+    [
+      { driver: "nosuch" },
+      "INVALID_ARGUMENT",
+      'unknown network driver "nosuch": this version of Weft has bridge, host, macvlan, null, overlay',
+    ],
+    [
+      macvlan("macvlan_mode", "tap"),
+      "INVALID_ARGUMENT",
+      "requested macvlan mode 'tap' is not valid, 'bridge' mode is the macvlan driver default",
+    ],
+    [macvlan("parent", "lo"), "INVALID_ARGUMENT", "loopback interface is not a valid macvlan parent link"],
+    [macvlan("parent", "lo.5"), "INVALID_ARGUMENT", "-o parent interface was not found on the host: lo"],
+    [macvlan("parent", "eth7"), "INVALID_ARGUMENT", "-o parent interface was not found on the host: eth7; give one of eth0"],
+    [macvlan("parent", "eth7.5"), "INVALID_ARGUMENT", "-o parent interface was not found on the host: eth7; give one of eth0"],
+    [macvlan("parent", "eth0."), "INVALID_ARGUMENT", "unable to parse a valid vlan id from: "],
+    [macvlan("parent", "eth0.a"), "INVALID_ARGUMENT", "unable to parse a valid vlan id from: a (ex. eth0.10 for vlan 10)"],
+    [macvlan("parent", "eth0.-1"), "INVALID_ARGUMENT", "unable to parse a valid vlan id from: -1"],
+    [macvlan("parent", "eth0.1.2"), "INVALID_ARGUMENT", "required interface name format is: name.vlan_id"],
+    [macvlan("parent", "eth0.0"), "INVALID_ARGUMENT", "vlan id must be between 1-4094, received: 0"],
+    [macvlan("parent", "eth0.4095"), "INVALID_ARGUMENT", "vlan id must be between 1-4094, received: 4095"],
+    [macvlan("macvlan_mode", "passthru"), "INVALID_ARGUMENT", "give -o parent="],
+    [macvlan("com.docker.network.driver.mtu", "1501", "eth0"), "INVALID_ARGUMENT", "parent interface eth0 has 1500"],
     [
       bridge("com.example.nosuch", "1"),
       "INVALID_ARGUMENT",
@@ -126,7 +150,7 @@ describe("bridge", () => {
     const { controller, datapath } = await startController();
     await controller.createNetwork({ name: "web", options: { "com.docker.network.bridge.enable_icc": "false" } });
     await controller.createSandbox({ name: "a", networks: [{ network: "web" }] });
-    expect(datapath.all("ports").map(({ id, isolated }) => [id.endsWith("/gateway"), isolated])).toEqual([
+    expect(datapath.taps.map(({ id, isolated }) => [id.endsWith("/gateway"), isolated])).toEqual([
       [true, false],
       [false, true],
     ]);
@@ -145,7 +169,7 @@ describe("bridge", () => {
     expect(network.options).toEqual(options);
     const { sandbox } = await controller.createSandbox({ networks: [{ network: "web" }] });
     expect(datapath.all("domains")).toEqual([expect.objectContaining({ mtuBytes: 9000, fdbAgeS: 60, fdbLimit: 100 })]);
-    expect(datapath.all("ports").map(({ interfaceName, mtuBytes }) => [interfaceName, mtuBytes])).toEqual([
+    expect(datapath.taps.map(({ interfaceName, mtuBytes }) => [interfaceName, mtuBytes])).toEqual([
       ["br-web", 9000],
       ["web0", 9000],
     ]);
@@ -235,7 +259,7 @@ describe("overlay", () => {
       [`${network.id}/0`, 4096],
       [`${network.id}/1`, 4097],
     ]);
-    expect(datapath.all("ports")[0]!.domain).toBe(`${network.id}/1`);
+    expect(datapath.taps[0]!.domain).toBe(`${network.id}/1`);
     await controller.addPeer("192.0.2.9", undefined, undefined);
     expect(datapath.all("vteps").map(({ domain }) => domain)).toEqual([`${network.id}/0`, `${network.id}/1`]);
   });
@@ -256,4 +280,69 @@ describe("overlay", () => {
   ])("leaves %j with MTU %d an MTU of %d", (addresses, mtuBytes, expected) =>
     expect(overlayMtu({ addresses, mtuBytes, vxlanPort: 4789 })).toBe(expected),
   );
+});
+
+describe("macvlan", () => {
+  const parentOf = (parent: string, mode = "bridge") => ({ driver: "macvlan", options: { parent, macvlan_mode: mode } });
+
+  it("is one link with the other networks on its VLAN of its parent, and none with those on others", async () => {
+    const { controller, datapath } = await startController();
+    for (const [name, parent] of [
+      ["a", "eth0"],
+      ["b", "eth0.100"],
+      ["c", "eth0.100"],
+      ["d", ""],
+    ] as const) {
+      const network = await controller.createNetwork({ name, ...parentOf(parent) });
+      await controller.createSandbox({ networks: [{ network: name }] });
+      expect(datapath.taps.at(-1)).toMatchObject({
+        domain: parent === "" ? network.id : `parent/${parent}`,
+        macvlan: "bridge",
+        mtuBytes: 1500,
+      });
+    }
+    const uplinks = datapath.all("ports").filter(({ kind }) => kind === "uplink");
+    const red = { kind: "uplink", id: "parent/eth0.100", domain: "parent/eth0.100", parent: "parent/eth0", vid: 100, passthru: false };
+    expect(uplinks).toEqual([{ ...red, id: "parent/eth0.0", domain: "parent/eth0", vid: 0 }, red, red]);
+  });
+
+  it("has routers out there: none but the one it is given", async () => {
+    const { controller, namespaces } = await startController();
+    const ipam = [
+      { subnet: "10.1.0.0/24", gateway: "10.1.0.254" },
+      { subnet: "10.2.0.0/24", gateway: "10.2.0.254" },
+    ];
+    await controller.createNetwork({ name: "a", ...parentOf("eth0"), ipam });
+    const links = [...namespaces.at(null).links.keys()];
+    const { sandbox } = await controller.createSandbox({ networks: [{ network: "a", ipv4: "10.2.0.7" }] });
+    expect(Object.fromEntries(namespaces.at(sandbox.namespacePath).routes)).toEqual({ "0.0.0.0/0": "10.2.0.254" });
+    expect([...namespaces.at(null).links.keys()]).toEqual(links);
+    for (const [name, request] of [
+      ["inner", { internal: true, ...parentOf("eth0") }],
+      ["alone", parentOf("")],
+    ] as const) {
+      await controller.createNetwork({ name, ...request });
+      const lone = await controller.createSandbox({ networks: [{ network: name }] });
+      expect([...namespaces.at(lone.sandbox.namespacePath).routes]).toEqual([]);
+    }
+  });
+
+  it("in passthru has the parent alone, and its one sandbox the parent's MAC", async () => {
+    const { controller } = await startController();
+    await controller.createNetwork({ name: "all", ...parentOf("eth0", "passthru") });
+    const used = { code: "ADDRESS_IN_USE", message: "macvlan network all is already using parent interface eth0 in mode passthru" };
+    await expect(controller.createNetwork({ name: "more", ...parentOf("eth0") })).rejects.toMatchObject(used);
+    await controller.createNetwork({ name: "red", ...parentOf("eth0.100") });
+    await expect(controller.createNetwork({ name: "more", ...parentOf("eth0.100", "passthru") })).rejects.toMatchObject({
+      code: "ADDRESS_IN_USE",
+      message: "cannot use mode passthru, macvlan network red is already using parent interface eth0.100",
+    });
+    const { endpoints } = await controller.createSandbox({ name: "one", networks: [{ network: "all" }] });
+    expect(endpoints[0]!.endpoint.mac).toBe("02:00:00:00:ff:01");
+    const second = controller.createSandbox({ name: "two", networks: [{ network: "all" }] });
+    await expect(second).rejects.toMatchObject({ code: "FORBIDDEN", message: expect.stringContaining("mode passthru") });
+    await controller.removeSandbox("one", false);
+    const other = controller.createSandbox({ name: "two", networks: [{ network: "all", mac: "02:00:00:00:00:01" }] });
+    await expect(other).rejects.toMatchObject({ code: "INVALID_ARGUMENT", message: expect.stringContaining("02:00:00:00:ff:01") });
+  });
 });

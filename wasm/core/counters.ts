@@ -5,8 +5,8 @@
 // not here: bytes of datagrams on the wire (a transmit descriptor has those), errors of the kernel (`settle` moves them).
 //
 import {
-  EVENT_DROP, PORT_DROPS, PORT_LENGTH, PORT_RX_BYTES, PORT_RX_PACKETS, PORT_TX_BYTES, PORT_TX_PACKETS, TX_DESCRIPTOR_LENGTH,
-  TX_ERRNO, TX_PACKETS, TX_PORT,
+  EVENT_DROP, PORT_DROPS, PORT_KIND, PORT_LENGTH, PORT_PACKET, PORT_RX_BYTES, PORT_RX_PACKETS, PORT_TX_BYTES, PORT_TX_PACKETS, TX_DESCRIPTOR_LENGTH,
+  TX_ERRNO, TX_PACKETS, TX_PORT, TX_SOCKET,
 } from "../shared/abi";
 import {
   COUNTER_RX, COUNTER_TX, DROP_BASE, DROP_SEND_QUEUE_FULL, DROP_SEND_REFUSED,
@@ -77,6 +77,14 @@ export function unsend(port: u32, packets: u32, reason: u32): void {
   }
 }
 
+/** The port that has the packets of the descriptor in its figures: the one they leave by, or the uplink of that one. */
+// @ts-ignore: decorator
+@inline function countedAt(descriptor: usize): u32 {
+  const port: u32 = load<u16>(descriptor, TX_PORT);
+  if (port < <u32>PORT_MAX && load<u8>(<usize>PORTS + <usize>port * PORT_LENGTH, PORT_KIND) == PORT_PACKET) return load<u16>(descriptor, TX_SOCKET);
+  return port;
+}
+
 /** After a flush: the packets of descriptors with an errno were not sent after all. */
 export function settle(count: u32): void {
   for (let i: u32 = 0; i < count; i++) {
@@ -84,7 +92,7 @@ export function settle(count: u32): void {
     const errno: u32 = load<u16>(descriptor, TX_ERRNO);
     if (errno == 0) continue;
     const full = errno == EAGAIN || errno == ENOBUFS;
-    unsend(load<u16>(descriptor, TX_PORT), load<u16>(descriptor, TX_PACKETS), full ? DROP_SEND_QUEUE_FULL : DROP_SEND_REFUSED);
+    unsend(countedAt(descriptor), load<u16>(descriptor, TX_PACKETS), full ? DROP_SEND_QUEUE_FULL : DROP_SEND_REFUSED);
     store<u16>(descriptor, 0, TX_ERRNO);
   }
 }

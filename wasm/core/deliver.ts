@@ -39,13 +39,14 @@ const ZEROS: u32 = CONSTANTS + 0x100;
   store<u16>(at, <u16>checksumOffset, VNET_CHECKSUM_START + 2);
 }
 
+/** The vnet_hdr of the packet. `shift`: bytes by which a tag moves the headers of its frame. */
 // @ts-ignore: decorator
-@inline function describe(packet: Packet, at: usize): void {
+@inline export function describe(packet: Packet, at: usize, shift: u32): void {
   if (packet.flags & NEEDS_CHECKSUM) {
     // hdr_len tells the kernel how much to keep linear; only a super-frame needs it.
-    const headers: u32 = packet.gso == 0 ? 0 : packet.payload;
+    const headers: u32 = packet.gso == 0 ? 0 : packet.payload + shift;
     writeVnetHeader(
-      at, VNET_FLAG_NEEDS_CHECKSUM, packet.gso, headers, packet.segment, packet.checksumStart, packet.checksumOffset,
+      at, VNET_FLAG_NEEDS_CHECKSUM, packet.gso, headers, packet.segment, packet.checksumStart + shift, packet.checksumOffset,
     );
   } else {
     writeVnetHeader(at, 0, 0, 0, 0, 0, 0); // a super-frame always needs its checksum: tap-input has seen to that
@@ -62,7 +63,7 @@ export function deliver(packet: Packet): void {
   const flags = packet.flags;
   if ((flags & (SHARED | FROM_UNDERLAY | ORIGINATED)) == 0) {
     const start = packet.offset - VNET_HEADER_LENGTH;
-    describe(packet, start);
+    describe(packet, start, 0);
     transmit.piece(transmit.begin(packet.toPort, 0, 1), start, length + VNET_HEADER_LENGTH);
   } else if (length <= COPY_MAX) {
     // copy8 may write up to 7 bytes too many: they have room in the slot, and in scratch's tail.
@@ -72,7 +73,7 @@ export function deliver(packet: Packet): void {
       drop(packet, DROP_ENGINE_FULL);
       return;
     }
-    describe(packet, start);
+    describe(packet, start, 0);
     copy8(start + VNET_HEADER_LENGTH, packet.offset, length);
     transmit.piece(transmit.begin(packet.toPort, 0, 1), <u32>start, length + VNET_HEADER_LENGTH);
   } else {
@@ -83,7 +84,7 @@ export function deliver(packet: Packet): void {
         drop(packet, DROP_ENGINE_FULL);
         return;
       }
-      describe(packet, header);
+      describe(packet, header, 0);
     }
     const descriptor = transmit.begin(packet.toPort, 0, 1);
     transmit.piece(descriptor, header, VNET_HEADER_LENGTH);

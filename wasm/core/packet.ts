@@ -29,6 +29,8 @@ export const FRAGMENT: u32 = 64;
 export const ORIGINATED: u32 = 128;
 /** Came out of ESP: authentic, and nobody read it on the way. */
 export const OPENED: u32 = 256;
+/** Came in by an uplink, but from a station of this domain: a switch out there sent it back (macvlan mode vepa), or a loop did. */
+export const REFLECTED: u32 = 512;
 
 @unmanaged export class Packet {
   offset: u32; // first byte of the Ethernet header

@@ -1,12 +1,12 @@
 // l2-flood: broadcast, multicast and unknown unicast go to everybody else in the bridge domain.
 //
 //            ┌─> each local port, but the one it came from, isolated ones if that is isolated,
-//   frame ───┤   and for unknown unicast those whose MACs are all pinned
+//   frame ───┤   and for unknown unicast those whose MACs are all pinned; a macvlan's stations as their modes want it
 //            └─> each VTEP on the domain's list, if it came from a local port (split horizon: every host floods its own
 //                frames to all hosts itself, so a frame that came from one must not go back to any)
 //
 // in   what l2-forward has no entry for
-// out  port-output, vxlan-encap; drops NO_MEMBERS
+// out  port-output, packet-output (uplinks), vxlan-encap; drops NO_MEMBERS
 // not  here: snooping of IGMP and MLD
 //
 // Copies are descriptors over the same bytes (SHARED), and the last one is the packet itself: a flood to one port is no copy
@@ -16,19 +16,21 @@
 // not fit, leaves the rest in its vector, and goes on exactly there when the outputs have run, or native has flushed.
 //
 import {
-  DOMAIN_FLAG_HAS_VNI, EVENT_CLONED, NODE_L2_FLOOD, NODE_PORT_OUTPUT, NODE_VXLAN_ENCAP, PORT_FLAG_ISOLATED, PORT_FLAG_NO_FLOOD,
+  DOMAIN_FLAG_HAS_VNI, EVENT_CLONED, NODE_L2_FLOOD, NODE_PACKET_OUTPUT, NODE_PORT_OUTPUT, NODE_VXLAN_ENCAP, PORT_FLAG_ISOLATED,
+  PORT_FLAG_NO_FLOOD, PORT_FLAG_PRIVATE, PORT_FLAG_VEPA, PORT_UPLINK,
 } from "../shared/abi";
 import { COUNTER_CLONED, COUNTER_FLOODED, DROP_NO_MEMBERS } from "../shared/counters";
 import { IOVEC_MAX, RUN_SEGMENTS_MAX, RUN_SLOTS, TX_RING_MAX } from "../shared/limits";
 import * as arena from "../core/arena";
 import { completeChecksum } from "../core/checksum";
 import { add, drop } from "../core/counters";
-import { CHECKSUM_GOOD, clone, free, FROM_UNDERLAY, NEEDS_CHECKSUM, Packet } from "../core/packet";
+import { CHECKSUM_GOOD, clone, free, FROM_UNDERLAY, NEEDS_CHECKSUM, Packet, REFLECTED } from "../core/packet";
 import * as trace from "../core/trace";
 import * as transmit from "../core/transmit";
 import { packetAt, room, send, shift, waiting } from "../core/vector";
 import * as ethernet from "../wire/ethernet";
 import * as domains from "../tables/bridge-domain";
+import * as fdb from "../tables/fdb";
 import * as members from "../tables/member";
 import * as ports from "../tables/port";
 
@@ -42,9 +44,19 @@ const STAGE_NEW = 0;
 const STAGE_PORTS = 1;
 const STAGE_VTEPS = 2;
 
+// Kinds of targets, as bits. A port that is no station of a macvlan is a BRIDGE: it reaches and is reached.
+const BRIDGE: u32 = 1;
+const VEPA: u32 = 2; // PORT_FLAG_VEPA >> 5 is this kind's bit number, PRIVATE's likewise
+const PRIVATE: u32 = 4;
+const UPLINK: u32 = 8;
+const MODES: u32 = PORT_FLAG_VEPA | PORT_FLAG_PRIVATE;
+if (PORT_FLAG_VEPA >> 5 != 1 || PORT_FLAG_PRIVATE >> 5 != 2) ERROR("kindOf() computes with the modes' flags");
+
 // The flood at hand: the first packet of the vector.
 let stage = STAGE_NEW;
 let cursor: u32 = 0; // next port + 1, or next member; 0: the list is at its end
+let reach: u32 = 0; // kinds that may have it
+let except: u32 = 0; // a port that may not, besides the one that it came from
 let holding = false;
 let heldPort: u32 = 0;
 let heldVtep: u32 = 0;
@@ -100,11 +112,31 @@ function open(packet: Packet): void {
   stage = STAGE_PORTS;
   cursor = domain.firstPort;
   holding = false;
+  except = packet.port;
+  const from = ports.at(packet.port);
+  if (packet.flags & REFLECTED) reach = returnsTo(packet);
+  else if (from.kind == PORT_UPLINK) reach = BRIDGE | VEPA | PRIVATE;
+  else reach = (from.flags & MODES) != 0 ? UPLINK : BRIDGE | UPLINK;
   // The wire wants a finished checksum, local ports don't care: once, before there are two who share the bytes.
   if ((packet.flags & NEEDS_CHECKSUM) != 0 && packet.gso == 0 && domain.members != 0) {
     completeChecksum(packet);
     packet.flags = (packet.flags & ~NEEDS_CHECKSUM) | CHECKSUM_GOOD;
   }
+}
+
+/** Who may have a frame of one of our stations that came back from outside: whoever the station itself did not reach. */
+function returnsTo(packet: Packet): u32 {
+  const source = fdb.find(fdb.keyOf(packet.domain, ethernet.source(packet.offset)));
+  if (source === null) return 0;
+  except = source.port;
+  const modes = ports.at(source.port).flags & MODES;
+  if (modes & PORT_FLAG_PRIVATE) return 0;
+  return modes & PORT_FLAG_VEPA ? VEPA | BRIDGE : VEPA;
+}
+
+// @ts-ignore: decorator
+@inline function kindOf(port: ports.Port): u32 {
+  return port.kind == PORT_UPLINK ? UPLINK : BRIDGE << ((<u32>port.flags & MODES) >> 5);
 }
 
 /** Moves the cursor to the next target, passing who must not get a copy. False at the end of both lists: stage is NEW then. */
@@ -118,7 +150,7 @@ function find(packet: Packet): bool {
       const port = cursor - 1;
       const target = ports.at(port);
       const skip =
-        port == <u32>packet.port ||
+        port == <u32>packet.port || port == except || (reach & kindOf(target)) == 0 ||
         (isolated && (target.flags & PORT_FLAG_ISOLATED) != 0) ||
         (unknown && (target.flags & PORT_FLAG_NO_FLOOD) != 0);
       if (!skip) return true;
@@ -155,7 +187,7 @@ function fits(packet: Packet): bool {
   // With everything empty it fits if it ever will: then it goes, and what can't be sent is dropped by name.
   const idle = descriptors == 0 && transmit.filled() == 0 && arena.untouched();
   if (!idle) {
-    if (room(NODE_PORT_OUTPUT) == 0 || room(NODE_VXLAN_ENCAP) == 0 || free() == 0) return false;
+    if (room(NODE_PORT_OUTPUT) == 0 || room(NODE_PACKET_OUTPUT) == 0 || room(NODE_VXLAN_ENCAP) == 0 || free() == 0) return false;
     if (slots + segments > arena.headerSlotsLeft()) return false;
     if (bytes + packet.length + SCRATCH_KEPT > arena.scratchLeft()) return false;
     if (transmit.filled() + descriptors + segments / RUN_SEGMENTS_MAX + 1 + DESCRIPTORS_KEPT > <u32>TX_RING_MAX) return false;
@@ -173,7 +205,8 @@ function emit(copy: Packet): void {
   trace.mark(copy, EVENT_CLONED, heldPort, heldVtep, 0);
   copy.toPort = <u16>heldPort;
   copy.toVtep = <u16>heldVtep;
-  send(heldVtep != 0 ? NODE_VXLAN_ENCAP : NODE_PORT_OUTPUT, copy);
+  if (heldVtep != 0) send(NODE_VXLAN_ENCAP, copy);
+  else send(ports.at(heldPort).kind == PORT_UPLINK ? NODE_PACKET_OUTPUT : NODE_PORT_OUTPUT, copy);
 }
 
 export function reset(): void {

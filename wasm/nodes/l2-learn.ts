@@ -8,16 +8,17 @@
 // frame of a conversation, if it is in the same chunk, already finds its way, and a flow isn't half flooded, half not.
 //
 // A local frame whose source is pinned elsewhere is spoofed, or comes from an endpoint that moved without the control plane:
-// it is dropped. From a VTEP it passes unlearned: during a migration the remote end knows before we do.
+// it is dropped. From a VTEP it passes unlearned: during a migration the remote end knows before we do. From an uplink it is a
+// frame of our own that a switch sent back, and marked so: the modes of macvlan say who may have it (l2-forward, l2-flood).
 //
 import {
   DOMAIN_FLAG_LEARNING, DOMAIN_FLAG_PROXY_NEIGHBORS, EVENT_LEARNED, EVENT_NEXT, NODE_L2_FORWARD, NODE_L2_LEARN, NODE_NEIGHBOR_PROXY,
-  PORT_FLAG_NO_FLOOD,
+  PORT_FLAG_NO_FLOOD, PORT_UPLINK,
 } from "../shared/abi";
 import { DROP_STATIC_MOVED } from "../shared/counters";
 import { ETHERTYPE_ARP, IP_PROTOCOL_ICMPV6 } from "../shared/protocol";
 import { drop } from "../core/counters";
-import { FROM_UNDERLAY, Packet } from "../core/packet";
+import { FROM_UNDERLAY, Packet, REFLECTED } from "../core/packet";
 import * as trace from "../core/trace";
 import { clear, packetAt, send, waiting } from "../core/vector";
 import * as ethernet from "../wire/ethernet";
@@ -38,8 +39,11 @@ export function l2Learn(): void {
     if (key != lastKey || place != lastPlace) {
       const result = learn(packet, key);
       if (result == fdb.PINNED && (packet.flags & FROM_UNDERLAY) == 0) {
-        drop(packet, DROP_STATIC_MOVED);
-        continue;
+        if (ports.at(packet.port).kind != PORT_UPLINK) {
+          drop(packet, DROP_STATIC_MOVED);
+          continue;
+        }
+        packet.flags |= REFLECTED;
       }
       if (result == fdb.LEARNED) trace.mark(packet, EVENT_LEARNED, packet.port, packet.vtep, key & ethernet.BROADCAST);
       // A refused one is asked again: the counter counts frames.

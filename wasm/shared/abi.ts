@@ -13,6 +13,7 @@ export const ABI_VERSION = 2;
 // From an underlay port the sender stands in the headroom: its address at offset - 32 (16 bytes, IPv4 as ::ffff:a.b.c.d),
 // its port at offset - 16 (u16, host order), the address we were reached on at offset - 64 (16 bytes, zero if not known).
 // From a TAP, offset is the vnet_hdr (VNET_HEADER_LENGTH bytes), the Ethernet frame follows.
+// From a packet port likewise; the kernel has taken the outer VLAN tag out of the frame: flags say so, its TCI stands at 14.
 export const RX_DESCRIPTOR_LENGTH = 16;
 export const RX_OFFSET = 0;
 export const RX_LENGTH = 4;
@@ -26,6 +27,11 @@ export const RX_LOCAL_ADDRESS = -64;
 export const RX_FLAG_TRUNCATED = 1;
 /** Put there by the host, not by native (trace probe): treat as received on `port`, mark TRACED. */
 export const RX_FLAG_INJECTED = 2;
+/** The frame had a VLAN tag, which the kernel took out; its PCP, DEI and VID stand at RX_VLAN_TCI. */
+export const RX_FLAG_VLAN = 4;
+/** ... and it was an S-tag (802.1ad). */
+export const RX_FLAG_VLAN_SERVICE = 8;
+export const RX_VLAN_TCI = 14;
 
 // ── Transmit descriptor: engine -> native ────────────────────────────────────────────────────────────────────────────
 //
@@ -34,8 +40,8 @@ export const RX_FLAG_INJECTED = 2;
 //   │ port │ socket│ iovec │ iovecs│ segment │ destination │ port:16 │ length  │ pkts │errno│
 //   └──────┴───────┴───────┴───────┴─────────┴─────────────┴─────────┴─────────┴──────┴─────┘
 //
-// port: the port to send by (TAP: one writev of the iovecs; underlay: one message). socket: which of the underlay port's
-// transmit sockets (entropy). iovec: index of the first of `iovecs` entries in IOVECS. segment: UDP_SEGMENT size, 0 for a
+// port: the port to send by (TAP: one writev of the iovecs; underlay, packet: one message). socket: which of the underlay port's
+// transmit sockets (entropy); of a packet port, the uplink that the frame is counted at. iovec: index of the first of `iovecs` entries in IOVECS. segment: UDP_SEGMENT size, 0 for a
 // single datagram. destination: where in memory the peer's 16-byte address stands (IPv4-mapped for IPv4); 0 for a TAP.
 // pkts: how many packets of the graph ride in it. errno: 0 when handed over; native writes the errno of a refusal.
 // iovecs == 0: a descriptor that became empty; native skips it.
@@ -79,6 +85,10 @@ export const PORT_UNDERLAY = 2;
 export const PORT_MEMORY = 3; // test double: frames without vnet_hdr semantics are not a thing; it speaks TAP framing
 
 export const PORT_ESP = 5; // ESP datagrams of the underlay, in UDP or as IP protocol 50; in no domain, like PORT_UNDERLAY
+/** An AF_PACKET socket on an interface of the host, the parent of macvlan networks. In no bridge domain: its uplinks are. */
+export const PORT_PACKET = 4;
+/** One VLAN of a packet port (or what of it is untagged), as a port of a bridge domain. A domain has one uplink at most. */
+export const PORT_UPLINK = 6;
 
 /** Isolated ports reach non-isolated ones only (ICC off: sandboxes reach the gateway, not each other). */
 export const PORT_FLAG_ISOLATED = 1;
@@ -90,6 +100,12 @@ export const PORT_FLAG_NO_FLOOD = 4;
 export const PORT_FLAG_NO_UDP_GSO = 8;
 /** Datagrams come with their IPv4 header: what a raw socket of that family delivers. */
 export const PORT_FLAG_IPV4_HEADER = 16;
+/** A macvlan station of mode vepa: its frames go to the uplink, also those for its neighbours, and theirs reach it from there. */
+export const PORT_FLAG_VEPA = 32;
+/** A macvlan station of mode private: as vepa, but it and its neighbours never hear of each other. */
+export const PORT_FLAG_PRIVATE = 64;
+/** Of an uplink: all that comes in goes to the domain, whoever it is for, and tags of the stations go out as they are. */
+export const PORT_FLAG_PASSTHRU = 128;
 
 // ── Bridge domains ───────────────────────────────────────────────────────────────────────────────────────────────────
 export const DOMAIN_FLAG_LEARNING = 1;
@@ -118,10 +134,12 @@ export const NODE_VXLAN_ENCAP = 11;
 export const NODE_UNDERLAY_OUTPUT = 12;
 export const NODE_ESP_ENCRYPT = 13;
 export const NODE_ESP_DECRYPT = 14;
-export const NODE_COUNT = 15;
+export const NODE_PACKET_INPUT = 15;
+export const NODE_PACKET_OUTPUT = 16;
+export const NODE_COUNT = 17;
 export const NODE_NAMES = [
   "tap-input", "underlay-input", "vxlan-decap", "ethernet-input", "policy", "l2-learn", "neighbor-proxy", "l2-forward", "l2-flood",
-  "gro", "port-output", "vxlan-encap", "underlay-output", "esp-encrypt", "esp-decrypt",
+  "gro", "port-output", "vxlan-encap", "underlay-output", "esp-encrypt", "esp-decrypt", "packet-input", "packet-output",
 ];
 
 /** Packets that one node can hold. A chunk of RX_CHUNK frames fits; floods stop and go on when a vector is full. */
@@ -208,6 +226,8 @@ export const PORT_DOMAIN = 2; // u16
 export const PORT_MTU = 4; // u32
 export const PORT_UDP_PORT = 12; // u16
 export const PORT_SOCKETS = 14; // u16
+export const PORT_PARENT = 20; // u16: of an uplink, its packet port
+export const PORT_VID = 22; // u16: of an uplink, 0 for untagged frames
 export const PORT_RX_PACKETS = 24; // u64 each
 export const PORT_RX_BYTES = 32;
 export const PORT_TX_PACKETS = 40;

@@ -77,7 +77,11 @@ export const DROP_ESP_SELECTOR = 40;
 export const DROP_ESP_KEEPALIVE = 41;
 export const DROP_ESP_NOT_ESP = 42;
 export const DROP_ESP_DUMMY = 43;
-export const DROP_COUNT = 44;
+export const DROP_VLAN_UNKNOWN = 44;
+export const DROP_NOT_OURS = 45;
+export const DROP_MACVLAN_MODE = 46;
+export const DROP_VLAN_FORBIDDEN = 47;
+export const DROP_COUNT = 48;
 
 export const DROP_NAMES = [
   "runt", "giant", "truncated", "vnet-header", "bad-gso", "source-multicast", "source-zero", "port-unknown", "port-down",
@@ -86,6 +90,7 @@ export const DROP_NAMES = [
   "send-refused", "send-queue-full", "engine-trap", "no-underlay", "malformed-ip", "engine-full",
   "esp-no-sa", "esp-exhausted", "esp-plaintext", "esp-unexpected", "esp-short", "esp-unknown-spi", "esp-replayed", "esp-late",
   "esp-forged", "esp-malformed", "esp-selector", "esp-keepalive", "esp-not-esp", "esp-dummy",
+  "vlan-unknown", "not-ours", "macvlan-mode", "vlan-forbidden",
 ];
 
 export const DROP_TEXTS = [
@@ -133,4 +138,8 @@ export const DROP_TEXTS = [
   "a NAT keepalive (RFC 3948 section 2.3): expected, and of no further use",
   "IKE, or something else that is not ESP, on ESP's UDP port",
   "a dummy packet of ESP (RFC 4303 section 2.6): authentic, and meant to be dropped",
+  "came in on a macvlan parent with a VLAN tag that no network here has (or without one, where none is untagged)",
+  "came in on a macvlan parent for a MAC that no sandbox of its VLAN has: the host's own traffic, or a switch's flood",
+  "between two sandboxes that the mode of their macvlan network (private, vepa) keeps apart",
+  "a VLAN tag from a sandbox of an untagged macvlan network: on the wire it would be in another network",
 ];

@@ -35,6 +35,8 @@ export const AGGREGATES = 0x1b0000; // open GRO aggregates (core/aggregates)
 export const AGGREGATES_LENGTH = 0x10000;
 export const TRACE_RING = 0x1c0000; // trace lines (core/trace)
 export const TRACE_RING_LENGTH = 0x10000;
+export const UPLINK_INDEX = 0x1d0000; // hash: packet port and VID -> uplink
+export const UPLINK_INDEX_LENGTH = 0x10000;
 
 export const PORTS = 0x200000; // 128 B each
 export const PORTS_LENGTH = 0x80000;

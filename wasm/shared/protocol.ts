@@ -16,6 +16,7 @@ export const IP_PROTOCOL_NONE = 59;
 
 export const ETHERNET_HEADER_LENGTH = 14;
 export const VLAN_TAG_LENGTH = 4;
+export const VID_MAX = 4094; // IEEE 802.1Q table 9-2: 0 is a priority tag, 4095 reserved
 export const IPV4_HEADER_LENGTH = 20;
 export const IPV6_HEADER_LENGTH = 40;
 export const UDP_HEADER_LENGTH = 8;

@@ -5,10 +5,10 @@
 //   ┌───────┬──────────┬─────┬──────────┬─────────┬─────────┬───────────┬───────┬─────────────┬─────────┐
 //   │ flags │ mtuBytes │ vni │ fdbLimit │ fdbAgeS │ learned │ firstPort │ ports │ firstMember │ members │
 //   └───────┴──────────┴─────┴──────────┴─────────┴─────────┴───────────┴───────┴─────────────┴─────────┘
-//   36       40       44     48       52          56     64
-//   ┌────────┬────────┬──────┬────────┬───────────┬──────┐
-//   │ second │ errors │ used │ pinned │ neighbors │      │
-//   └────────┴────────┴──────┴────────┴───────────┴──────┘
+//   36       40       44     48       52          56       60
+//   ┌────────┬────────┬──────┬────────┬───────────┬────────┬───┐
+//   │ second │ errors │ used │ pinned │ neighbors │ uplink │   │ 64
+//   └────────┴────────┴──────┴────────┴───────────┴────────┴───┘
 //
 // A frame from a tunnel finds its domain by VNI_INDEX: open addressing over 8-byte slots, made anew when a VNI goes, for
 // that is rare and an index without deletion has no tombstones.
@@ -41,9 +41,10 @@ import * as clock from "../core/clock";
   used: u32;
   pinned: u32; // static FDB entries
   neighbors: u32;
+  uplink: u32; // port + 1, 0: none
 }
 
-if (offsetof<BridgeDomain>() != 56) ERROR("BridgeDomain's fields must end at 56 bytes");
+if (offsetof<BridgeDomain>() != 60) ERROR("BridgeDomain's fields must end at 60 bytes");
 if (offsetof<BridgeDomain>("flags") != DOMAIN_FLAGS) ERROR("flags is not at DOMAIN_FLAGS");
 if (offsetof<BridgeDomain>("mtuBytes") != DOMAIN_MTU) ERROR("mtuBytes is not at DOMAIN_MTU");
 if (offsetof<BridgeDomain>("vni") != DOMAIN_VNI) ERROR("vni is not at DOMAIN_VNI");

@@ -1,16 +1,17 @@
 // Ports: the engine's edges. Written by the control plane; the counters by core/counters; read by almost every node.
 //
-//   0      1       2        4          8      10         12        14        16        24
-//   ┌──────┬───────┬────────┬──────────┬──────┬──────────┬─────────┬─────────┬─────────┬──────────────────────────────┐
-//   │ kind │ flags │ domain │ mtuBytes │ next │ previous │ udpPort │ sockets │ learned │ rx, tx packets, bytes; drops │ 128
-//   └──────┴───────┴────────┴──────────┴──────┴──────────┴─────────┴─────────┴─────────┴──────────────────────────────┘
+//   0      1       2        4          8      10         12        14        16        20       22    24
+//   ┌──────┬───────┬────────┬──────────┬──────┬──────────┬─────────┬─────────┬─────────┬────────┬─────┬───────────────────────┐
+//   │ kind │ flags │ domain │ mtuBytes │ next │ previous │ udpPort │ sockets │ learned │ parent │ vid │ rx, tx; drops         │ 128
+//   └──────┴───────┴────────┴──────────┴──────┴──────────┴─────────┴─────────┴─────────┴────────┴─────┴───────────────────────┘
 //
 // The ports of a bridge domain form a list (floods walk it): `next` and `previous` are port + 1, 0 at the ends, and the
-// domain's entry has the first. Ports of the underlay (VXLAN's and ESP's) are in no domain.
+// domain's entry has the first. Ports of the underlay (VXLAN's and ESP's) and packet ports are in no domain.
 //
 import {
   DOMAIN_FLAG_CAPTURE, PORT_DOMAIN, PORT_DROPS, PORT_ESP, PORT_FLAG_CAPTURE, PORT_FLAGS, PORT_KIND, PORT_LENGTH, PORT_MTU, PORT_NONE,
-  PORT_RX_BYTES, PORT_RX_PACKETS, PORT_SOCKETS, PORT_TX_BYTES, PORT_TX_PACKETS, PORT_UDP_PORT, PORT_UNDERLAY,
+  PORT_PACKET, PORT_PARENT, PORT_RX_BYTES, PORT_RX_PACKETS, PORT_SOCKETS, PORT_TX_BYTES, PORT_TX_PACKETS, PORT_UDP_PORT,
+  PORT_UNDERLAY, PORT_VID,
 } from "../shared/abi";
 import { PORTS, PORTS_LENGTH } from "../shared/layout";
 import { PORT_MAX } from "../shared/limits";
@@ -27,7 +28,8 @@ import * as domains from "./bridge-domain";
   udpPort: u16; // underlay: where VXLAN listens, be it inside ESP
   sockets: u16; // underlay: transmit sockets, one source port each
   learned: u32; // FDB entries learned on it
-  pad: u32;
+  parent: u16; // uplink: its packet port
+  vid: u16; // uplink: its VLAN, 0 for what is untagged
   rxPackets: u64;
   rxBytes: u64;
   txPackets: u64;
@@ -42,6 +44,8 @@ if (offsetof<Port>("domain") != PORT_DOMAIN) ERROR("domain is not at PORT_DOMAIN
 if (offsetof<Port>("mtuBytes") != PORT_MTU) ERROR("mtuBytes is not at PORT_MTU");
 if (offsetof<Port>("udpPort") != PORT_UDP_PORT) ERROR("udpPort is not at PORT_UDP_PORT");
 if (offsetof<Port>("sockets") != PORT_SOCKETS) ERROR("sockets is not at PORT_SOCKETS");
+if (offsetof<Port>("parent") != PORT_PARENT) ERROR("parent is not at PORT_PARENT");
+if (offsetof<Port>("vid") != PORT_VID) ERROR("vid is not at PORT_VID");
 if (offsetof<Port>("rxPackets") != PORT_RX_PACKETS) ERROR("rxPackets is not at PORT_RX_PACKETS");
 if (offsetof<Port>("rxBytes") != PORT_RX_BYTES) ERROR("rxBytes is not at PORT_RX_BYTES");
 if (offsetof<Port>("txPackets") != PORT_TX_PACKETS) ERROR("txPackets is not at PORT_TX_PACKETS");
@@ -66,6 +70,12 @@ if (PORT_MAX * PORT_LENGTH > PORTS_LENGTH) ERROR("PORTS outgrows its region");
   return kind == PORT_UNDERLAY || kind == PORT_ESP;
 }
 
+/** Whether ports of this kind are in a bridge domain. */
+// @ts-ignore: decorator
+@inline export function isBridged(kind: u32): bool {
+  return !isUnderlay(kind) && kind != PORT_PACKET;
+}
+
 /**
  * Whether frames of `port` in `domain` are to be copied, given that capture is on. An underlay port is seen from two sides: who
  * captures the port gets its datagrams (core/capture), who captures the domain the frames in them.
@@ -79,14 +89,13 @@ export function captured(port: u32, domain: u32): bool {
 /** Sets the entry and hangs it into its domain's list. The caller has checked ranges. */
 export function set(port: u32, kind: u32, domain: u32, flags: u32, mtuBytes: u32): void {
   const entry = at(port);
-  const bridged = !isUnderlay(kind);
   if (entry.kind != PORT_NONE) unlink(port);
   else memory.fill(changetype<usize>(entry), 0, PORT_LENGTH);
   entry.kind = <u8>kind;
   entry.flags = <u8>flags;
   entry.domain = <u16>domain;
   entry.mtuBytes = mtuBytes;
-  if (bridged) {
+  if (isBridged(kind)) {
     const list = domains.at(domain);
     entry.next = list.firstPort;
     entry.previous = 0;
@@ -105,7 +114,7 @@ export function remove(port: u32): void {
 
 function unlink(port: u32): void {
   const entry = at(port);
-  if (isUnderlay(entry.kind)) return;
+  if (!isBridged(entry.kind)) return;
   const list = domains.at(entry.domain);
   if (entry.previous != 0) at(<u32>entry.previous - 1).next = entry.next;
   else list.firstPort = entry.next;

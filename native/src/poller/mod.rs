@@ -83,6 +83,13 @@ impl Poller {
         added.map_err(|error| error.into_js(env))
     }
 
+    /// Frames of this packet socket arrive as `port` from here on.
+    #[napi(catch_unwind)]
+    pub fn add_packet(&self, env: &Env, port: u32, fd: i32) -> napi::Result<()> {
+        let added = self.scheduler.borrow_mut().add(port, &[fd], |_| Ok(Kind::Packet));
+        added.map_err(|error| error.into_js(env))
+    }
+
     /// The first of `fds` receives, the others send; a lone one does both.
     #[napi(catch_unwind)]
     pub fn add_udp(&self, env: &Env, port: u32, fds: Vec<i32>) -> napi::Result<()> {

@@ -17,7 +17,11 @@ pub enum State {
 
 pub enum Kind {
     Tap,
-    Udp { ipv6: bool },
+    Udp {
+        ipv6: bool,
+    },
+    /// An AF_PACKET socket with virtio-net headers.
+    Packet,
 }
 
 pub struct Port {

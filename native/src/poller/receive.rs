@@ -19,15 +19,18 @@ use super::address::{Peer, mapped};
 use super::layout::{FRAME_ALIGN, PollerLayout, TAP_SLOT_BYTES, UDP_SLOT_BYTES};
 use super::stats::Stats;
 use crate::layout::{
-    RX_DESCRIPTOR_LENGTH, RX_FLAG_TRUNCATED, RX_FLAGS, RX_LENGTH, RX_LOCAL_ADDRESS, RX_OFFSET, RX_PORT, RX_SEGMENT,
-    RX_SENDER_ADDRESS, RX_SENDER_PORT,
+    RX_DESCRIPTOR_LENGTH, RX_FLAG_TRUNCATED, RX_FLAG_VLAN, RX_FLAG_VLAN_SERVICE, RX_FLAGS, RX_LENGTH, RX_LOCAL_ADDRESS,
+    RX_OFFSET, RX_PORT, RX_SEGMENT, RX_SENDER_ADDRESS, RX_SENDER_PORT, RX_VLAN_TCI,
 };
 use crate::memory::Memory;
+use crate::packet::is_orphan;
 
 /// Datagrams one recvmmsg asks for at most.
 const MESSAGES: usize = 64;
 /// UDP_GRO's int and either family's pktinfo, each with its header: 24 + 40 bytes.
 const CONTROL_BYTES: usize = 96;
+/// linux/if_ether.h
+const ETH_P_8021AD: u16 = 0x88a8;
 
 #[repr(C, align(8))]
 #[derive(Clone, Copy)]
@@ -115,16 +118,62 @@ impl Receiver {
 
     /// One recvmmsg.
     pub fn udp(&mut self, port: u16, fd: RawFd, memory: &Memory, layout: &PollerLayout, stats: &mut Stats) -> Turn {
+        let most = layout.per_underlay;
+        let (first, received) = match self.messages(fd, UDP_SLOT_BYTES, most, memory, layout, stats) {
+            Ok(received) => received,
+            Err(turn) => return turn,
+        };
         let stride = slot_stride(layout, UDP_SLOT_BYTES);
-        let slots = self.room(layout, UDP_SLOT_BYTES).min(layout.per_underlay).min(MESSAGES as u32);
+        for index in 0..received {
+            self.datagram(index as usize, first + index * stride, port, memory, layout);
+        }
+        Turn::Done
+    }
+
+    /// One recvmmsg of frames, each behind a virtio-net header as a TAP's.
+    pub fn packet(&mut self, port: u16, fd: RawFd, memory: &Memory, layout: &PollerLayout, stats: &mut Stats) -> Turn {
+        let most = layout.per_tap;
+        let (first, received) = match self.messages(fd, TAP_SLOT_BYTES, most, memory, layout, stats) {
+            Ok(received) => received,
+            // A socket whose interface was deleted says what one says whose interface is down, and only once.
+            Err(Turn::Failed(Errno::ENETDOWN)) if is_orphan(fd) => return Turn::Failed(Errno::ENODEV),
+            Err(turn) => return turn,
+        };
+        let stride = slot_stride(layout, TAP_SLOT_BYTES);
+        for index in 0..received {
+            let header = &self.headers[index as usize];
+            let length = header.msg_len.min(TAP_SLOT_BYTES);
+            let (mut flags, tci) = read_tag(&header.msg_hdr);
+            if header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0 {
+                flags |= RX_FLAG_TRUNCATED as u16;
+            }
+            let descriptor = layout.rx_ring + self.count * RX_DESCRIPTOR_LENGTH as u32;
+            self.describe(memory, layout, first + index * stride, length, port, 0, flags);
+            memory.write(descriptor + RX_VLAN_TCI as u32, tci);
+        }
+        Turn::Done
+    }
+
+    /// One recvmmsg of up to `most` messages into slots of their own: where the first slot's bytes are, and how many came.
+    fn messages(
+        &mut self,
+        fd: RawFd,
+        slot_bytes: u32,
+        most: u32,
+        memory: &Memory,
+        layout: &PollerLayout,
+        stats: &mut Stats,
+    ) -> Result<(u32, u32), Turn> {
+        let stride = slot_stride(layout, slot_bytes);
+        let slots = self.room(layout, slot_bytes).min(most).min(MESSAGES as u32);
         if slots == 0 {
-            return Turn::Full;
+            return Err(Turn::Full);
         }
         let first = self.cursor + layout.headroom_bytes;
         for index in 0..slots {
-            let Some(pointer) = memory.pointer(first + index * stride, UDP_SLOT_BYTES) else { return Turn::Full };
+            let Some(pointer) = memory.pointer(first + index * stride, slot_bytes) else { return Err(Turn::Full) };
             let at = index as usize;
-            self.iovecs[at] = libc::iovec { iov_base: pointer.cast(), iov_len: UDP_SLOT_BYTES as usize };
+            self.iovecs[at] = libc::iovec { iov_base: pointer.cast(), iov_len: slot_bytes as usize };
             let header = &mut self.headers[at].msg_hdr;
             header.msg_name = (&raw mut self.peers[at]).cast();
             header.msg_namelen = Peer::LENGTH;
@@ -139,12 +188,9 @@ impl Receiver {
         // SAFETY: the first `slots` headers were set up above: names, iovecs and controls point into our boxed arrays, which
         // nothing touches during the call, and the iovecs at checked bytes of the engine's memory.
         let got = unsafe { libc::recvmmsg(fd, headers, slots, libc::MSG_DONTWAIT, std::ptr::null_mut()) };
-        let Ok(received) = u32::try_from(got) else { return ended(Errno::last(), stats) };
-        for index in 0..received {
-            self.datagram(index as usize, first + index * stride, port, memory, layout);
-        }
+        let Ok(received) = u32::try_from(got) else { return Err(ended(Errno::last(), stats)) };
         self.cursor += received * stride;
-        Turn::Done
+        Ok((first, received))
     }
 
     #[inline]
@@ -223,4 +269,25 @@ fn read_control(header: &libc::msghdr) -> (u16, [u8; 16]) {
         }
     }
     (segment, local)
+}
+
+/// The tag that the kernel took out of a frame: RX_FLAG_VLAN* and its TCI, or zeros.
+#[inline]
+fn read_tag(header: &libc::msghdr) -> (u16, u16) {
+    // SAFETY: as in `read_control`; PACKET_AUXDATA's payload is a tpacket_auxdata.
+    unsafe {
+        let mut message = libc::CMSG_FIRSTHDR(header);
+        while !message.is_null() {
+            if ((*message).cmsg_level, (*message).cmsg_type) == (libc::SOL_PACKET, libc::PACKET_AUXDATA) {
+                let auxiliary = libc::CMSG_DATA(message).cast::<libc::tpacket_auxdata>().read_unaligned();
+                if auxiliary.tp_status & libc::TP_STATUS_VLAN_VALID == 0 {
+                    return (0, 0);
+                }
+                let service = if auxiliary.tp_vlan_tpid == ETH_P_8021AD { RX_FLAG_VLAN_SERVICE } else { 0 };
+                return ((RX_FLAG_VLAN | service) as u16, auxiliary.tp_vlan_tci);
+            }
+            message = libc::CMSG_NXTHDR(header, message);
+        }
+    }
+    (0, 0)
 }

@@ -233,10 +233,10 @@ impl Scheduler {
         let fd = port.receiver();
         let is_tap = matches!(port.kind, Kind::Tap);
         let was_faulty = port.state == State::Faulty;
-        let turn = if is_tap {
-            self.receiver.tap(number, fd, memory, layout, &mut self.stats)
-        } else {
-            self.receiver.udp(number, fd, memory, layout, &mut self.stats)
+        let turn = match port.kind {
+            Kind::Tap => self.receiver.tap(number, fd, memory, layout, &mut self.stats),
+            Kind::Udp { .. } => self.receiver.udp(number, fd, memory, layout, &mut self.stats),
+            Kind::Packet => self.receiver.packet(number, fd, memory, layout, &mut self.stats),
         };
         let received = self.receiver.count() > before;
         match turn {

@@ -1,6 +1,6 @@
 // From transmit descriptors to the kernel.
 //
-// A TAP's descriptor is one write. Datagrams are gathered while (port, socket) stays the same and go by one sendmmsg; writes
+// A TAP's descriptor is one write. Datagrams, and frames for packet sockets, are gathered while (port, socket) stays the same and go by one sendmmsg; writes
 // to TAPs in between don't break a run, since the order matters only within one socket. A descriptor whose size field is
 // smaller than its bytes leaves as a train of datagrams (UDP_SEGMENT).
 //
@@ -127,7 +127,8 @@ impl Transmitter {
         }
         match port.kind {
             Kind::Tap => self.write(descriptor, port, first, iovecs, batch),
-            Kind::Udp { ipv6 } => self.gather(descriptor, port, ipv6, first, iovecs, batch),
+            Kind::Udp { ipv6 } => self.gather(descriptor, port, Some(ipv6), first, iovecs, batch),
+            Kind::Packet => self.gather(descriptor, port, None, first, iovecs, batch),
         }
     }
 
@@ -177,29 +178,33 @@ impl Transmitter {
         &mut self,
         descriptor: u32,
         port: &Port,
-        ipv6: bool,
+        ipv6: Option<bool>,
         first: u32,
         count: u32,
         batch: &mut Batch,
     ) -> Result<(), Errno> {
-        let fd = port.sender(batch.field(descriptor, TX_SOCKET)?);
+        let fd = if ipv6.is_some() { port.sender(batch.field(descriptor, TX_SOCKET)?) } else { port.receiver() };
         let is_full = self.run.messages == MESSAGES || self.run.iovecs + count as usize > IOVECS;
         if self.run.messages > 0 && (is_full || self.run.fd != fd) {
             self.send_run(batch);
         }
         let bytes = self.translate(self.run.iovecs, first, count, batch)?;
-        let address = batch.memory.read(batch.field(descriptor, TX_DESTINATION)?).ok_or(Errno::EFAULT)?;
-        let (peer, peer_length) =
-            Peer::to(address, batch.field(descriptor, TX_DESTINATION_PORT)?, ipv6).ok_or(Errno::EAFNOSUPPORT)?;
         let segment: u32 = batch.field(descriptor, TX_SEGMENT)?;
         let segment = u16::try_from(segment).map_err(|_| Errno::EMSGSIZE)?;
 
         let at = self.run.messages;
-        self.peers[at] = peer;
         self.descriptors[at] = descriptor;
         let header = &mut self.headers[at].msg_hdr;
-        header.msg_name = (&raw mut self.peers[at]).cast();
-        header.msg_namelen = peer_length;
+        if let Some(ipv6) = ipv6 {
+            let address = batch.memory.read(batch.field(descriptor, TX_DESTINATION)?).ok_or(Errno::EFAULT)?;
+            let udp_port = batch.field(descriptor, TX_DESTINATION_PORT)?;
+            (self.peers[at], header.msg_namelen) = Peer::to(address, udp_port, ipv6).ok_or(Errno::EAFNOSUPPORT)?;
+            header.msg_name = (&raw mut self.peers[at]).cast();
+        } else {
+            // A packet socket is bound to its interface.
+            header.msg_name = std::ptr::null_mut();
+            header.msg_namelen = 0;
+        }
         header.msg_iov = &raw mut self.iovecs[self.run.iovecs];
         header.msg_iovlen = count as usize;
         header.msg_flags = 0;
