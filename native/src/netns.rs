@@ -4,6 +4,7 @@
 // does. Entering changes the calling thread only and for good, so everything here that enters runs on a thread of its own
 // (promise.rs). /proc/thread-self, not /proc/self: the latter is the main thread's namespace.
 
+use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::ErrorKind;
 use std::os::fd::AsRawFd;
@@ -20,6 +21,7 @@ use nix::sched::{CloneFlags, setns, unshare};
 use crate::error::{SystemError, SystemResult, check};
 use crate::netlink;
 use crate::promise::on_thread;
+use crate::sysctl;
 
 /// ioctl_ns(2): the kind of namespace an nsfs file is.
 const NS_GET_NSTYPE: libc::Ioctl = 0xb703;
@@ -62,13 +64,14 @@ pub fn enter(path: &str) -> SystemResult<()> {
     setns(file, CloneFlags::CLONE_NEWNET).map_err(|errno| SystemError::new("setns", path, errno))
 }
 
-/// Makes a new network namespace with loopback up, and keeps it by a bind mount at `path`.
+/// Makes a new network namespace with loopback up and these sysctls (those that the kernel has not are passed over), and keeps
+/// it by a bind mount at `path`.
 #[napi(catch_unwind)]
-pub fn create_namespace(env: &Env, path: String) -> napi::Result<Object<'_>> {
-    on_thread(env, move || create(&path))
+pub fn create_namespace(env: &Env, path: String, sysctls: Option<HashMap<String, String>>) -> napi::Result<Object<'_>> {
+    on_thread(env, move || create(&path, &sysctls.unwrap_or_default()))
 }
 
-fn create(path: &str) -> SystemResult<()> {
+fn create(path: &str, sysctls: &HashMap<String, String>) -> SystemResult<()> {
     if let Some(parent) = Path::new(path).parent() {
         fs::create_dir_all(parent).map_err(|error| SystemError::io("mkdir", parent.to_string_lossy(), &error))?;
     }
@@ -82,6 +85,10 @@ fn create(path: &str) -> SystemResult<()> {
     let made = unshare(CloneFlags::CLONE_NEWNET)
         .map_err(|errno| SystemError::new("unshare", path, errno))
         .and_then(|()| netlink::loopback_up())
+        .and_then(|()| match sysctl::write_all(sysctls, &Place(Some(path.to_owned()))) {
+            Err(error) if error.errno == Errno::ENOENT => Ok(()),
+            written => written,
+        })
         .and_then(|()| {
             mount(Some("/proc/thread-self/ns/net"), path, None::<&str>, MsFlags::MS_BIND, None::<&str>)
                 .map_err(|errno| SystemError::new("mount", path, errno))

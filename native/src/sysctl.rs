@@ -13,7 +13,7 @@ use napi_derive::napi;
 use nix::errno::Errno;
 
 use crate::error::{SystemError, SystemResult};
-use crate::netns::in_namespace;
+use crate::netns::{Place, in_namespace};
 
 #[napi(catch_unwind)]
 pub fn write_sysctls(
@@ -21,12 +21,15 @@ pub fn write_sysctls(
     namespace: Option<String>,
     values: HashMap<String, String>,
 ) -> napi::Result<Object<'_>> {
-    in_namespace(env, namespace, move |place| {
-        let mut sorted: Vec<_> = values.iter().collect();
-        // "all" and "default" come before an interface's own, and the order does not change from run to run.
-        sorted.sort();
-        sorted.into_iter().try_for_each(|(name, value)| write(name, value, &place.object(&format!("{name}={value}"))))
-    })
+    in_namespace(env, namespace, move |place| write_all(&values, place))
+}
+
+/// In the namespace of the calling thread.
+pub fn write_all(values: &HashMap<String, String>, place: &Place) -> SystemResult<()> {
+    let mut sorted: Vec<_> = values.iter().collect();
+    // "all" and "default" come before an interface's own, and the order does not change from run to run.
+    sorted.sort();
+    sorted.into_iter().try_for_each(|(name, value)| write(name, value, &place.object(&format!("{name}={value}"))))
 }
 
 fn write(name: &str, value: &str, object: &str) -> SystemResult<()> {

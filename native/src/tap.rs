@@ -16,6 +16,7 @@ use nix::errno::Errno;
 use crate::descriptor::hand_out;
 use crate::error::{SystemError, SystemResult, check};
 use crate::layout::VNET_HEADER_LENGTH;
+use crate::netlink::{self, LinkSettings};
 use crate::netns::{Place, in_namespace};
 
 // linux/if_tun.h
@@ -39,13 +40,14 @@ pub struct TapOptions {
     pub offloads: bool,
 }
 
-/// Creates the TAP in its namespace, or attaches to it again. The descriptor is non-blocking and close-on-exec.
+/// Creates the TAP in its namespace, or attaches to it again, and brings its settings to those given. The descriptor is
+/// non-blocking and close-on-exec.
 #[napi(catch_unwind)]
-pub fn open_tap(env: &Env, options: TapOptions) -> napi::Result<Object<'_>> {
-    in_namespace(env, options.namespace.clone(), move |place| open(place, &options).map(hand_out))
+pub fn open_tap(env: &Env, options: TapOptions, settings: Option<LinkSettings>) -> napi::Result<Object<'_>> {
+    in_namespace(env, options.namespace.clone(), move |place| open(place, &options, settings.as_ref()).map(hand_out))
 }
 
-fn open(place: &Place, options: &TapOptions) -> SystemResult<OwnedFd> {
+fn open(place: &Place, options: &TapOptions, settings: Option<&LinkSettings>) -> SystemResult<OwnedFd> {
     let object = place.object(&options.name);
     let mut request =
         interface_request(&options.name).map_err(|errno| SystemError::new("TUNSETIFF", &object, errno))?;
@@ -65,6 +67,9 @@ fn open(place: &Place, options: &TapOptions) -> SystemResult<OwnedFd> {
     // SAFETY: the kernel reads one int from the pointer.
     check(unsafe { libc::ioctl(raw, TUNSETVNETHDRSZ, &header_bytes) }, "TUNSETVNETHDRSZ", &object)?;
     set_offloads(raw, options.offloads, &object)?;
+    if let Some(settings) = settings {
+        netlink::set_link(&options.name, settings, &object)?;
+    }
     // Last, so that a device which could not be set up goes away with its descriptor.
     // SAFETY: the argument is a number, not a pointer.
     check(unsafe { libc::ioctl(raw, TUNSETPERSIST, libc::c_ulong::from(options.persist)) }, "TUNSETPERSIST", &object)?;

@@ -12,17 +12,9 @@ export class NativeNamespaces implements NetworkNamespaces {
   }
 
   async create(path: string): Promise<void> {
-    await explained(`make the network namespace ${path}`, this.#native.createNamespace(path));
-    try {
-      // accept_dad=0: an address that IPAM gave is nobody else's, and a sandbox can use it at once.
-      await this.#native.writeSysctls(path, {
-        "net.ipv6.conf.default.accept_dad": "0",
-        "net.ipv6.conf.default.disable_ipv6": "1",
-      });
-    } catch (error) {
-      // A kernel without IPv6 has no such entries and needs none.
-      if ((error as { code?: string }).code !== "ENOENT") throw error;
-    }
+    // accept_dad=0: an address that IPAM gave is nobody else's, and a sandbox can use it at once.
+    const sysctls = { "net.ipv6.conf.default.accept_dad": "0", "net.ipv6.conf.default.disable_ipv6": "1" };
+    await explained(`make the network namespace ${path}`, this.#native.createNamespace(path, sysctls));
   }
 
   delete(path: string): Promise<void> {

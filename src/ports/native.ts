@@ -17,6 +17,7 @@ export interface LinkInfo {
   /** "02:42:ac:11:00:02", or "" for links without one. */
   mac: string;
   mtuBytes: number;
+  txQueueLength: number;
   up: boolean;
   running: boolean;
   /** "tun", "veth", "bridge", ... as the kernel's link info says; "" for none. */
@@ -60,6 +61,13 @@ export interface TapOptions {
   persist: boolean;
   /** With all offloads: vnet_hdr of 10 bytes, CSUM|TSO4|TSO6|USO4|USO6. False: vnet_hdr but no offload is asked for. */
   offloads: boolean;
+}
+
+/** What the interface has already is left alone. */
+export interface LinkSettings {
+  mac?: string;
+  mtuBytes?: number;
+  txQueueLength?: number;
 }
 
 export interface UdpOptions {
@@ -238,8 +246,11 @@ export interface Native {
   Aead: new () => Aead;
   /** Ends the sleep of the poller that has this eventfd. Any thread. */
   wake(wakeFd: number): void;
-  /** Creates the TAP in its namespace, or attaches to it again. Returns the fd, non-blocking, close-on-exec. */
-  openTap(options: TapOptions): Promise<number>;
+  /**
+   * Creates the TAP in its namespace, or attaches to it again, and brings it to the settings in the same visit. Returns the fd,
+   * non-blocking, close-on-exec.
+   */
+  openTap(options: TapOptions, settings?: LinkSettings): Promise<number>;
   /** Deletes a persistent TAP: by its fd's TUNSETPERSIST 0, or by netlink when no fd is at hand. Missing ones are fine. */
   deleteLink(namespace: string | null, name: string): Promise<void>;
   openUdp(options: UdpOptions): Promise<number>;
@@ -260,8 +271,11 @@ export interface Native {
   /** A connected socket, non-blocking and close-on-exec. Rejects with ETIMEDOUT, ECONNREFUSED etc. */
   connectTcp(namespace: string, address: string, port: number, timeoutMs: number): Promise<number>;
   closeFd(fd: number): Promise<void>;
-  /** Makes a new network namespace, loopback up, and keeps it by a bind mount at `path` (made with its parents). EEXIST if it is one already. */
-  createNamespace(path: string): Promise<void>;
+  /**
+   * Makes a new network namespace, loopback up, and keeps it by a bind mount at `path` (made with its parents). EEXIST if it is
+   * one already. `sysctls` as of writeSysctls, but those that the kernel does not have are passed over.
+   */
+  createNamespace(path: string, sysctls?: Record<string, string>): Promise<void>;
   /** Unmounts and unlinks. Missing ones are fine. */
   deleteNamespace(path: string): Promise<void>;
   /** Whether `path` is an nsfs file of a network namespace, and its inode (identifies the namespace). Null if it is none. */

@@ -40,18 +40,12 @@ function remedies(tap: TapSettings): Record<string, string> {
 
 /** Makes the TAP, or attaches to the one that is there, and gives it MAC, MTU and queue. Answers its fd. */
 export async function openTapPort(tap: TapSettings): Promise<number> {
-  let fd: number;
   try {
-    fd = await native().openTap({ namespace: tap.namespacePath, name: tap.interfaceName, persist: true, offloads: true });
+    const { namespacePath: namespace, interfaceName: name, mac, mtuBytes } = tap;
+    const settings = { mac, mtuBytes, txQueueLength: TX_QUEUE_LENGTH };
+    return await native().openTap({ namespace, name, persist: true, offloads: true }, settings);
   } catch (error) {
     throw portError(`cannot open ${where(tap)}`, error, remedies(tap));
-  }
-  try {
-    await configureTapPort(tap);
-    return fd;
-  } catch (error) {
-    await closeFds([fd]);
-    throw error;
   }
 }
 

@@ -60,16 +60,21 @@ pub fn addresses(env: &Env, namespace: Option<String>) -> napi::Result<Object<'_
 /// Gives the interface exactly the wanted addresses of global scope. Unwanted ones go first: an IPv4 address that goes takes
 /// the secondary ones of its subnet along.
 pub fn set(netlink: &mut Netlink, link: &LinkInfo, wanted: &[Prefix], object: &str) -> SystemResult<()> {
-    for found in of_link(netlink, link, object)? {
+    let mut present = of_link(netlink, link, object)?;
+    let mut removed = false;
+    for found in &present {
         if found.scope == libc::RT_SCOPE_UNIVERSE && !wanted.contains(&found.prefix) {
             let request = request(libc::RTM_DELADDR, 0, link, &found.prefix);
             match netlink.change(request, "RTM_DELADDR", &described(&found.prefix, object)) {
                 Err(error) if error.errno == Errno::EADDRNOTAVAIL => {}
                 answer => answer?,
             }
+            removed = true;
         }
     }
-    let present = of_link(netlink, link, object)?;
+    if removed {
+        present = of_link(netlink, link, object)?;
+    }
     for prefix in wanted {
         if !present.iter().any(|found| found.prefix == *prefix) {
             let request = request(libc::RTM_NEWADDR, libc::NLM_F_CREATE | libc::NLM_F_EXCL, link, prefix);

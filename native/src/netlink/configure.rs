@@ -7,7 +7,7 @@ use napi::bindgen_prelude::Object;
 use napi_derive::napi;
 use nix::errno::Errno;
 
-use super::links::{self, LinkInfo};
+use super::links::{self, LinkInfo, LinkSettings};
 use super::routes::RouteConfig;
 use super::socket::Netlink;
 use super::{addresses, routes};
@@ -36,8 +36,9 @@ fn configure(place: &Place, config: &InterfaceConfig) -> SystemResult<()> {
     let object = place.object(&config.name);
     // All that can be refused by looking at it is refused before anything is changed.
     let refuse = |call| SystemError::new(call, &object, Errno::EINVAL);
-    let mac =
-        config.mac.as_deref().map(|text| links::mac_bytes(text).ok_or_else(|| refuse("IFLA_ADDRESS"))).transpose()?;
+    if config.mac.as_deref().is_some_and(|text| links::mac_bytes(text).is_none()) {
+        return Err(refuse("IFLA_ADDRESS"));
+    }
     let prefixes = config.addresses.as_ref().map(|texts| {
         texts.iter().map(|text| addresses::parse_prefix(text, "RTM_NEWADDR", &object)).collect::<SystemResult<Vec<_>>>()
     });
@@ -48,16 +49,9 @@ fn configure(place: &Place, config: &InterfaceConfig) -> SystemResult<()> {
 
     let netlink = &mut Netlink::open()?;
     let mut link = find(netlink, config, &object)?;
-    let mtu_bytes = config.mtu_bytes.filter(|bytes| *bytes != link.mtu_bytes);
-    if let Some(mtu_bytes) = mtu_bytes {
-        links::set(netlink, &link, |request| request.number(libc::IFLA_MTU, mtu_bytes), &object)?;
-    }
-    if let Some(length) = config.tx_queue_length {
-        links::set(netlink, &link, |request| request.number(libc::IFLA_TXQLEN, length), &object)?;
-    }
-    if let Some(mac) = mac.filter(|_| config.mac.as_ref().is_some_and(|text| !text.eq_ignore_ascii_case(&link.mac))) {
-        links::set(netlink, &link, |request| request.attribute(libc::IFLA_ADDRESS, &mac), &object)?;
-    }
+    let settings =
+        LinkSettings { mac: config.mac.clone(), mtu_bytes: config.mtu_bytes, tx_queue_length: config.tx_queue_length };
+    links::apply(netlink, &link, &settings, &object)?;
     if let Some(name) = config.rename.as_ref().filter(|name| **name != link.name) {
         rename(netlink, &mut link, name, &object)?;
     }

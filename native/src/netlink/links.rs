@@ -24,6 +24,7 @@ pub struct LinkInfo {
     pub name: String,
     pub mac: String,
     pub mtu_bytes: u32,
+    pub tx_queue_length: u32,
     pub up: bool,
     pub running: bool,
     pub kind: String,
@@ -61,11 +62,52 @@ pub fn list(netlink: &mut Netlink, object: &str) -> SystemResult<Vec<LinkInfo>> 
     Ok(netlink.dump(request, "RTM_GETLINK", object)?.iter().filter_map(parse).collect())
 }
 
+/// Asked for by its name: a host with hundreds of interfaces is not listed for one.
 pub fn find(netlink: &mut Netlink, name: &str, object: &str) -> SystemResult<LinkInfo> {
-    list(netlink, object)?
-        .into_iter()
-        .find(|link| link.name == name)
-        .ok_or_else(|| SystemError::new("RTM_GETLINK", object, Errno::ENODEV))
+    let request = Request::new(libc::RTM_GETLINK, 0, &body(0, 0, 0))
+        .number(libc::IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS)
+        .text(libc::IFLA_IFNAME, name);
+    let entry = netlink.ask(request, "RTM_GETLINK", object)?;
+    // The kernel knows interfaces by alternative names too, which are not what we mean.
+    let found = parse(&entry).filter(|link| link.name == name);
+    found.ok_or_else(|| SystemError::new("RTM_GETLINK", object, Errno::ENODEV))
+}
+
+/// What an interface may be given in one message.
+#[napi(object)]
+pub struct LinkSettings {
+    pub mac: Option<String>,
+    pub mtu_bytes: Option<u32>,
+    pub tx_queue_length: Option<u32>,
+}
+
+/// Brings an interface to these settings by one message; those that it has are left alone.
+pub fn apply(netlink: &mut Netlink, link: &LinkInfo, settings: &LinkSettings, object: &str) -> SystemResult<()> {
+    let mtu_bytes = settings.mtu_bytes.filter(|bytes| *bytes != link.mtu_bytes);
+    let length = settings.tx_queue_length.filter(|length| *length != link.tx_queue_length);
+    let mac = settings.mac.as_deref().filter(|text| !text.eq_ignore_ascii_case(&link.mac));
+    let mac = mac.map(|text| mac_bytes(text).ok_or_else(|| SystemError::new("IFLA_ADDRESS", object, Errno::EINVAL)));
+    let mac = mac.transpose()?;
+    if mtu_bytes.is_none() && length.is_none() && mac.is_none() {
+        return Ok(());
+    }
+    set(
+        netlink,
+        link,
+        |mut request| {
+            if let Some(bytes) = mtu_bytes {
+                request = request.number(libc::IFLA_MTU, bytes);
+            }
+            if let Some(length) = length {
+                request = request.number(libc::IFLA_TXQLEN, length);
+            }
+            match &mac {
+                Some(mac) => request.attribute(libc::IFLA_ADDRESS, mac),
+                None => request,
+            }
+        },
+        object,
+    )
 }
 
 pub fn set_up(netlink: &mut Netlink, link: &LinkInfo, up: bool, object: &str) -> SystemResult<()> {
@@ -113,6 +155,7 @@ fn parse(entry: &Entry) -> Option<LinkInfo> {
         name: String::new(),
         mac: String::new(),
         mtu_bytes: 0,
+        tx_queue_length: 0,
         up: flags & libc::IFF_UP != 0,
         running: flags & libc::IFF_RUNNING != 0,
         kind: String::new(),
@@ -122,6 +165,7 @@ fn parse(entry: &Entry) -> Option<LinkInfo> {
             libc::IFLA_IFNAME => link.name = text_of(value),
             libc::IFLA_ADDRESS => link.mac = mac_text(value),
             libc::IFLA_MTU => link.mtu_bytes = u32_at(value, 0)?,
+            libc::IFLA_TXQLEN => link.tx_queue_length = u32_at(value, 0)?,
             libc::IFLA_LINKINFO => {
                 let found = attributes(value, 0).find(|(kind, _)| *kind == IFLA_INFO_KIND);
                 link.kind = found.map(|(_, name)| text_of(name)).unwrap_or_default();

@@ -18,7 +18,16 @@ mod routes;
 mod socket;
 mod wire;
 
+pub use links::LinkSettings;
+
 use crate::error::SystemResult;
+
+/// Brings the settings of an interface in the namespace of the calling thread to those given.
+pub fn set_link(name: &str, settings: &LinkSettings, object: &str) -> SystemResult<()> {
+    let mut netlink = socket::Netlink::open()?;
+    let link = links::find(&mut netlink, name, object)?;
+    links::apply(&mut netlink, &link, settings, object)
+}
 
 /// Sets `lo` up in the namespace of the calling thread.
 pub fn loopback_up() -> SystemResult<()> {

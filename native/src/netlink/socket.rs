@@ -56,6 +56,22 @@ impl Netlink {
         }
     }
 
+    /// Asks for one object.
+    pub fn ask(&mut self, request: Request, call: &'static str, object: &str) -> SystemResult<Entry> {
+        let sequence = self.send(request, call, object)?;
+        loop {
+            let length = self.receive(call, object)?;
+            let Some(message) = messages(&self.buffer[..length]).find(|message| message.sequence == sequence) else {
+                continue;
+            };
+            if i32::from(message.kind) == libc::NLMSG_ERROR {
+                acknowledged(message.body, call, object)?;
+                return Err(SystemError::new(call, object, Errno::EBADMSG));
+            }
+            return Ok(Entry { kind: message.kind, body: message.body.to_vec() });
+        }
+    }
+
     /// Sends requests as one datagram, which netfilter takes as one transaction, and waits for the acknowledgements of those
     /// that ask for one. The first refusal is the transaction's.
     pub fn transact(&mut self, requests: Vec<Request>, call: &'static str, object: &str) -> SystemResult<()> {
