@@ -1,4 +1,4 @@
-// Builds the native addon: native/ -> build/weft.node. Skips when nothing that goes into it is newer than the result.
+// Builds the native addon and its shim: native/ -> build/weft.node, build/weft-shim. Skips when nothing that goes into it is newer than the result.
 // Only what Node itself ships is used, so that it runs before `npm ci`.
 import { spawnSync } from "node:child_process";
 import { copyFileSync, existsSync, mkdirSync, readdirSync, renameSync, statSync } from "node:fs";
@@ -8,7 +8,11 @@ import { fileURLToPath } from "node:url";
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const source = join(root, "native");
 const result = join(root, "build", "weft.node");
-const library = join(source, "target", "release", "libweft_native.so");
+/** What cargo makes, and where it goes. */
+const products = [
+  { made: join(source, "target", "release", "weft-shim"), path: join(root, "build", "weft-shim") },
+  { made: join(source, "target", "release", "libweft_native.so"), path: result },
+];
 
 /** Every file that decides what the addon is. */
 function inputs() {
@@ -19,7 +23,7 @@ function inputs() {
 }
 
 function isFresh() {
-  if (!existsSync(result)) return false;
+  if (!products.every(({ path }) => existsSync(path))) return false;
   const builtMs = statSync(result).mtimeMs;
   const newer = inputs().find((file) => statSync(file).mtimeMs > builtMs);
   if (newer !== undefined) console.log(`native: ${relative(root, newer)} is newer than build/weft.node`);
@@ -48,6 +52,8 @@ if (cargo.status !== 0) {
 }
 mkdirSync(dirname(result), { recursive: true });
 // Renamed into place: a process that has the old file mapped keeps it.
-copyFileSync(library, `${result}.new`);
-renameSync(`${result}.new`, result);
+for (const { made, path } of products) {
+  copyFileSync(made, `${path}.new`);
+  renameSync(`${path}.new`, path);
+}
 console.log(`native: build/weft.node built in ${((Date.now() - startMs) / 1000).toFixed(1)} s`);

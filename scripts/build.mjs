@@ -17,7 +17,7 @@ const STAGES = [
     key: "native",
     name: "native addon (cargo)",
     inputs: ["native/src", "native/Cargo.toml", "native/Cargo.lock", "native/build.rs", "scripts/build-native.mjs"],
-    outputs: ["build/weft.node"],
+    outputs: ["build/weft.node", "build/weft-shim"],
     command: ["node", "scripts/build-native.mjs"],
   },
   {

@@ -7,7 +7,7 @@
 // second signal ends at once: state is in the store, interfaces are persistent, so nothing is lost but politeness.
 import { randomBytes } from "node:crypto";
 import { closeSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { dirname, join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { allHandlers } from "./api/handlers.ts";
 import { type ApiServer, startApi } from "./api/server.ts";
@@ -31,6 +31,7 @@ import { serveMetrics } from "./metrics.ts";
 import { KernelNat } from "./nat/host-nat.ts";
 import { abandoned, checkPrivileges, checkTun, underlayMtu } from "./netns/host.ts";
 import { NativeNamespaces } from "./netns/native-namespaces.ts";
+import { Programs } from "./netns/programs.ts";
 import { makeFolders } from "./paths.ts";
 import { native } from "./ports/native.ts";
 import { requireAddon } from "./ports/port.ts";
@@ -114,24 +115,24 @@ interface Daemon {
   readonly api: ApiServer;
 }
 
-/** Sandboxes of `run --rm` whose process did not outlive a crash of the daemon. */
+/** Sandboxes to be removed at the end of processes that nobody told us of, where none is left. */
 async function removeAbandoned(controller: CnmController, log: Logger): Promise<void> {
-  const transient = controller.listSandboxes().filter(({ sandbox }) => sandbox.removeOnExit);
+  const transient = controller.listSandboxes().filter(({ sandbox }) => sandbox.removeOnExit && sandbox.program === null);
   if (transient.length === 0) return;
   const empty = new Set(abandoned(transient.map(({ sandbox }) => sandbox.namespacePath)));
   for (const { sandbox } of transient) {
     if (!empty.has(sandbox.namespacePath)) continue;
     await controller.removeSandbox(sandbox.id, true);
-    log.info({ sandbox: sandbox.name }, "sandbox of an ended `run --rm` removed");
+    log.info({ sandbox: sandbox.name }, "sandbox that nothing runs in removed");
   }
 }
 
-/** Output of `run -d` in sandboxes that are gone. */
+/** Output and exit codes of programs in sandboxes that are gone. */
 function removeOldLogs(stateDir: string, controller: CnmController): void {
   const folder = dirname(sandboxLogPath(stateDir, ""));
   if (!existsSync(folder)) return;
-  const kept = new Set(controller.listSandboxes().map(({ sandbox }) => basename(sandboxLogPath(stateDir, sandbox.id))));
-  for (const name of readdirSync(folder)) if (!kept.has(name)) rmSync(join(folder, name), { force: true });
+  const kept = new Set(controller.listSandboxes().map(({ sandbox }) => sandbox.id));
+  for (const name of readdirSync(folder)) if (!kept.has(name.slice(0, name.indexOf(".")))) rmSync(join(folder, name), { force: true });
 }
 
 async function bringUp(config: Config, log: Logger, stack: Stack, stopping: () => boolean): Promise<Daemon> {
@@ -171,6 +172,7 @@ async function bringUp(config: Config, log: Logger, stack: Stack, stopping: () =
   const plugins = new PluginIpams({ store, host, log: logTo(log) });
   const controller = await openController({
     nat,
+    programs: new Programs(native(), stateDir),
     store,
     datapath,
     namespaces: new NativeNamespaces(native()),
@@ -189,6 +191,7 @@ async function bringUp(config: Config, log: Logger, stack: Stack, stopping: () =
   await controller.restore();
   stack.push("audit of the host's rules", auditRules(nat, config.datapath.auditIntervalS, log));
   await controller.ensurePredefined();
+  controller.followPrograms();
   await removeAbandoned(controller, log);
   removeOldLogs(config.stateDir, controller);
   const reconciliation = repeat(

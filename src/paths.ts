@@ -13,6 +13,8 @@ function findRoot(): string {
 /** The checkout's top folder. */
 export const ROOT = findRoot();
 export const ADDON_PATH = join(ROOT, "build", "weft.node");
+/** The program that stays with one of `weft run -d`. */
+export const SHIM_PATH = join(ROOT, "build", "weft-shim");
 export const ENGINE_RELEASE_PATH = join(ROOT, "build", "wasm", "engine.release.wasm");
 export const ENGINE_DEBUG_PATH = join(ROOT, "build", "wasm", "engine.debug.wasm");
 export const PROTO_PATH = join(ROOT, "proto");

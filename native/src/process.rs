@@ -1,16 +1,15 @@
 // Programs inside a namespace: forked from a thread that entered it, so the child is in it from its first instruction. The
 // thread then waits for that child alone; Node's own children are none of its business.
 //
-// A program may get files of its own in the place of the host's (/etc/resolv.conf): then the thread gets a mount namespace
-// too, in which they are bind-mounted. What the host mounts later still appears there, what is mounted there the host never
-// sees. With a hostname of its own comes a UTS namespace.
+// What a program gets of its own beside the network is isolation.rs's, a terminal of its own terminal.rs's.
 
 use std::collections::HashMap;
 use std::io::{stderr, stdin, stdout};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
 use std::sync::mpsc::channel;
 
 use napi::Env;
@@ -18,12 +17,12 @@ use napi::bindgen_prelude::{Function, Object};
 use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi_derive::napi;
 use nix::errno::Errno;
-use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, unshare};
-use nix::unistd::sethostname;
 
+use crate::descriptor::hand_out;
 use crate::error::{SystemError, SystemResult};
-use crate::netns::{Place, in_namespace};
+use crate::isolation::{FilePair, own_files, own_hostname};
+use crate::netns::in_namespace;
+use crate::terminal;
 
 #[napi(object)]
 pub struct RunOptions {
@@ -31,6 +30,8 @@ pub struct RunOptions {
     pub cwd: Option<String>,
     pub hostname: Option<String>,
     pub files: Option<Vec<FileMount>>,
+    /// The slave of a pseudo-terminal, for its three streams; a copy is taken.
+    pub terminal: Option<i32>,
 }
 
 /// The file `source` is seen at `target`, if there is a file at `target`.
@@ -72,13 +73,16 @@ pub fn run_in_namespace<'env>(
             }
             command.current_dir(folder);
         }
+        if let Some(slave) = options.terminal {
+            terminal::give(&mut command, copy_of(slave, &place.object("a terminal"))?)?;
+        }
         if let Some(hostname) = &options.hostname {
-            isolate(CloneFlags::CLONE_NEWUTS, place)?;
-            sethostname(hostname).map_err(|errno| SystemError::new("sethostname", place.object(hostname), errno))?;
+            own_hostname(hostname)?;
         }
         if let Some(files) = &options.files {
-            isolate(CloneFlags::CLONE_NEWNS, place)?;
-            mount_files(files)?;
+            let pairs: Vec<FilePair<'_>> =
+                files.iter().map(|file| (file.source.as_str(), file.target.as_str())).collect();
+            own_files(&pairs)?;
         }
         let mut child = command.spawn().map_err(|error| SystemError::io("execve", place.object(program), &error))?;
         let (reported, report) = channel();
@@ -86,6 +90,8 @@ pub fn run_in_namespace<'env>(
             let _ = reported.send(());
             answer
         });
+        // A terminal's end is seen by its master only when no copy of the slave is left here.
+        drop(command);
         let status = child.wait().map_err(|error| SystemError::io("waitpid", place.object(program), &error))?;
         // The pid is heard of before the end, however short the program's life. Fails when the environment is going down.
         let _ = report.recv();
@@ -93,26 +99,63 @@ pub fn run_in_namespace<'env>(
     })
 }
 
-/// The calling thread leaves the process's namespace of this kind for a new one.
-fn isolate(kind: CloneFlags, place: &Place) -> SystemResult<()> {
-    unshare(kind).map_err(|errno| SystemError::new("unshare", place.object(&format!("{kind:?}")), errno))
-}
-
-fn mount_files(files: &[FileMount]) -> SystemResult<()> {
-    let bind = |source: Option<&str>, target: &str, flags: MsFlags| {
-        mount(source, target, None::<&str>, flags, None::<&str>)
-            .map_err(|errno| SystemError::new("mount", format!("{} at {target}", source.unwrap_or("nothing")), errno))
-    };
-    // Or else the mounts would show in the host.
-    bind(None, "/", MsFlags::MS_SLAVE | MsFlags::MS_REC)?;
-    // A mount needs something to lie upon, and what the host lacks (/etc/hostname is optional) can't be made just here.
-    for FileMount { source, target } in files.iter().filter(|file| Path::new(&file.target).exists()) {
-        bind(Some(source), target, MsFlags::MS_BIND)?;
-    }
-    Ok(())
-}
-
 /// One of our standard streams for the child. Not plain inheritance: Node marks its own close-on-exec when it starts.
 fn shared(stream: impl AsFd) -> Stdio {
     stream.as_fd().try_clone_to_owned().map_or_else(|_| Stdio::null(), Stdio::from)
+}
+
+fn copy_of(raw: i32, object: &str) -> SystemResult<OwnedFd> {
+    if raw < 0 {
+        return Err(SystemError::new("dup", object, Errno::EBADF));
+    }
+    // SAFETY: borrowed for the length of this call only; a descriptor that is not open makes the copying fail.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(raw) };
+    borrowed.try_clone_to_owned().map_err(|error| SystemError::io("dup", object, &error))
+}
+
+#[napi(object)]
+pub struct TerminalPair {
+    pub master: i32,
+    pub slave: i32,
+}
+
+#[napi(catch_unwind)]
+pub fn open_terminal(env: &Env) -> napi::Result<TerminalPair> {
+    let pair = terminal::open().map_err(|error| error.into_js(env))?;
+    Ok(TerminalPair { master: hand_out(pair.master), slave: hand_out(pair.slave) })
+}
+
+#[napi(object)]
+pub struct TerminalSize {
+    pub rows: u32,
+    pub columns: u32,
+}
+
+/// None: the descriptor is no terminal.
+#[napi(catch_unwind)]
+pub fn terminal_size(fd: i32) -> Option<TerminalSize> {
+    terminal::size(fd).map(|(rows, columns)| TerminalSize { rows: rows.into(), columns: columns.into() })
+}
+
+static BEFORE_RAW: Mutex<Option<libc::termios>> = Mutex::new(None);
+
+/// Raw: every byte of the terminal goes through as it is; false puts back the settings that were before.
+#[napi(catch_unwind)]
+pub fn raw_terminal(env: &Env, fd: i32, raw: bool) -> napi::Result<()> {
+    let mut before = BEFORE_RAW.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let change = match before.take() {
+        Some(settings) if !raw => terminal::restore(fd, &settings),
+        None if raw => terminal::make_raw(fd).map(|settings| *before = Some(settings)),
+        same => {
+            *before = same;
+            Ok(())
+        }
+    };
+    change.map_err(|error| error.into_js(env))
+}
+
+#[napi(catch_unwind)]
+pub fn resize_terminal(env: &Env, fd: i32, rows: u32, columns: u32) -> napi::Result<()> {
+    let fitted = |number: u32| u16::try_from(number).unwrap_or(u16::MAX);
+    terminal::resize(fd, fitted(rows), fitted(columns)).map_err(|error| error.into_js(env))
 }

@@ -1,6 +1,6 @@
 // Between the controller's records and the API's messages. The wire has no null: what is absent is the empty string.
 import { join } from "node:path";
-import { sandboxFilesPath } from "../config/defaults.ts";
+import { sandboxExitPath, sandboxFilesPath, sandboxLogPath } from "../config/defaults.ts";
 import { isPredefined } from "../controller/names.ts";
 import type {
   AttachRequest,
@@ -114,6 +114,8 @@ export function sandboxMessage(record: SandboxRecord, stateDir: string, endpoint
     ...files(record, stateDir),
     ports: record.ports.map((port) => ({ ...port, hostAddress: port.hostAddress ?? "" })),
     exposed: record.exposed.map(({ protocol, ports }) => ({ protocol, portFirst: ports.first, portLast: ports.last })),
+    logPath: sandboxLogPath(stateDir, record.id),
+    exitPath: sandboxExitPath(stateDir, record.id),
     endpoints: endpoints.map((one) => ({
       endpoint: endpointMessage(one.endpoint),
       network: networkMessage(one.network),

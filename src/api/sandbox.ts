@@ -1,23 +1,28 @@
 // SandboxService over the controller.
-import { rm } from "node:fs/promises";
-import { sandboxLogPath } from "../config/defaults.ts";
-import type { Controller, SandboxView } from "../controller/types.ts";
+import type { Controller, SandboxRecord, SandboxView } from "../controller/types.ts";
+import { invalidArgument } from "../errors.ts";
 import { attachRequest, present, sandboxMessage } from "./convert.ts";
 import { filtered, hasLabel, type Matchers } from "./filters.ts";
 import { exposedPorts, portSpec } from "./ports.ts";
+import { processId, programMessage } from "./programs.ts";
 import type { AllHandlers } from "./server.ts";
 
-const MATCHERS: Matchers<SandboxView> = {
+const matchers = (controller: Controller): Matchers<SandboxView> => ({
   name: ({ sandbox }, value) => sandbox.name.includes(value),
   id: ({ sandbox }, value) => sandbox.id.includes(value),
   network: ({ endpoints }, value) => endpoints.some(({ network }) => network.name === value || network.id === value),
   label: ({ sandbox }, value) => hasLabel(sandbox.labels, value),
-};
+  status: ({ sandbox }, value) => controller.programState(sandbox).state === value,
+});
 
 /** `stateDir`: where sandboxes have their files and `weft run -d` leaves the output of its programs. */
 export function sandboxHandlers(controller: Controller, stateDir: string): AllHandlers["sandbox"] {
+  const withProgram = (record: SandboxRecord, endpoints?: SandboxView["endpoints"]) => ({
+    ...sandboxMessage(record, stateDir, endpoints),
+    program: programMessage(record, controller.programState(record)),
+  });
   const message = (view: SandboxView) => ({
-    ...sandboxMessage(view.sandbox, stateDir, view.endpoints),
+    ...withProgram(view.sandbox, view.endpoints),
     linkEnvironment: { ...view.linkEnvironment },
     links: view.linked.map(({ alias, sandbox: { name } }) => `/${name}:/${view.sandbox.name}/${alias}`),
   });
@@ -32,11 +37,12 @@ export function sandboxHandlers(controller: Controller, stateDir: string): AllHa
         ...(request.publish.length === 0 ? {} : { publish: request.publish.map(portSpec) }),
         ...(request.expose.length === 0 ? {} : { expose: request.expose.map(exposedPorts) }),
         ...(request.publishAll ? { publishAll: true } : {}),
+        ...(request.supervisor === null ? {} : { program: { argv: request.argv, supervisor: processId(request.supervisor) } }),
       });
       return { sandbox: message(view) };
     },
     async List(request) {
-      const views = filtered(controller.listSandboxes(), request.filters, MATCHERS);
+      const views = filtered(controller.listSandboxes(), request.filters, matchers(controller));
       return { sandboxes: views.sort((a, b) => a.sandbox.name.localeCompare(b.sandbox.name)).map(message) };
     },
     async Inspect(request) {
@@ -49,8 +55,16 @@ export function sandboxHandlers(controller: Controller, stateDir: string): AllHa
     },
     async Remove(request) {
       const removed = await controller.removeSandbox(request.sandbox, request.force);
-      await rm(sandboxLogPath(stateDir, removed.id), { force: true });
       return { sandbox: sandboxMessage(removed, stateDir) };
+    },
+    async Rename(request) {
+      return { sandbox: withProgram(await controller.renameSandbox(request.sandbox, request.name)) };
+    },
+    async Started(request) {
+      if (request.process === null) throw invalidArgument("which process is it? give its pid and start");
+      const supervisor = request.supervisor === null ? null : processId(request.supervisor);
+      await controller.programStarted(request.sandbox, { process: processId(request.process), supervisor });
+      return {};
     },
   };
 }

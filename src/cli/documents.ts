@@ -5,6 +5,7 @@ import type { Network__Output } from "../api/generated/weft/v1/Network.ts";
 import type { Sandbox__Output } from "../api/generated/weft/v1/Sandbox.ts";
 import type { SandboxEndpoint__Output } from "../api/generated/weft/v1/SandboxEndpoint.ts";
 import { portBindings, portsText } from "./port-text.ts";
+import { ago, stateDocument, statusText } from "./status-text.ts";
 import { openMap } from "./template.ts";
 import { figure, shortId } from "./values.ts";
 
@@ -116,6 +117,10 @@ export function sandboxDocument(sandbox: Sandbox__Output) {
     Id: sandbox.id,
     Name: sandbox.name,
     Created: sandbox.createdAt,
+    State: stateDocument(sandbox),
+    Path: sandbox.program?.argv[0] ?? "",
+    Args: sandbox.program?.argv.slice(1) ?? [],
+    LogPath: sandbox.logPath,
     Hostname: sandbox.hostname,
     AutoRemove: sandbox.removeOnExit,
     Dns: sandbox.dns?.servers ?? [],
@@ -137,7 +142,7 @@ export function sandboxDocument(sandbox: Sandbox__Output) {
 }
 
 /** A row of `sandbox ls`. */
-export function sandboxRow(sandbox: Sandbox__Output) {
+export function sandboxRow(sandbox: Sandbox__Output, nowMs: number) {
   const addresses = sandbox.endpoints.flatMap(({ endpoint }) =>
     [endpoint!.ipv4, endpoint!.ipv6].filter((cidr) => cidr !== "").map(hostPart),
   );
@@ -148,6 +153,10 @@ export function sandboxRow(sandbox: Sandbox__Output) {
       sandbox.joinedTo === "" ? sandbox.endpoints.map(({ network }) => network!.name).join(", ") : `sandbox:${shortId(sandbox.joinedTo)}`,
     Addresses: addresses.join(", "),
     Ports: portsText(sandbox),
+    Command: JSON.stringify(sandbox.program?.argv.join(" ") ?? ""),
+    State: sandbox.program?.state ?? "created",
+    Status: statusText(sandbox, nowMs),
+    RunningFor: ago(sandbox.createdAt, nowMs),
     Namespace: sandbox.namespacePath,
     Labels: labelText(sandbox.labels),
     CreatedAt: sandbox.createdAt,

@@ -3,14 +3,15 @@
 import { readFileSync } from "node:fs";
 import type { Sandbox__Output } from "../api/generated/weft/v1/Sandbox.ts";
 import { WeftError } from "../errors.ts";
-import { type ChildExit, type ProcessOptions, runProcess } from "../netns/process.ts";
+import { type ChildExit, type ProcessOptions, runProcess, SANDBOX_ID_VARIABLE } from "../netns/process.ts";
+import { withTerminal } from "../netns/terminal.ts";
 
 const FORWARDED = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"] as const;
 /** What a terminal sends to its whole foreground process group: the program has got these already. */
 const FROM_TERMINAL: readonly string[] = ["SIGINT", "SIGQUIT"];
 
-export const NOT_FOUND = 127;
-export const NOT_EXECUTABLE = 126;
+const NOT_FOUND = 127;
+const NOT_EXECUTABLE = 126;
 const SIGNALLED = 128;
 
 /** Whether this process is in the foreground process group of its terminal (proc(5): pgrp is field 5, tpgid field 8). */
@@ -29,9 +30,9 @@ interface Forwarding {
 
 /**
  * Passes signals on. From before the program starts: it may be up, and say so, earlier than we hear of its pid, and a signal
- * that ended us in between would leave its sandbox behind.
+ * that ended us in between would leave its sandbox behind. `ownTerminal`: the program is in no process group of ours.
  */
-function forwardSignals(): Forwarding {
+function forwardSignals(ownTerminal: boolean): Forwarding {
   const early: NodeJS.Signals[] = [];
   let pid: number | undefined;
   const send = (signal: NodeJS.Signals): void => {
@@ -47,7 +48,7 @@ function forwardSignals(): Forwarding {
   };
   const handlers = FORWARDED.map((signal) => {
     const handler = (): void => {
-      if (pid !== undefined && FROM_TERMINAL.includes(signal) && isForeground()) return;
+      if (pid !== undefined && !ownTerminal && FROM_TERMINAL.includes(signal) && isForeground()) return;
       send(signal);
     };
     process.on(signal, handler);
@@ -67,7 +68,12 @@ function forwardSignals(): Forwarding {
 const exitCode = ({ code, signal }: ChildExit): number => code ?? SIGNALLED + (signal ?? 0);
 
 /** Who the program is and whom it knows: with the host's network stack, what the host says. */
-function identity({ hostname, resolvConfPath, hostsPath, hostnamePath }: Sandbox__Output): Pick<ProcessOptions, "hostname" | "files"> {
+export function identity({
+  hostname,
+  resolvConfPath,
+  hostsPath,
+  hostnamePath,
+}: Sandbox__Output): Pick<ProcessOptions, "hostname" | "files"> {
   if (resolvConfPath === "") return {};
   const files = [
     { source: resolvConfPath, target: "/etc/resolv.conf" },
@@ -77,36 +83,44 @@ function identity({ hostname, resolvConfPath, hostsPath, hostnamePath }: Sandbox
   return { hostname, files };
 }
 
-export interface RunWatcher {
+/** What programs know of their sandbox. */
+export const sandboxEnvironment = ({ id, name, linkEnvironment }: Sandbox__Output): Record<string, string> => ({
+  ...linkEnvironment,
+  WEFT_SANDBOX: name,
+  [SANDBOX_ID_VARIABLE]: id,
+});
+
+export interface RunOptions {
+  /** -t and -i: a terminal of its own, and what is typed goes into it. */
+  readonly terminal?: boolean;
+  readonly interactive?: boolean;
   onStart?(pid: number): void;
-  /** The program could not be started; the exit code is 126 or 127. */
-  onFailure?(reason: string, exitCode: number): void;
 }
 
 /** Answers the program's exit code. */
-export async function runInSandbox(sandbox: Sandbox__Output, argv: readonly string[], watcher: RunWatcher = {}): Promise<number> {
-  const forwarding = forwardSignals();
-  try {
-    const exit = await runProcess({
+export async function runInSandbox(sandbox: Sandbox__Output, argv: readonly string[], options: RunOptions = {}): Promise<number> {
+  const forwarding = forwardSignals(options.terminal ?? false);
+  const run = (terminal?: number): Promise<ChildExit> =>
+    runProcess({
       namespacePath: sandbox.namespacePath,
       argv,
-      env: { ...sandbox.linkEnvironment, WEFT_SANDBOX: sandbox.name },
+      env: sandboxEnvironment(sandbox),
       ...identity(sandbox),
+      ...(terminal === undefined ? {} : { terminal }),
       onSpawn: (pid) => {
         forwarding.to(pid);
-        watcher.onStart?.(pid);
+        options.onStart?.(pid);
       },
     });
-    return exitCode(exit);
+  try {
+    return exitCode(await (options.terminal ? withTerminal({ input: options.interactive ?? false }, run) : run()));
   } catch (error) {
+    if (error instanceof WeftError) throw error;
     const { code, syscall, message } = error as NodeJS.ErrnoException;
     const startFailed = syscall === undefined || /exec|spawn/.test(syscall);
     if (startFailed && (code === "ENOENT" || code === "EACCES" || code === "ENOEXEC")) {
-      const reason = `cannot run ${argv[0]} in sandbox ${sandbox.name}: ${message}`;
-      const failed = code === "ENOENT" ? NOT_FOUND : NOT_EXECUTABLE;
-      process.stderr.write(`weft: ${reason}\n`);
-      watcher.onFailure?.(reason, failed);
-      return failed;
+      process.stderr.write(`weft: cannot run ${argv[0]} in sandbox ${sandbox.name}: ${message}\n`);
+      return code === "ENOENT" ? NOT_FOUND : NOT_EXECUTABLE;
     }
     const gone = code === "ENOENT" && sandbox.joinedTo !== "" ? ": the sandbox whose network stack it shares was removed" : "";
     const hint = code === "EPERM" ? "; entering a namespace takes root" : gone;

@@ -1,98 +1,112 @@
 // weft run: a sandbox and a program in it.
 //
-// The program is this process's child and has its stdio; the daemon only knows the sandbox. With -d a second CLI process
-// stands between: in a session of its own, with its output in a log file, it waits for the program's end and, with --rm,
-// removes the sandbox. It tells its parent over the IPC channel whether the program could be started.
-import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, openSync } from "node:fs";
+// The program is this process's child and has its stdio; with -d it is a shim's (detached.ts). The daemon is told which
+// processes they are, and so knows when they have ended: of a sandbox of --rm it removes what a killed one left.
+import { mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Command } from "commander";
-import { Option } from "commander";
 import type { Sandbox__Output } from "../api/generated/weft/v1/Sandbox.ts";
-import { sandboxLogPath } from "../config/defaults.ts";
 import { WeftError } from "../errors.ts";
-import { makeFolders } from "../paths.ts";
+import { processOf } from "../netns/process.ts";
 import { type Context, leaf, type Session } from "./command.ts";
-import { NOT_EXECUTABLE, runInSandbox } from "./process.ts";
+import { startDetached } from "./detached.ts";
+import { UsageError } from "./errors.ts";
+import { runInSandbox } from "./process.ts";
 import { createRequest, type SandboxFlags, sandboxOptions } from "./sandbox-flags.ts";
+import { byteSize, pairs } from "./values.ts";
 
 interface RunFlags extends SandboxFlags {
   readonly name?: string;
   readonly rm?: boolean;
   readonly detach?: boolean;
-  /** Set by ourselves on the second process: the sandbox's id. */
-  readonly supervise?: string;
+  readonly tty?: boolean;
+  readonly interactive?: boolean;
+  readonly logOpt?: readonly string[];
 }
 
-/** What the second process tells the first. */
-type Report = { readonly pid: number } | { readonly failure: string; readonly exitCode: number };
+/** As `docker run`: the failure is not the program's. */
+const FAILED = 125;
+const LOG_BYTES_DEFAULT = 16 * 2 ** 20;
+const LOG_BYTES_MIN = 2 ** 12;
+
+async function create(context: Context, argv: readonly string[], flags: RunFlags): Promise<Sandbox__Output> {
+  const request = createRequest(flags.name, flags, flags.rm);
+  const { sandbox } = await context.client.call("sandbox", "Create", { ...request, supervisor: processOf(process.pid), argv: [...argv] });
+  return sandbox!;
+}
 
 async function removeQuietly(context: Context, sandbox: Sandbox__Output): Promise<void> {
   try {
     await context.client.call("sandbox", "Remove", { sandbox: sandbox.id, force: true });
   } catch (error) {
-    // A daemon that stopped meanwhile has removed it itself.
+    // The daemon has removed it itself.
     if (error instanceof WeftError && error.code === "NOT_FOUND") return;
     context.complain(`sandbox ${sandbox.name} was not removed: ${(error as Error).message}`);
   }
 }
 
+/** A daemon that is away learns it from the processes themselves when it is back. */
+async function tellStarted(context: Context, sandbox: Sandbox__Output, pid: number, supervisorPid: number): Promise<void> {
+  const program = processOf(pid);
+  if (program === null) return;
+  await context.client
+    .call("sandbox", "Started", { sandbox: sandbox.id, process: program, supervisor: processOf(supervisorPid) })
+    .catch(() => {});
+}
+
+/** For those who ask later; whole or not at all. */
+function noteExit({ exitPath }: Sandbox__Output, code: number): void {
+  try {
+    mkdirSync(dirname(exitPath), { recursive: true, mode: 0o700 });
+    writeFileSync(`${exitPath}.new`, `${code}\n`);
+    renameSync(`${exitPath}.new`, exitPath);
+  } catch {
+    // The program's end is told by our own exit code all the same.
+  }
+}
+
 async function foreground(context: Context, argv: readonly string[], flags: RunFlags): Promise<void> {
-  const { sandbox } = await context.client.call("sandbox", "Create", createRequest(flags.name, flags, flags.rm));
+  const sandbox = await create(context, argv, flags);
+  let told: Promise<void> | undefined;
   try {
-    context.host.exitCode = await runInSandbox(sandbox!, argv);
-  } finally {
-    if (flags.rm) await removeQuietly(context, sandbox!);
-  }
-}
-
-/** The second process: stdio is the log already. */
-async function supervise(context: Context, argv: readonly string[], id: string, flags: RunFlags): Promise<void> {
-  const { sandbox } = await context.client.call("sandbox", "Inspect", { sandbox: id });
-  const report = (message: Report): void => {
-    if (process.connected) process.send?.(message, () => process.connected && process.disconnect());
-  };
-  try {
-    context.host.exitCode = await runInSandbox(sandbox!, argv, {
-      onStart: (pid) => report({ pid }),
-      onFailure: (failure, exitCode) => report({ failure, exitCode }),
+    const code = await runInSandbox(sandbox, argv, {
+      terminal: flags.tty ?? false,
+      interactive: flags.interactive ?? false,
+      onStart: (pid) => {
+        told = tellStarted(context, sandbox, pid, process.pid);
+      },
     });
-  } catch (error) {
-    report({ failure: (error as Error).message, exitCode: 1 });
-    throw error;
+    context.host.exitCode = code;
+    if (!flags.rm) noteExit(sandbox, code);
   } finally {
-    if (flags.rm) await removeQuietly(context, sandbox!);
+    await told;
+    if (flags.rm) await removeQuietly(context, sandbox);
   }
-}
-
-function firstReport(child: ChildProcess): Promise<Report> {
-  return new Promise((done) => {
-    child.once("message", (message) => done(message as Report));
-    child.once("exit", () => done({ failure: "its supervisor ended", exitCode: NOT_EXECUTABLE }));
-    child.once("error", (error) => done({ failure: error.message, exitCode: NOT_EXECUTABLE }));
-  });
 }
 
 async function background(context: Context, argv: readonly string[], flags: RunFlags): Promise<void> {
-  const { stateDir } = await context.client.call("node", "Info", {});
-  const { sandbox } = await context.client.call("sandbox", "Create", createRequest(flags.name, flags, flags.rm));
-  const { id } = sandbox!;
-  const logPath = sandboxLogPath(stateDir, id);
-  makeFolders(dirname(logPath), 0o700);
-  const log = openSync(logPath, "a", 0o600);
-  const own = ["--socket", context.socketPath, "run", "--supervise", id, ...(flags.rm ? ["--rm"] : []), "--", ...argv];
-  const child = spawn(process.execPath, [process.argv[1]!, ...own], { detached: true, stdio: ["ignore", log, log, "ipc"] });
-  const report = await firstReport(child);
-  closeSync(log);
-  child.unref();
-  if (child.connected) child.disconnect();
-  if ("failure" in report) {
-    context.complain(report.failure);
-    context.host.exitCode = report.exitCode;
+  const logBytes = logSize(flags.logOpt);
+  const sandbox = await create(context, argv, flags);
+  const started = await startDetached(sandbox, argv, { terminal: flags.tty ?? false, interactive: flags.interactive ?? false, logBytes });
+  if ("failure" in started) {
+    if (flags.rm) await removeQuietly(context, sandbox);
+    else noteExit(sandbox, started.exitCode);
+    context.complain(started.failure);
+    context.host.exitCode = started.exitCode === 1 ? FAILED : started.exitCode;
     return;
   }
-  context.print(`${id}\n`);
-  if (!context.quiet) context.host.stderr.write(`weft: process ${report.pid}, output in ${logPath}\n`);
+  await tellStarted(context, sandbox, started.pid, started.shimPid);
+  context.print(`${sandbox.id}\n`);
+  if (!context.quiet) context.host.stderr.write(`weft: process ${started.pid}, output in ${sandbox.logPath}\n`);
+}
+
+function logSize(options: readonly string[] | undefined): number {
+  const { "max-size": size, ...others } = pairs(options);
+  const [unknown] = Object.keys(others);
+  if (unknown !== undefined) throw new UsageError(`unknown log opt '${unknown}': there is max-size`);
+  const bytes = size === undefined ? LOG_BYTES_DEFAULT : byteSize("max-size", size);
+  if (bytes < LOG_BYTES_MIN) throw new UsageError(`invalid max-size "${size}": at least 4k`);
+  return bytes;
 }
 
 export function register(program: Command, host: Session): void {
@@ -102,18 +116,29 @@ export function register(program: Command, host: Session): void {
       summary: "Make a sandbox and run a program in it; its exit code is passed on",
       examples: [
         "weft run --rm --network web -- ping -c3 10.1.0.3",
+        "weft run -it --rm --network web -- sh",
         "weft run -d --name api --network web,ip=10.1.0.9 -- python3 -m http.server",
         "weft run --rm --network web --network back -- sh",
       ],
       async run(context, argv, flags) {
-        if (flags.supervise !== undefined) return supervise(context, argv, flags.supervise, flags);
-        return flags.detach ? background(context, argv, flags) : foreground(context, argv, flags);
+        try {
+          await (flags.detach ? background(context, argv, flags) : foreground(context, argv, flags));
+        } catch (error) {
+          if (!(error instanceof WeftError)) throw error;
+          context.complain(error);
+          context.host.exitCode = FAILED;
+        }
       },
     })
       .passThroughOptions()
       .option("--name <name>", "the sandbox's name (default: one is made up)")
       .option("--rm", "remove the sandbox when the program ends")
-      .option("-d, --detach", "in the background; prints the sandbox's id, output goes to a log file")
-      .addOption(new Option("--supervise <id>").hideHelp()),
+      .option("-d, --detach", "in the background; prints the sandbox's id, output goes to a log (weft logs)")
+      .option("-t, --tty", "give the program a terminal of its own")
+      .option("-i, --interactive", "with -t: what is typed goes to the program; with -d: its standard input stays open")
+      .option("--log-opt <key=value>", "of -d: max-size=16m, what is kept of its output", (value, before: string[] = []) => [
+        ...before,
+        value,
+      ]),
   );
 }

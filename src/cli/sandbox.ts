@@ -27,18 +27,20 @@ export function register(program: Command, host: Session): void {
   leaf<{ filter?: string[] }>(sandbox, host, {
     usage: "ls",
     summary: "List sandboxes",
-    examples: ["weft sandbox ls", "weft sandbox ls --filter network=web -q"],
+    examples: ["weft sandbox ls", "weft sandbox ls --filter network=web --filter status=running -q"],
     async run(context, _, flags) {
       const { sandboxes } = await context.client.call("sandbox", "List", { filters: flags.filter ?? [] });
-      context.list(sandboxes.map(sandboxRow), {
-        header: ["SANDBOX ID", "NAME", "NETWORKS", "ADDRESSES", "PORTS", "NAMESPACE"],
-        cells: (row) => [row.ID, row.Name, row.Networks, row.Addresses, row.Ports, row.Namespace],
+      const nowMs = Date.now();
+      const rows = sandboxes.map((one) => sandboxRow(one, nowMs));
+      context.list(rows, {
+        header: ["SANDBOX ID", "NAME", "NETWORKS", "ADDRESSES", "PORTS", "STATUS", "CREATED"],
+        cells: (row) => [row.ID, row.Name, row.Networks, row.Addresses, row.Ports, row.Status, row.RunningFor],
         id: (row) => row.ID,
       });
     },
   })
     .alias("list")
-    .option("-f, --filter <key=value>", "name, id, network or label; repeatable", collect);
+    .option("-f, --filter <key=value>", "name, id, network, label or status (created, running, exited); repeatable", collect);
 
   leaf(sandbox, host, {
     usage: "inspect <sandbox...>",
@@ -86,19 +88,31 @@ export function register(program: Command, host: Session): void {
     },
   })
     .alias("remove")
-    .option("-f, --force", "also where something of it can't be taken down properly");
+    .option("-f, --force", "also where its program runs, which is killed, or something of it can't be taken down properly");
 
   leaf(sandbox, host, {
+    usage: "rename <sandbox> <name>",
+    summary: "Give a sandbox another name; it answers to that from then on",
+    examples: ["weft sandbox rename web-1 web-old"],
+    async run(context, [reference, name]) {
+      await context.client.call("sandbox", "Rename", { sandbox: reference!, name: name! });
+    },
+  });
+
+  leaf<{ tty?: boolean; interactive?: boolean }>(sandbox, host, {
     usage: "exec <sandbox> <command...>",
     summary: "Run a program in a sandbox's namespace; its exit code is passed on",
-    examples: ["weft sandbox exec a -- ping -c1 10.1.0.3", "weft sandbox exec a -- sh -c 'ip addr'"],
-    async run(context, [reference, ...rest]) {
+    examples: ["weft sandbox exec a -- ping -c1 10.1.0.3", "weft sandbox exec -it a -- sh"],
+    async run(context, [reference, ...rest], flags) {
       const argv = rest[0] === "--" ? rest.slice(1) : rest;
       if (argv.length === 0) throw new UsageError("name a program behind --");
       const { runInSandbox } = await import("./process.ts");
       const { sandbox: one } = await context.client.call("sandbox", "Inspect", { sandbox: reference! });
       context.close();
-      context.host.exitCode = await runInSandbox(one!, argv);
+      context.host.exitCode = await runInSandbox(one!, argv, { terminal: flags.tty ?? false, interactive: flags.interactive ?? false });
     },
-  }).passThroughOptions();
+  })
+    .passThroughOptions()
+    .option("-t, --tty", "give the program a terminal of its own")
+    .option("-i, --interactive", "with -t: what is typed goes to the program");
 }

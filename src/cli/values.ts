@@ -89,6 +89,13 @@ export function attachment(text: string): AttachmentFlags {
   return found;
 }
 
+/** "16m", "512k", "1g" or bytes. */
+export function byteSize(what: string, text: string): number {
+  const [, digits, unit] = /^(\d{1,12})([kmg]?)b?$/i.exec(text) ?? [];
+  if (digits === undefined) throw new UsageError(`invalid ${what} "${text}": write bytes, or 512k, 16m, 1g`);
+  return Number(digits) * 2 ** (10 * " kmg".indexOf(unit!.toLowerCase() || " "));
+}
+
 export const shortId = (id: string): string => id.slice(0, 12);
 
 /** 64-bit figures of the API as numbers where they are exact. */

@@ -16,7 +16,12 @@ export function sandboxFilesPath(stateDir: string, sandboxId: string): string {
   return join(stateDir, "sandboxes", sandboxId);
 }
 
-/** Where the output of `weft run -d` goes; removed with the sandbox. */
+/** Where the exit code of the program of `weft run` is noted; removed with the sandbox. */
+export function sandboxExitPath(stateDir: string, sandboxId: string): string {
+  return join(stateDir, "logs", `${sandboxId}.exit`);
+}
+
+/** Where the output of `weft run -d` goes, and with `.1` behind it what was before; removed with the sandbox. */
 export function sandboxLogPath(stateDir: string, sandboxId: string): string {
   return join(stateDir, "logs", `${sandboxId}.log`);
 }

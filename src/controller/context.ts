@@ -20,6 +20,7 @@ import type { DefaultBridgeSettings } from "./default-bridge.ts";
 import { leaseChanges } from "./leases.ts";
 import { KeyedLocks } from "./locks.ts";
 import { byName } from "./names.ts";
+import type { ProgramHost } from "./programs.ts";
 import type { State } from "./state.ts";
 import type { EndpointRecord, Id, NetworkRecord, PeerRecord, SandboxRecord } from "./types.ts";
 import type { Attachment } from "./wants.ts";
@@ -41,6 +42,8 @@ export interface ControllerOptions {
   readonly ipam: Ipam;
   /** What the network `bridge` is like; absent: there is none, and what is stored of it is left alone. */
   readonly defaultBridge?: DefaultBridgeSettings;
+  /** Processes of sandboxes; absent: none is known of. */
+  readonly programs?: ProgramHost;
   readonly underlay: Underlay;
   /** Absolute. Namespaces of sandboxes are kept in its folder `netns`. */
   readonly stateDir: string;

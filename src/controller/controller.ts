@@ -15,12 +15,15 @@ import { nameRecords } from "./name-records.ts";
 import { addressSpaceOf, createNetwork, inspectNetwork, listNetworks, pruneNetworks, removeNetwork } from "./networks.ts";
 import { addPeer, listPeers, removePeer } from "./peers.ts";
 import { ensurePredefined } from "./predefined.ts";
+import { type ProgramState, programState, type StartedProgram } from "./programs.ts";
 import { NOTHING_RECONCILED, type ReconcileFigures, type ReconcileReport, reconcile } from "./reconcile.ts";
 import { configureAgain } from "./recreated.ts";
+import { renameSandbox } from "./rename.ts";
 import { updateSandbox } from "./republishing.ts";
 import { type RestoreReport, restore } from "./restore.ts";
 import { connect, createSandbox, disconnect, inspectSandbox, listSandboxes, removeSandbox } from "./sandboxes.ts";
 import { State } from "./state.ts";
+import { follow, isInUse, programStarted } from "./transient.ts";
 import type {
   AttachRequest,
   Controller,
@@ -80,10 +83,15 @@ export class CnmController implements Controller {
     return ensurePredefined(this.#context);
   }
 
-  /** Removes the sandboxes that are not to outlive the daemon; failures are logged. */
+  /** Sandboxes of `run --rm` that outlived the last daemon: removes those whose processes did not, and goes on watching. */
+  followPrograms(): void {
+    for (const { sandbox } of this.listSandboxes()) follow(this.#context, sandbox);
+  }
+
+  /** Removes sandboxes of `run --rm` that nothing runs in; failures are logged. */
   async removeTransient(): Promise<void> {
     for (const { sandbox } of this.listSandboxes()) {
-      if (!sandbox.removeOnExit) continue;
+      if (!sandbox.removeOnExit || isInUse(this.#context, sandbox)) continue;
       try {
         await this.removeSandbox(sandbox.id, true);
       } catch (error) {
@@ -133,8 +141,22 @@ export class CnmController implements Controller {
     return disconnect(this.#context, sandbox, network, force);
   }
 
-  createSandbox(request: CreateSandboxRequest): Promise<SandboxView> {
-    return createSandbox(this.#context, request);
+  async createSandbox(request: CreateSandboxRequest): Promise<SandboxView> {
+    const view = await createSandbox(this.#context, request);
+    follow(this.#context, view.sandbox);
+    return view;
+  }
+
+  renameSandbox(reference: string, name: string): Promise<SandboxRecord> {
+    return renameSandbox(this.#context, reference, name);
+  }
+
+  programStarted(reference: string, started: StartedProgram): Promise<SandboxRecord> {
+    return programStarted(this.#context, reference, started);
+  }
+
+  programState(sandbox: SandboxRecord): ProgramState {
+    return programState(this.#context, sandbox);
   }
 
   updateSandbox(reference: string, request: UpdateSandboxRequest): Promise<SandboxView> {

@@ -76,6 +76,8 @@ const protocol = z.enum(PROTOCOLS);
 const publishedPort = z.object({ protocol, hostAddress: address.nullable(), hostPort: port, port, count: port });
 const exposedPorts = z.object({ protocol, ports: z.object({ first: port, last: port }) });
 
+const processId = z.object({ pid: z.number().int().min(1), start: z.number().int().min(0) });
+
 const sandbox = z.object({
   id,
   name: z.string().min(1),
@@ -91,6 +93,10 @@ const sandbox = z.object({
     .default({ servers: [], search: [], options: [] }),
   ports: z.array(publishedPort).default([]),
   exposed: z.array(exposedPorts).default([]),
+  program: z
+    .object({ argv: z.array(z.string()), startedAt: z.string(), process: processId.nullable(), supervisor: processId.nullable() })
+    .nullable()
+    .default(null),
 }) satisfies z.ZodType<SandboxRecord>;
 
 const peer = z.object({

@@ -1,7 +1,7 @@
 // Sandboxes: a network namespace (ours, the user's, another sandbox's or the daemon's own) and its endpoints.
 import { hostname as hostName } from "node:os";
 import { isAbsolute, join } from "node:path";
-import { addressInUse, alreadyExists, forbidden, invalidArgument, notFound, WeftError } from "../errors.ts";
+import { addressInUse, forbidden, invalidArgument, notFound, WeftError } from "../errors.ts";
 import { OWN_NAMESPACE } from "../paths.ts";
 import { endpointKey, sandboxKey } from "../store/keys.ts";
 import { type Prepared, prepareAttachment, realizeAttachments, withdrawAttachments } from "./attachments.ts";
@@ -13,6 +13,7 @@ import { exclusive, shared } from "./locks.ts";
 import { byName, checkHostname, checkName, resolve, shortId } from "./names.ts";
 import { checkConnect, checkDisconnect, checkJoined, checkWishes, joinedReference } from "./network-modes.ts";
 import { findNetwork, networkLock } from "./networks.ts";
+import { endProgram, nameTaken } from "./programs.ts";
 import { checkPublish, choosePorts, PORTS_LOCK } from "./publishing.ts";
 import { forgetFlows, rerouteHost, routeHost } from "./routing.ts";
 import { stackInode } from "./stack-inode.ts";
@@ -82,6 +83,7 @@ export async function createSandbox(context: Context, request: CreateSandboxRequ
     dns: dnsSettings(request),
     ports: [],
     exposed: [...(request.expose ?? [])],
+    program: request.program === undefined ? null : { ...request.program, startedAt: context.clock.nowIso(), process: null },
   };
   const locks = [
     exclusive(`sandbox-name/${name}`),
@@ -94,11 +96,7 @@ export async function createSandbox(context: Context, request: CreateSandboxRequ
 
   const make = async (): Promise<SandboxView> => {
     const other = state.sandboxByName(name);
-    if (other !== undefined) {
-      throw alreadyExists(
-        `Conflict. The sandbox name "${name}" is already in use by sandbox "${shortId(other.id)}". You have to remove that sandbox to be able to reuse that name.`,
-      );
-    }
+    if (other !== undefined) throw nameTaken(name, shortId(other.id));
     if (owner !== null) checkOwner(context, owner);
     if (foreign !== null) refuseSharedNamespace(context, draft.namespacePath, foreign);
     const linkNames = new Set(foreign === null ? [] : await namespaces.linkNames(draft.namespacePath));
@@ -140,6 +138,7 @@ export async function removeSandbox(context: Context, reference: string, force: 
     const restore = (): Promise<boolean> =>
       attempt(context, `restoring sandbox ${sandbox.name}`, () => remake(context, sandbox, attachments));
     const lost = stackInode(context, sandbox) === null;
+    await endProgram(context, sandbox, force);
     try {
       // First, so that it has happened in any case: what else fails may be passed over by force, a resolver must not live on.
       if (hasResolver(sandbox)) await context.names.close(sandbox, !sandbox.ownsNamespace && !lost);
@@ -160,6 +159,7 @@ export async function removeSandbox(context: Context, reference: string, force: 
       throw error;
     }
     for (const { network, endpoint } of attachments) await context.ipam.releaseAddresses(network.id, endpoint);
+    context.programs?.forget(id);
     if (sandbox.ports.length > 0) await rerouteHost(context);
     await forgetFlows(context, attachments);
     context.log("info", "sandbox removed", { name: sandbox.name, id: shortId(id) });

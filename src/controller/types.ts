@@ -1,6 +1,7 @@
 // The CNM objects as they are stored and shown. Plain data: what is here is what survives a restart, and every forwarding
 // table is computed from it.
 import type { Exposed, PortSpec, Protocol } from "../net/port-spec.ts";
+import type { ProgramState, StartedProgram } from "./programs.ts";
 
 /** 64 hexadecimal digits. */
 export type Id = string;
@@ -83,6 +84,24 @@ export interface SandboxRecord {
   readonly ports: readonly PublishedPort[];
   /** Ports that it is said to serve; published only by `-P`. */
   readonly exposed: readonly Exposed[];
+  /** What `weft run` runs in it, or ran; null: it was made without. */
+  readonly program: ProgramRecord | null;
+}
+
+/** A pid alone names nobody for long: the kernel gives it to others. */
+export interface ProcessId {
+  readonly pid: number;
+  /** Of its start, in clock ticks since boot. */
+  readonly start: number;
+}
+
+export interface ProgramRecord {
+  readonly argv: readonly string[];
+  readonly startedAt: string;
+  /** Null: not heard of yet. */
+  readonly process: ProcessId | null;
+  /** Who started it and waits for its end. */
+  readonly supervisor: ProcessId | null;
 }
 
 /** `count` ports of the sandbox from `port` on, reached at as many ports of the host from `hostPort` on. */
@@ -165,6 +184,8 @@ export interface CreateSandboxRequest {
   expose?: Exposed[];
   /** All exposed ports, at ports of the host that are free. */
   publishAll?: boolean;
+  /** A program is about to be started in it, by this process. */
+  program?: { argv: string[]; supervisor: ProcessId };
 }
 
 /** Ports that are removed are named as they were published, or by the sandbox's port alone. */
@@ -211,6 +232,10 @@ export interface Controller {
   createSandbox(request: CreateSandboxRequest): Promise<SandboxView>;
   updateSandbox(reference: string, request: UpdateSandboxRequest): Promise<SandboxView>;
   removeSandbox(reference: string, force: boolean): Promise<SandboxRecord>;
+  renameSandbox(reference: string, name: string): Promise<SandboxRecord>;
+  /** The program of a sandbox runs. */
+  programStarted(reference: string, started: StartedProgram): Promise<SandboxRecord>;
+  programState(sandbox: SandboxRecord): ProgramState;
   listSandboxes(): readonly SandboxView[];
   inspectSandbox(reference: string): SandboxView;
 

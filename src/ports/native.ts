@@ -241,6 +241,20 @@ export interface ChildExit {
   signal: number | null;
 }
 
+export interface TerminalSize {
+  rows: number;
+  columns: number;
+}
+
+export interface RunOptions {
+  env?: Record<string, string>;
+  cwd?: string;
+  hostname?: string;
+  files?: { source: string; target: string }[];
+  /** The slave of a pseudo-terminal: the program's streams and the controlling terminal of its session. A copy is taken. */
+  terminal?: number;
+}
+
 export interface Native {
   Poller: new () => Poller;
   Aead: new () => Aead;
@@ -297,12 +311,18 @@ export interface Native {
    * it ends. `onSpawn` gets the pid at once. ENOENT etc. reject. `files` are bind-mounted in a mount namespace of its own (not
    * where there is no file at `target`), `hostname` is its own.
    */
-  runInNamespace(
-    namespace: string,
-    argv: string[],
-    options: { env?: Record<string, string>; cwd?: string; hostname?: string; files?: { source: string; target: string }[] },
-    onSpawn: (pid: number) => void,
-  ): Promise<ChildExit>;
+  runInNamespace(namespace: string, argv: string[], options: RunOptions, onSpawn: (pid: number) => void): Promise<ChildExit>;
+  /** A pseudo-terminal; both descriptors are close-on-exec. */
+  openTerminal(): { master: number; slave: number };
+  /** Null: the descriptor is no terminal. */
+  terminalSize(fd: number): TerminalSize | null;
+  /** Raw: every byte goes through as it is. False: the settings that were before. Of one terminal at a time. */
+  rawTerminal(fd: number, raw: boolean): void;
+  resizeTerminal(fd: number, rows: number, columns: number): void;
+  /** When a process began, in clock ticks since boot: with its pid the name of a process. Null: it is not there, or has ended. */
+  processStart(pid: number): number | null;
+  /** Calls `onEnd` once when that process has ended, which keeps nothing alive; false: it is not there any more. */
+  watchProcess(pid: number, start: number, onEnd: () => void): boolean;
   /** The descriptor layouts it was built with, by their names in wasm/shared/abi.ts; a test compares them. */
   layoutConstants(): { name: string; value: number }[];
   /** flock(LOCK_EX|LOCK_NB) on a file made if missing; the fd, or null when another process holds it. */

@@ -27,6 +27,7 @@ export function sandbox(name: string, more: Partial<SandboxRecord> = {}): Sandbo
     removeOnExit: false,
     ports: [],
     exposed: [],
+    program: null,
   };
   const dns = { servers: [], search: [], options: [] };
   return { id, name, createdAt: "", hostname: id.slice(0, 12), dns, ...rest, ...more };

@@ -1,6 +1,7 @@
 // The controller's in-memory twin: records in maps, no drivers, no datapath. It keeps the contract's refusals that the API
 // and the CLI have to carry (names, references, active endpoints), and can be told to fail with any error.
 import { createHash } from "node:crypto";
+import type { ProgramState, StartedProgram } from "../../src/controller/programs.ts";
 import type {
   AttachRequest,
   Controller,
@@ -136,6 +137,7 @@ export class FakeController implements Controller {
         ...{ protocol, hostAddress, hostPort: hostPorts?.first ?? 49153, port: ports.first, count: ports.last - ports.first + 1 },
       })),
       exposed: request.expose ?? [],
+      program: request.program === undefined ? null : { ...request.program, startedAt: CREATED_AT, process: null },
     };
     this.sandboxes.set(sandbox.id, sandbox);
     for (const one of request.networks ?? []) this.#attach(sandbox, one);
@@ -159,6 +161,22 @@ export class FakeController implements Controller {
     for (const endpoint of [...this.endpoints.values()]) if (endpoint.sandboxId === sandbox.id) this.endpoints.delete(endpoint.id);
     this.sandboxes.delete(sandbox.id);
     return sandbox;
+  }
+
+  async renameSandbox(reference: string, name: string): Promise<SandboxRecord> {
+    this.#arrive({ renameSandbox: reference, name });
+    const renamed = { ...this.#sandbox(reference), name };
+    this.sandboxes.set(renamed.id, renamed);
+    return renamed;
+  }
+
+  async programStarted(reference: string, started: StartedProgram): Promise<SandboxRecord> {
+    this.#arrive({ programStarted: reference, started });
+    return this.#sandbox(reference);
+  }
+
+  programState({ program }: SandboxRecord): ProgramState {
+    return { state: program === null ? "created" : "running" };
   }
 
   listSandboxes(): readonly SandboxView[] {

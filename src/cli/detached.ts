@@ -1,0 +1,55 @@
+// weft run -d: the program is left to a shim (native/src/shim), a small process in a session of its own, which outlives this one
+// and the daemon. It says on a pipe whether the program could be started.
+import { spawn } from "node:child_process";
+import { dirname } from "node:path";
+import type { Readable } from "node:stream";
+import { text } from "node:stream/consumers";
+import type { Sandbox__Output } from "../api/generated/weft/v1/Sandbox.ts";
+import { unavailable } from "../errors.ts";
+import { makeFolders, SHIM_PATH } from "../paths.ts";
+import { identity, sandboxEnvironment } from "./process.ts";
+
+export interface Detached {
+  /** Of the program and of the shim. */
+  readonly pid: number;
+  readonly shimPid: number;
+}
+
+/** The program could not be started. */
+export interface NotStarted {
+  readonly failure: string;
+  readonly exitCode: number;
+}
+
+export interface DetachOptions {
+  readonly terminal: boolean;
+  /** Its standard input stays open. */
+  readonly interactive: boolean;
+  readonly logBytes: number;
+}
+
+export async function startDetached(
+  sandbox: Sandbox__Output,
+  argv: readonly string[],
+  options: DetachOptions,
+): Promise<Detached | NotStarted> {
+  const { hostname = "", files = [] } = identity(sandbox);
+  makeFolders(dirname(sandbox.logPath), 0o700);
+  const input = options.terminal ? "terminal" : options.interactive ? "open" : "null";
+  const order = [sandbox.namespacePath, hostname, sandbox.logPath, String(options.logBytes), sandbox.exitPath, input];
+  const mounts = files.map(({ source, target }) => `${source}:${target}`);
+  const shim = spawn(SHIM_PATH, [...order, ...mounts, "--", ...argv], {
+    detached: true,
+    stdio: ["ignore", "ignore", "ignore", "pipe"],
+    env: { ...process.env, ...sandboxEnvironment(sandbox) },
+  });
+  const failed = new Promise<never>((_, reject) =>
+    shim.once("error", (error) => reject(unavailable(`${SHIM_PATH} can't be run (${error.message}): build it with \`npm run build\``))),
+  );
+  const report = await Promise.race([text(shim.stdio[3] as Readable), failed]);
+  shim.unref();
+  const [, pid] = /^pid (\d+)\n/.exec(report) ?? [];
+  if (pid !== undefined) return { pid: Number(pid), shimPid: shim.pid! };
+  const [, code, reason] = /^failed (\d+) (.*)\n/.exec(report) ?? [];
+  return { failure: `${reason ?? "weft-shim ended without a word"} in sandbox ${sandbox.name}`, exitCode: Number(code ?? 1) };
+}

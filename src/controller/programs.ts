@@ -1,0 +1,83 @@
+// The programs that `weft run` starts in sandboxes. The daemon has no part in running them, and they outlive it; what it keeps
+// is which processes they are, so that it can say how they are, refuse to take a network away from under them, and remove
+// the sandbox of a `run --rm` when nobody else is left to do it.
+//
+// Two processes count: the program, and who started it and waits for its end (the command line, or the shim of `run -d`). A
+// sandbox of `--rm` is removed when both have ended: by the command line itself, which then still lives; or here.
+import { alreadyExists, forbidden, invalidArgument } from "../errors.ts";
+import { sandboxKey } from "../store/keys.ts";
+import { type Context, commit, put } from "./context.ts";
+import type { ProcessId, SandboxRecord } from "./types.ts";
+
+export interface ProgramExit {
+  /** 128 + n where signal n ended it. */
+  readonly code: number;
+  readonly endedAt: string;
+}
+
+/** Processes, as the controller needs to know of them. */
+export interface ProgramHost {
+  alive(process: ProcessId): boolean;
+  /** Calls `onEnd` once when it has ended; false: it has already. */
+  watch(process: ProcessId, onEnd: () => void): boolean;
+  /** Processes that `weft run` and `exec` started in this sandbox, and theirs. */
+  find(sandboxId: string): readonly ProcessId[];
+  /** Kills all of these and waits until they, and the other one, have ended. */
+  kill(sandboxId: string, known: readonly ProcessId[], waitFor: ProcessId | null): Promise<void>;
+  /** How its program ended; null: it has not, or nobody was left to note it. */
+  exit(sandboxId: string): ProgramExit | null;
+  /** The sandbox is removed: what was noted of its program goes, its output too. */
+  forget(sandboxId: string): void;
+}
+
+export type ProgramState =
+  | { readonly state: "created" | "running" }
+  /** `exit` null: it has ended, and nobody was left to note how. */
+  | { readonly state: "exited"; readonly exit: ProgramExit | null };
+
+export function programState({ programs }: Pick<Context, "programs">, sandbox: SandboxRecord): ProgramState {
+  if (sandbox.program === null || programs === undefined) return { state: "created" };
+  const { process, supervisor } = sandbox.program;
+  const exit = programs.exit(sandbox.id);
+  if (exit !== null) return { state: "exited", exit };
+  if (process === null) return { state: supervisor !== null && programs.alive(supervisor) ? "created" : "exited", exit: null };
+  return programs.alive(process) ? { state: "running" } : { state: "exited", exit: null };
+}
+
+/** The caller holds the sandbox. Throws FORBIDDEN if its program runs, or with `force` ends it. */
+export async function endProgram(context: Context, sandbox: SandboxRecord, force: boolean): Promise<void> {
+  const { programs } = context;
+  if (programs === undefined || programState(context, sandbox).state !== "running") return;
+  if (!force) {
+    throw forbidden(
+      `cannot remove sandbox "${sandbox.name}": sandbox is running: stop its program before attempting removal or force remove (-f)`,
+    );
+  }
+  const { process, supervisor } = sandbox.program!;
+  await programs.kill(sandbox.id, process === null ? [] : [process], supervisor);
+}
+
+export interface StartedProgram {
+  readonly process: ProcessId;
+  readonly supervisor: ProcessId | null;
+}
+
+/** The caller holds the sandbox. */
+export async function noteProgram(context: Context, sandbox: SandboxRecord, started: StartedProgram): Promise<SandboxRecord> {
+  const known = sandbox.program ?? { argv: [], startedAt: context.clock.nowIso(), process: null, supervisor: null };
+  const noted: SandboxRecord = { ...sandbox, program: { ...known, process: started.process, supervisor: started.supervisor } };
+  await commit(context, [put(sandboxKey(sandbox.id), noted)]);
+  return noted;
+}
+
+/** Throws INVALID_ARGUMENT for a process that there is not. */
+export function checkProcess({ programs }: Pick<Context, "programs">, process: ProcessId, what: string): void {
+  if (programs !== undefined && !programs.alive(process)) {
+    throw invalidArgument(`${what} ${process.pid} is no process that the daemon sees: it has ended, or lives in another PID namespace`);
+  }
+}
+
+export const nameTaken = (name: string, id: string): Error =>
+  alreadyExists(
+    `Conflict. The sandbox name "${name}" is already in use by sandbox "${id}". You have to remove (or rename) that sandbox to be able to reuse that name.`,
+  );
