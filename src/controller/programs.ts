@@ -4,31 +4,11 @@
 //
 // Two processes count: the program, and who started it and waits for its end (the command line, or the shim of `run -d`). A
 // sandbox of `--rm` is removed when both have ended: by the command line itself, which then still lives; or here.
-import { alreadyExists, forbidden, invalidArgument } from "../errors.ts";
+import { alreadyExists, forbidden } from "../errors.ts";
+import type { ProgramExit } from "../netns/program-host.ts";
 import { sandboxKey } from "../store/keys.ts";
 import { type Context, commit, put } from "./context.ts";
 import type { ProcessId, SandboxRecord } from "./types.ts";
-
-export interface ProgramExit {
-  /** 128 + n where signal n ended it. */
-  readonly code: number;
-  readonly endedAt: string;
-}
-
-/** Processes, as the controller needs to know of them. */
-export interface ProgramHost {
-  alive(process: ProcessId): boolean;
-  /** Calls `onEnd` once when it has ended; false: it has already. */
-  watch(process: ProcessId, onEnd: () => void): boolean;
-  /** Processes that `weft run` and `exec` started in this sandbox, and theirs. */
-  find(sandboxId: string): readonly ProcessId[];
-  /** Kills all of these and waits until they, and the other one, have ended. */
-  kill(sandboxId: string, known: readonly ProcessId[], waitFor: ProcessId | null): Promise<void>;
-  /** How its program ended; null: it has not, or nobody was left to note it. */
-  exit(sandboxId: string): ProgramExit | null;
-  /** The sandbox is removed: what was noted of its program goes, its output too. */
-  forget(sandboxId: string): void;
-}
 
 export type ProgramState =
   | { readonly state: "created" | "running" }
@@ -68,13 +48,6 @@ export async function noteProgram(context: Context, sandbox: SandboxRecord, star
   const noted: SandboxRecord = { ...sandbox, program: { ...known, process: started.process, supervisor: started.supervisor } };
   await commit(context, [put(sandboxKey(sandbox.id), noted)]);
   return noted;
-}
-
-/** Throws INVALID_ARGUMENT for a process that there is not. */
-export function checkProcess({ programs }: Pick<Context, "programs">, process: ProcessId, what: string): void {
-  if (programs !== undefined && !programs.alive(process)) {
-    throw invalidArgument(`${what} ${process.pid} is no process that the daemon sees: it has ended, or lives in another PID namespace`);
-  }
 }
 
 export const nameTaken = (name: string, id: string): Error =>

@@ -4,10 +4,10 @@
 import { readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { setTimeout as pause } from "node:timers/promises";
 import { sandboxExitPath, sandboxLogPath } from "../config/defaults.ts";
-import type { ProgramExit, ProgramHost } from "../controller/programs.ts";
 import type { ProcessId } from "../controller/types.ts";
 import type { Native } from "../ports/native.ts";
 import { SANDBOX_ID_VARIABLE } from "./process.ts";
+import type { ProgramExit, ProgramHost } from "./program-host.ts";
 
 const KILL_WAIT_MS = 3000;
 const LOOK_MS = 5;
