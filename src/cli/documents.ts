@@ -11,6 +11,19 @@ import { figure, shortId } from "./values.ts";
 
 const [hostPart, lengthPart] = [(cidr: string) => cidr.split("/")[0] ?? "", (cidr: string) => Number(cidr.split("/")[1] ?? 0)];
 
+/**
+ * Takes those of the fields that are empty out of the JSON, as Docker does: a script that tests for a key finds what it
+ * expects. Templates still see them, as they do in Docker.
+ */
+function withoutEmpty<T extends object>(object: T, fields: readonly (keyof T)[]): T {
+  for (const name of fields) {
+    const value: unknown = object[name];
+    const empty = typeof value === "object" ? Object.keys(value ?? {}).length === 0 : value === "";
+    if (empty) Object.defineProperty(object, name, { enumerable: false });
+  }
+  return object;
+}
+
 /** `verbose`: with what Docker's JSON has no place for. */
 export function networkDocument(response: InspectNetworkResponse__Output, verbose = false) {
   const network = response.network!;
@@ -29,7 +42,7 @@ export function networkDocument(response: InspectNetworkResponse__Output, verbos
     cidr,
     { IPsInUse: figure(usage.ipsInUse), DynamicIPsAvailable: figure(usage.dynamicIpsAvailable) },
   ]);
-  return {
+  const document = {
     Name: network.name,
     Id: network.id,
     Created: network.createdAt,
@@ -40,12 +53,12 @@ export function networkDocument(response: InspectNetworkResponse__Output, verbos
     IPAM: {
       Driver: network.ipamDriver,
       Options: openMap({ ...network.ipamOptions }),
-      Config: network.ipam.map((one) => ({
-        Subnet: one.subnet,
-        IPRange: one.ipRange,
-        Gateway: one.gateway,
-        AuxiliaryAddresses: openMap({ ...one.auxAddresses }),
-      })),
+      Config: network.ipam.map((one) =>
+        withoutEmpty(
+          { Subnet: one.subnet, IPRange: one.ipRange, Gateway: one.gateway, AuxiliaryAddresses: openMap({ ...one.auxAddresses }) },
+          ["IPRange", "Gateway", "AuxiliaryAddresses"],
+        ),
+      ),
     },
     Internal: network.internal,
     Attachable: network.attachable,
@@ -58,6 +71,7 @@ export function networkDocument(response: InspectNetworkResponse__Output, verbos
     Peers: response.peers.map((peer) => ({ Name: peer.address, IP: peer.address, Port: peer.port })),
     Status: { IPAM: { Subnets: openMap(Object.fromEntries(subnets)) } },
   };
+  return withoutEmpty(document, ["Peers"]);
 }
 
 const labelText = (labels: Readonly<Record<string, string>>): string =>

@@ -231,7 +231,7 @@ describe("inspect", () => {
       IPAM: {
         Driver: "default",
         Options: {},
-        Config: [{ Subnet: "10.1.0.0/24", IPRange: "", Gateway: "10.1.0.1", AuxiliaryAddresses: { r: "10.1.0.5" } }],
+        Config: [{ Subnet: "10.1.0.0/24", Gateway: "10.1.0.1", AuxiliaryAddresses: { r: "10.1.0.5" } }],
       },
       Internal: false,
       Attachable: false,
@@ -252,6 +252,15 @@ describe("inspect", () => {
       Peers: [{ Name: "192.0.2.2", IP: "192.0.2.2", Port: 4789 }],
       Status: { IPAM: { Subnets: { "10.1.0.0/24": { IPsInUse: 4, DynamicIPsAvailable: 250 } } } },
     });
+  });
+
+  it("leaves out of JSON what Docker leaves out, and has it for templates", async () => {
+    const { stdout } = await weft(["network", "inspect", "-f", "{{range .IPAM.Config}}[{{.IPRange}}]{{end}}", "prod"]);
+    expect(stdout).toBe("[]\n");
+    await weft(["network", "create", "lone"]);
+    const [lone] = JSON.parse((await weft(["network", "inspect", "lone"])).stdout);
+    expect(Object.keys(lone)).not.toContain("Peers");
+    expect((await weft(["network", "inspect", "-f", "{{len .Peers}}", "lone"])).stdout).toBe("0\n");
   });
 
   it("prints Docker's EndpointSettings of a sandbox", async () => {
