@@ -1,0 +1,12 @@
+// The list of differences from Docker, each with its reason: docs/differences-from-docker.md is written from it, and a run in
+// which a difference fits no entry, or an entry fits no difference, fails. All patterns that an entry has must match.
+//
+// `engine` limits an entry to one engine: "debian" is Docker 20.10, "moby" the newest one.
+
+/**
+ * @typedef {{ id: string, title: string, reason: string, engine?: RegExp, area?: RegExp, name?: RegExp, aspect?: RegExp,
+ *   docker?: RegExp, weft?: RegExp }} Reason
+ */
+
+/** @type {readonly Reason[]} */
+export const DIFFERENCES = [];
