@@ -85,13 +85,25 @@ function makeStateDir(path: string): void {
 /** Whose it is, for the second daemon's message; the lock itself is the kernel's and goes with the process. */
 function lockStateDir(stateDir: string): number {
   const path = join(stateDir, LOCK_FILE);
-  const fd = native().lockFile(path);
+  let fd: number | null;
+  try {
+    fd = native().lockFile(path);
+  } catch (error) {
+    throw unavailable(
+      `cannot write in the state directory ${stateDir}: ${(error as Error).message}; make it writable or give another --state-dir`,
+    );
+  }
   if (fd === null) {
     const owner = readFileSync(path, "utf8").trim();
     const who = owner === "" ? "another weft daemon" : `another weft daemon (pid ${owner})`;
     throw forbidden(`${who} uses state directory ${stateDir}; stop it or give --state-dir`);
   }
-  writeFileSync(path, `${process.pid}\n`);
+  try {
+    writeFileSync(path, `${process.pid}\n`);
+  } catch (error) {
+    closeSync(fd);
+    throw unavailable(`cannot write ${path}: ${(error as Error).message}; free some space there or give another --state-dir`);
+  }
   return fd;
 }
 

@@ -191,7 +191,8 @@ export async function pruneNetworks(context: Context, match: (network: NetworkRe
     try {
       pruned.push(await removeNetwork(context, network.id));
     } catch (error) {
-      if (!(error instanceof WeftError) || (error.code !== "FORBIDDEN" && error.code !== "NOT_FOUND")) throw error;
+      const left = context.state.networks.has(network.id) && context.state.endpointsOfNetwork(network.id).length === 0;
+      if (left || !(error instanceof WeftError) || (error.code !== "FORBIDDEN" && error.code !== "NOT_FOUND")) throw error;
     }
   }
   return pruned;

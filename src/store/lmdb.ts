@@ -13,7 +13,7 @@ import { existsSync, statfsSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { crc32 } from "node:zlib";
 import { open, type RootDatabase } from "lmdb";
-import { unavailable, WeftError } from "../errors.ts";
+import { type ErrorCode, unavailable, WeftError } from "../errors.ts";
 import { probeLmdb } from "./lmdb-probe.ts";
 import type { Change, CommitResult, Entry, Json, Store, Transaction } from "./store.ts";
 import { Watchers } from "./watchers.ts";
@@ -49,6 +49,12 @@ const HOST_ERRORS: Readonly<Record<number, string>> = {
   122: "EDQUOT",
 };
 
+/** Of lmdb.h, and what they are to us. */
+const MDB_MAP_FULL = -30792;
+
+/** Nothing is wrong with the file or the daemon: there is no room, or no right to use it. */
+const CODES: Readonly<Record<string, ErrorCode>> = { ENOSPC: "RESOURCE_EXHAUSTED", EDQUOT: "RESOURCE_EXHAUSTED", EROFS: "FORBIDDEN" };
+
 const REMEDIES: Readonly<Record<string, string>> = {
   ENOSPC: "free some space on its file system",
   EDQUOT: "free some space in its quota",
@@ -65,8 +71,9 @@ interface Pending {
   readonly reject: (error: Error) => void;
 }
 
-/** Opens the store, or makes it. DATA_LOSS if the file is damaged, UNAVAILABLE if the host doesn't let us. */
-export async function openLmdbStore(path: string): Promise<Store> {
+/** Opens the store, or makes it. DATA_LOSS if the file is damaged, RESOURCE_EXHAUSTED, FORBIDDEN (read-only) or UNAVAILABLE if the
+ * host doesn't let us. `mapBytes`: of the map to begin with; it grows. */
+export async function openLmdbStore(path: string, limits: { readonly mapBytes?: number } = {}): Promise<Store> {
   const found = existsSync(path);
   if (found && statSync(path).isDirectory()) throw hostFailure(path, "open", "EISDIR", "is a directory");
   if (found && statSync(path).size > 0) {
@@ -77,9 +84,9 @@ export async function openLmdbStore(path: string): Promise<Store> {
   }
   let db: RootDatabase<string, string>;
   try {
-    db = open<string, string>({ path, ...LMDB_OPTIONS });
+    db = open<string, string>({ path, ...LMDB_OPTIONS, ...(limits.mapBytes === undefined ? {} : { mapSize: limits.mapBytes }) });
   } catch (error) {
-    throw translate(path, "open", error);
+    throw lmdbFailure(path, "open", error);
   }
   try {
     return new LmdbStore(path, db);
@@ -107,7 +114,7 @@ class LmdbStore implements Store {
       try {
         db.transactionSync(() => this.#writeHeader());
       } catch (error) {
-        throw translate(path, "write", error);
+        throw lmdbFailure(path, "write", error);
       }
       return;
     }
@@ -176,7 +183,7 @@ class LmdbStore implements Store {
       });
     } catch (error) {
       this.#revision = before;
-      fail(error instanceof WeftError ? error : translate(this.description, "write", error));
+      fail(error instanceof WeftError ? error : lmdbFailure(this.description, "write", error));
       return;
     }
     outcomes.forEach(({ result, changes }, index) => {
@@ -210,7 +217,7 @@ class LmdbStore implements Store {
     try {
       text = this.#db.get(key);
     } catch (error) {
-      throw translate(this.description, "read", error);
+      throw lmdbFailure(this.description, "read", error);
     }
     return text === undefined ? null : this.#decode(key, text);
   }
@@ -252,14 +259,28 @@ function corrupt(path: string, reason: string): WeftError {
 
 function hostFailure(path: string, verb: string, name: string, reason: string, cause?: unknown): WeftError {
   const remedy = REMEDIES[name];
-  return new WeftError("UNAVAILABLE", `cannot ${verb} the store ${path}: ${reason} (${name})${remedy === undefined ? "" : `; ${remedy}`}`, {
-    cause,
-  });
+  return new WeftError(
+    CODES[name] ?? "UNAVAILABLE",
+    `cannot ${verb} the store ${path}: ${reason} (${name})${remedy === undefined ? "" : `; ${remedy}`}`,
+    {
+      cause,
+    },
+  );
 }
 
-function translate(path: string, verb: string, error: unknown): WeftError {
+/** A failure of LMDB as ours. */
+export function lmdbFailure(path: string, verb: string, error: unknown): WeftError {
   const { code, message } = error as { code?: unknown; message: string };
   const reason = message.split(":")[0]!.toLowerCase();
+  if (code === MDB_MAP_FULL) {
+    return new WeftError(
+      "RESOURCE_EXHAUSTED",
+      `cannot ${verb} the store ${path}: no room for a larger map (MDB_MAP_FULL): raise the daemon's limit of virtual memory (ulimit -v)`,
+      {
+        cause: error,
+      },
+    );
+  }
   if (typeof code === "number" && code > 0) return hostFailure(path, verb, HOST_ERRORS[code] ?? `errno ${code}`, reason, error);
   return corrupt(path, message);
 }

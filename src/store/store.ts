@@ -56,7 +56,7 @@ export interface Store {
   get(key: string): Promise<Entry | null>;
   /** Every entry whose key starts with `prefix`; "" is all. */
   list(prefix: string): Promise<Entry[]>;
-  /** Rejects with UNAVAILABLE when nothing could be written (disk full, read-only, closed). */
+  /** Rejects when nothing could be written: RESOURCE_EXHAUSTED (disk full), FORBIDDEN (read-only), UNAVAILABLE (closed). */
   commit(transaction: Transaction): Promise<CommitResult>;
   /** Calls back with the changes of each later commit under `prefix`; returns the way to stop. */
   watch(prefix: string, listener: (changes: readonly Change[]) => void): () => void;

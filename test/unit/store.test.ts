@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { open } from "lmdb";
 import { afterAll, describe, expect, it } from "vitest";
-import { openLmdbStore } from "../../src/store/lmdb.ts";
+import { lmdbFailure, openLmdbStore } from "../../src/store/lmdb.ts";
 import { MemoryStore } from "../../src/store/memory.ts";
 import { storeCompliance } from "../compliance/store.ts";
 
@@ -113,6 +113,21 @@ describe("lmdb store", () => {
     await expect(openLmdbStore(path)).rejects.toMatchObject({ code: "UNAVAILABLE", message: expect.stringContaining("move it away") });
   });
 
+  it("outgrows the map that it began with", async () => {
+    const store = await openLmdbStore(newPath(), { mapBytes: 256 * 1024 });
+    for (let n = 0; n < 300; n++) await store.commit({ puts: [{ key: `a/${n}`, value: "x".repeat(2000) }] });
+    expect(await store.list("a/")).toHaveLength(300);
+    await store.close();
+  });
+
+  it("says RESOURCE_EXHAUSTED, and not that the file is damaged, should there be no room for a larger map", () => {
+    const full = Object.assign(new Error("MDB_MAP_FULL: Environment mapsize limit reached"), { code: -30792 });
+    expect(lmdbFailure("/s", "write", full)).toMatchObject({
+      code: "RESOURCE_EXHAUSTED",
+      message: expect.stringContaining("cannot write the store /s"),
+    });
+  });
+
   describe.skipIf(process.getuid?.() !== 0)("on a small file system", () => {
     const mounted = async (test: (mount: string) => Promise<void>): Promise<void> => {
       const mount = join(folder, `mount-${++files}`);
@@ -125,7 +140,7 @@ describe("lmdb store", () => {
       }
     };
 
-    it("says UNAVAILABLE when the disk is full, keeps what was there and goes on", () =>
+    it("says RESOURCE_EXHAUSTED when the disk is full, keeps what was there and goes on", () =>
       mounted(async (mount) => {
         const store = await openLmdbStore(join(mount, "store.mdb"));
         let failure: unknown;
@@ -135,18 +150,21 @@ describe("lmdb store", () => {
             failure = error;
           });
         }
-        expect(failure).toMatchObject({ code: "UNAVAILABLE", message: expect.stringMatching(/no space left.*ENOSPC.*free some space/) });
+        expect(failure).toMatchObject({
+          code: "RESOURCE_EXHAUSTED",
+          message: expect.stringMatching(/no space left.*ENOSPC.*free some space/),
+        });
         expect(await store.list("a/")).toHaveLength(stored - 1);
         execFileSync("mount", ["-o", "remount,size=4m", mount]);
         expect(await store.commit({ deletes: ["a/0", "a/1", "a/2"] })).toEqual({ committed: true, revision: stored });
         await store.close();
       }));
 
-    it("says UNAVAILABLE on a read-only file system", () =>
+    it("says FORBIDDEN on a read-only file system", () =>
       mounted(async (mount) => {
         execFileSync("mount", ["-o", "remount,ro", mount]);
         await expect(openLmdbStore(join(mount, "store.mdb"))).rejects.toMatchObject({
-          code: "UNAVAILABLE",
+          code: "FORBIDDEN",
           message: expect.stringMatching(/EROFS.*read-only/),
         });
       }));
