@@ -15,11 +15,32 @@ function addresses(sandbox: Sandbox__Output, hostAddress: string): string[] {
   return hasIpv6(sandbox) ? ["0.0.0.0", "::"] : ["0.0.0.0"];
 }
 
+/** The sandbox's own, by the networks of its default routes: where it is reached in routed mode. */
+function ownAddresses(sandbox: Sandbox__Output, hostAddress: string): string[] {
+  const sorted = [...sandbox.endpoints].sort(
+    (a, b) => b.endpoint!.gwPriority - a.endpoint!.gwPriority || (a.network!.name < b.network!.name ? -1 : 1),
+  );
+  const own = [
+    sorted.find((one) => one.gatewayIpv4 !== "")?.endpoint?.ipv4,
+    sorted.find((one) => one.gatewayIpv6 !== "")?.endpoint?.ipv6,
+  ].map((text) => text?.split("/")[0] ?? "");
+  return own.filter((address) => address !== "" && (hostAddress === "" || address.includes(":") === hostAddress.includes(":")));
+}
+
+/** Where a port is reached: addresses and the first port there. */
+function places(sandbox: Sandbox__Output, published: Sandbox__Output["ports"][number]): { address: string; first: number }[] {
+  const { hostAddress, hostPort, port } = published;
+  if (hostPort === 0) return ownAddresses(sandbox, hostAddress).map((address) => ({ address, first: port }));
+  return addresses(sandbox, hostAddress).map((address) => ({ address, first: hostPort }));
+}
+
 /** One for each port and address. */
 export function bindings(sandbox: Sandbox__Output): Binding[] {
-  return sandbox.ports.flatMap(({ protocol, hostAddress, hostPort, port, count }) =>
-    Array.from({ length: count }, (_, n) => n).flatMap((n) =>
-      addresses(sandbox, hostAddress).map((HostIp) => ({ key: `${port + n}/${protocol}`, HostIp, HostPort: String(hostPort + n) })),
+  return sandbox.ports.flatMap((published) =>
+    Array.from({ length: published.count }, (_, n) => n).flatMap((n) =>
+      places(sandbox, published).map(({ address, first }) => ({
+        ...{ key: `${published.port + n}/${published.protocol}`, HostIp: address, HostPort: String(first + n) },
+      })),
     ),
   );
 }
@@ -42,10 +63,11 @@ export const bracketed = (address: string): string => (address.includes(":") ? `
 export function portsText(sandbox: Sandbox__Output): string {
   const range = (first: number, count: number): string => (count === 1 ? `${first}` : `${first}-${first + count - 1}`);
   return sandbox.ports
-    .flatMap(({ protocol, hostAddress, hostPort, port, count }) =>
-      addresses(sandbox, hostAddress).map(
-        (address) => `${bracketed(address)}:${range(hostPort, count)}->${range(port, count)}/${protocol}`,
-      ),
-    )
+    .flatMap((published) => {
+      const { port, count, protocol } = published;
+      return places(sandbox, published).map(
+        ({ address, first }) => `${bracketed(address)}:${range(first, count)}->${range(port, count)}/${protocol}`,
+      );
+    })
     .join(", ");
 }

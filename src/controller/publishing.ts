@@ -5,11 +5,14 @@
 // moment: ports follow it from network to network.
 import type { Driver } from "../drivers/driver.ts";
 import { addressInUse, exhausted, invalidArgument, unavailable, WeftError } from "../errors.ts";
+import type { GatewayMode } from "../nat/types.ts";
 import { type PortSpec, type Protocol, rangeSize } from "../net/port-spec.ts";
 import type { Context } from "./context.ts";
 import { byName } from "./names.ts";
 import type { CreateSandboxRequest, Id, NetworkRecord, PublishedPort } from "./types.ts";
 
+/** In place of a port of the host: clients reach the sandbox by its own addresses, on a network in routed mode. */
+export const NO_PORT = 0;
 export const PORTS_LOCK = "published-ports";
 
 /** Whether there is anything to publish. */
@@ -56,15 +59,31 @@ export async function choosePorts(
 ): Promise<PublishedPort[]> {
   const others = [...context.state.sandboxes.values()].filter(({ id }) => id !== own?.id);
   const taken = [...others.flatMap(({ ports }) => ports), ...(own?.kept ?? [])];
-  const ipv6 = ways.some(({ network }) => network.enableIpv6 && !network.internal);
+  const modes = { 4: reachedBy(ways, "ipv4"), 6: reachedBy(ways, "ipv6") };
   const chosen: PublishedPort[] = [];
-  for (const candidate of candidates(context, request, hostBinding(ways))) {
-    chosen.push(await choose(context, candidate, [...taken, ...chosen], ipv6));
+  for (const candidate of candidates(context, request, hostBinding(ways), modes)) {
+    chosen.push(await choose(context, candidate, [...taken, ...chosen], modes));
   }
   return chosen;
 }
 
-async function choose(context: Context, candidate: Candidate, taken: readonly PublishedPort[], ipv6: boolean): Promise<PublishedPort> {
+type Modes = Readonly<Record<4 | 6, GatewayMode | null>>;
+
+const familyOf = (address: string): 4 | 6 => (address.includes(":") ? 6 : 4);
+
+/** Addresses of the host that are needed. None: clients come to the sandbox's own. */
+function hostAddresses(hostAddress: string | null, modes: Modes): string[] {
+  const addresses = hostAddress !== null ? [hostAddress] : modes[6] !== null ? ["0.0.0.0", "::"] : ["0.0.0.0"];
+  return addresses.filter((address) => modes[familyOf(address)] !== "routed");
+}
+
+/** How the network that the sandbox is reached by does it. */
+function reachedBy(ways: readonly Way[], family: "ipv4" | "ipv6"): GatewayMode | null {
+  const modes = sortedWays(ways).map(({ network, driver }) => driver.translation?.(network)[family]?.mode);
+  return modes.find((mode) => mode !== undefined) ?? null;
+}
+
+async function choose(context: Context, candidate: Candidate, taken: readonly PublishedPort[], modes: Modes): Promise<PublishedPort> {
   const { protocol, hostAddress, port, count, hostPorts, fixed } = candidate;
   for (const hostPort of hostPorts) {
     const wish: PublishedPort = { protocol, hostAddress, hostPort, port, count };
@@ -75,8 +94,8 @@ async function choose(context: Context, candidate: Candidate, taken: readonly Pu
       throw addressInUse(`Bind for ${shown(hostAddress)}:${clash} failed: port is already allocated`);
     }
     try {
-      const addresses = hostAddress !== null ? [hostAddress] : ipv6 ? ["0.0.0.0", "::"] : ["0.0.0.0"];
-      for (const address of addresses) await context.nat?.reserve({ protocol, hostAddress: address, hostPort, count });
+      for (const address of hostPort === NO_PORT ? [] : hostAddresses(hostAddress, modes))
+        await context.nat?.reserve({ protocol, hostAddress: address, hostPort, count });
       return wish;
     } catch (error) {
       if (fixed || !(error instanceof WeftError) || error.code !== "ADDRESS_IN_USE") throw error;
@@ -87,10 +106,12 @@ async function choose(context: Context, candidate: Candidate, taken: readonly Pu
   );
 }
 
-function* candidates(context: Context, request: PublishRequest, binding: string | null): Iterable<Candidate> {
+function* candidates(context: Context, request: PublishRequest, binding: string | null, modes: Modes): Iterable<Candidate> {
   for (const { protocol, hostAddress, hostPorts, ports } of specs(request)) {
     const common = { protocol, hostAddress: hostAddress ?? binding, port: ports.first, count: 1 };
-    if (hostPorts === null) {
+    if (hostAddresses(common.hostAddress, modes).length === 0) {
+      yield { ...common, count: rangeSize(ports), hostPorts: [NO_PORT], fixed: true };
+    } else if (hostPorts === null) {
       if (context.nat === undefined) throw unavailable("this daemon publishes no ports");
       for (let port = ports.first; port <= ports.last; port++) {
         yield { ...common, port, hostPorts: context.nat.ephemeralPorts(), fixed: false };
@@ -118,11 +139,16 @@ function specs(request: PublishRequest): PortSpec[] {
   return [...named, ...exposed];
 }
 
-/** host_binding_ipv4 of the network that the sandbox will be reached by. */
-function hostBinding(ways: readonly Way[]): string | null {
-  const reached = ways
+/** Those that the host routes, in the order of the default route. */
+function sortedWays(ways: readonly Way[]): Way[] {
+  return ways
     .filter(({ network, driver }) => !network.internal && driver.translation !== undefined)
     .sort((a, b) => b.gwPriority - a.gwPriority || byName(a.network, b.network));
+}
+
+/** host_binding_ipv4 of the network that the sandbox will be reached by. */
+function hostBinding(ways: readonly Way[]): string | null {
+  const reached = sortedWays(ways);
   const [first] = reached;
   const binding = first?.driver.translation?.(first.network).hostBindingIpv4 ?? null;
   return binding === "0.0.0.0" ? null : binding;
@@ -132,6 +158,7 @@ const ANYWHERE = ["0.0.0.0", "::"];
 const shown = (address: string | null): string => (address === null ? "0.0.0.0" : address.includes(":") ? `[${address}]` : address);
 
 function overlap(a: PublishedPort, b: PublishedPort): boolean {
+  if (a.hostPort === NO_PORT || b.hostPort === NO_PORT) return false;
   if (a.protocol !== b.protocol || a.hostPort + a.count <= b.hostPort || b.hostPort + b.count <= a.hostPort) return false;
   if (a.hostAddress === null || b.hostAddress === null) return true;
   if (a.hostAddress.includes(":") !== b.hostAddress.includes(":")) return false;

@@ -73,7 +73,8 @@ const endpoint = z.object({
 
 const port = z.number().int().min(1).max(PORT_MAX);
 const protocol = z.enum(PROTOCOLS);
-const publishedPort = z.object({ protocol, hostAddress: address.nullable(), hostPort: port, port, count: port });
+const hostPort = z.number().int().min(0).max(PORT_MAX);
+const publishedPort = z.object({ protocol, hostAddress: address.nullable(), hostPort, port, count: port });
 const exposedPorts = z.object({ protocol, ports: z.object({ first: port, last: port }) });
 
 const processId = z.object({ pid: z.number().int().min(1), start: z.number().int().min(0) });

@@ -8,7 +8,7 @@ import { formatRange, type PortSpec } from "../net/port-spec.ts";
 import { sandboxKey } from "../store/keys.ts";
 import { attachmentsOf, attempt, type Context, commit, put } from "./context.ts";
 import { exclusive } from "./locks.ts";
-import { checkPublish, choosePorts, PORTS_LOCK } from "./publishing.ts";
+import { checkPublish, choosePorts, NO_PORT, PORTS_LOCK } from "./publishing.ts";
 import { rerouteHost, routeHost } from "./routing.ts";
 import { findSandbox, inspectSandbox, sandboxLock, viewSandbox } from "./sandboxes.ts";
 import type { PublishedPort, SandboxRecord, SandboxView, UpdateSandboxRequest } from "./types.ts";
@@ -56,6 +56,9 @@ export async function updateSandbox(context: Context, reference: string, request
   });
 }
 
+const hostPortOf = (published: PublishedPort, port: number): number =>
+  published.hostPort === NO_PORT ? NO_PORT : published.hostPort + port - published.port;
+
 /** `ports` without those that `spec` means; a range that it means a part of is cut. */
 function removed(ports: readonly PublishedPort[], spec: PortSpec, sandbox: SandboxRecord): PublishedPort[] {
   const { protocol, hostAddress, hostPorts } = spec;
@@ -65,7 +68,7 @@ function removed(ports: readonly PublishedPort[], spec: PortSpec, sandbox: Sandb
     port.port <= last &&
     first < port.port + port.count &&
     (hostAddress === null || hostAddress === port.hostAddress) &&
-    (hostPorts === null || hostPorts.first - first === port.hostPort - port.port);
+    (hostPorts === null || port.hostPort === NO_PORT || hostPorts.first - first === port.hostPort - port.port);
   if (!ports.some(isMeant)) {
     throw notFound(
       `no public port '${formatRange(spec.ports)}/${protocol}' published for ${sandbox.name}: see \`weft port ${sandbox.name}\``,
@@ -74,7 +77,7 @@ function removed(ports: readonly PublishedPort[], spec: PortSpec, sandbox: Sandb
   return ports.flatMap((port) => {
     if (!isMeant(port)) return [port];
     const part = (from: number, to: number): PublishedPort[] =>
-      to <= from ? [] : [{ ...port, port: from, hostPort: port.hostPort + from - port.port, count: to - from }];
+      to <= from ? [] : [{ ...port, port: from, hostPort: hostPortOf(port, from), count: to - from }];
     return [...part(port.port, first), ...part(last + 1, port.port + port.count)];
   });
 }

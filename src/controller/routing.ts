@@ -2,6 +2,7 @@
 // nat/ whole, which finds out whether anything changed.
 import type { NatPlan, Publication } from "../nat/types.ts";
 import { attachmentsOf, attempt, type Context } from "./context.ts";
+import { NO_PORT } from "./publishing.ts";
 import type { SandboxRecord } from "./types.ts";
 import { type Attachment, sandboxInterfaces } from "./wants.ts";
 
@@ -34,6 +35,7 @@ function publicationsOf(context: Context, sandbox: SandboxRecord): Publication[]
     if (translation === undefined || mode === undefined || target === undefined) return [];
     return sandbox.ports
       .filter(({ hostAddress }) => hostAddress === null || hostAddress.includes(":") === (family === 6))
+      .filter(({ hostPort }) => hostPort !== NO_PORT || mode === "routed")
       .map(({ protocol, hostAddress, hostPort, port, count }) => ({
         ...{ protocol, family, hostAddress: hostAddress ?? anywhere, hostPort, count },
         ...{ interfaceName: translation.interfaceName, mode, target, targetPort: port },

@@ -109,6 +109,7 @@ export interface PublishedPort {
   readonly protocol: Protocol;
   /** Null: any of the host's, of both families. */
   readonly hostAddress: string | null;
+  /** 0: none, for the network is routed. */
   readonly hostPort: number;
   readonly port: number;
   readonly count: number;

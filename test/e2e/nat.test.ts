@@ -111,19 +111,4 @@ describe("egress", () => {
     await daemon.must("network", "rm", "web");
     expect(await forwarding()).toBe("1\n0\n");
   });
-
-  it("routes where it is told to", async () => {
-    await daemon.must("network", "create", ...dual(1), "-o", "com.docker.network.bridge.gateway_mode_ipv4=routed", "routed");
-    await daemon.must("sandbox", "create", "--network", "routed,ip=10.80.1.9", "a");
-    await outside.ip(`route add 10.80.0.0/16 via ${HOST4}`);
-    const a = await daemon.enter("a");
-    await echo(lab, outside, 7000);
-    await echo(lab, a, 80);
-    expect(await ask(a, OUTSIDE4, 7000)).toBe("10.80.1.9");
-    expect(await ask(a, OUTSIDE6, 7000)).toBe(HOST6);
-    expect(await outside.ping("10.80.1.9")).toBe(3);
-    expect(await ask(outside, "10.80.1.9", 80)).toBe("");
-    const refused = await daemon.cli(["network", "create", "-o", "com.docker.network.bridge.gateway_mode_ipv4=isolated", "x"]);
-    expect(refused.stderr).toContain("gateway mode 'isolated' can only be used for an internal network");
-  });
 });

@@ -7,6 +7,7 @@ export class MemoryNat implements HostNat {
   /** "tcp 8080" */
   readonly programs = new Set<string>();
   ephemeral: readonly number[] = [40_000, 40_001, 40_002];
+  readonly reserved: string[] = [];
   readonly forgotten: string[] = [];
   /** Called before each change; throws to make it fail. */
   onApply: (plan: NatPlan) => void = () => {};
@@ -17,6 +18,7 @@ export class MemoryNat implements HostNat {
   }
 
   async reserve({ protocol, hostAddress, hostPort, count }: HostPort): Promise<void> {
+    this.reserved.push(`${protocol} ${hostAddress} ${hostPort}`);
     for (let port = hostPort; port < hostPort + count; port++) {
       if (this.programs.has(`${protocol} ${port}`)) throw addressInUse(`failed to bind host port ${hostAddress}:${port}/${protocol}`);
     }

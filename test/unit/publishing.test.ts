@@ -83,6 +83,34 @@ describe("ports of a sandbox", () => {
     await expect(create("b", specs("192.0.2.7:8080:80"))).rejects.toThrow("already allocated");
   });
 
+  it("take none of the host's where the network is routed", async () => {
+    const routed = { [`${ALL}.gateway_mode_ipv4`]: "routed", [`${ALL}.gateway_mode_ipv6`]: "routed" };
+    await web(routed);
+    await web({}, "other", 2);
+    await web({ [`${ALL}.gateway_mode_ipv6`]: "routed" }, "mixed", 3);
+    nat.programs.add("tcp 8080");
+    await create("a", specs("8080:80", "90-91"));
+    await create("b", specs("8080:80"));
+    await expect(create("c", specs("8080:80"), "other")).rejects.toThrow("failed to bind host port 0.0.0.0:8080/tcp");
+    await create("d", specs("8081:80"), "mixed");
+    expect(
+      nat.plan.publications.map(({ mode, target, targetPort, count, hostPort }) => `${mode} ${hostPort} ${target}:${targetPort}+${count}`),
+    ).toEqual([
+      "routed 0 10.1.0.2:80+1",
+      "routed 0 10.1.0.2:90+2",
+      "routed 0 fd00:1::2:80+1",
+      "routed 0 fd00:1::2:90+2",
+      "routed 0 10.1.0.3:80+1",
+      "routed 0 fd00:1::3:80+1",
+      "nat 8081 10.3.0.2:80+1",
+      "routed 8081 fd00:3::2:80+1",
+    ]);
+    expect(nat.reserved).not.toContain("tcp :: 8081");
+    // On a network that translates there is no port of the host for it.
+    await bench.controller.connect("a", { network: "other", gwPriority: 9 });
+    expect(nat.plan.publications.filter(({ target }) => /^(10.2|fd00:2)/.test(target))).toEqual([]);
+  });
+
   it("are not for sandboxes without a stack of their own", async () => {
     await web();
     await create("a", {});
