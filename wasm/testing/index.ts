@@ -1,6 +1,11 @@
 // The second entry: internals that tests look at from outside, compiled into a module of their own so that the engine's has
 // no export that the product does not call.
 //
+import * as aes from "../crypto/aes";
+import * as chacha20 from "../crypto/chacha20";
+import * as chacha20Poly1305 from "../crypto/chacha20-poly1305";
+import * as gcm from "../crypto/gcm";
+import { ARGUMENTS, RX_ARENA } from "../shared/layout";
 import * as checksum from "../core/checksum";
 import { classify } from "../core/classify";
 import * as packets from "../core/packet";
@@ -70,4 +75,22 @@ export function replayClear(): void {
 
 export function replayExtend(newest: u64, low: u32): u64 {
   return replay.extend(newest, low);
+}
+
+/**
+ * Seals or opens the `length` bytes at RX_ARENA under an AAD of any length, as no operation can: key at ARGUMENTS, nonce 32 bytes
+ * behind it, AAD 64 bytes behind it, ICV behind the payload. keyBytes 0: ChaCha20-Poly1305.
+ */
+export function aeadDirectly(seals: bool, keyBytes: u32, aadBytes: u32, length: u32): bool {
+  const nonce = ARGUMENTS + 32;
+  const aad = ARGUMENTS + 64;
+  aes.initialise();
+  chacha20.initialise();
+  if (keyBytes == 0) return chacha20Poly1305.run(seals, ARGUMENTS, nonce, aad, aadBytes, RX_ARENA, length, 16);
+  const schedule = RX_ARENA + 0x100000;
+  const h = schedule + 0x1000;
+  const rounds = aes.roundsOf(keyBytes);
+  aes.expand(ARGUMENTS, keyBytes, schedule);
+  gcm.derive(schedule, rounds, h);
+  return gcm.run(seals, rounds, h, nonce, aad, aadBytes, RX_ARENA, length, 16);
 }
