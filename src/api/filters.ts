@@ -12,9 +12,9 @@ interface Filter {
 
 function parse(text: string, known: readonly string[]): Filter {
   const at = text.indexOf("=");
-  if (at <= 0) throw invalidArgument(`invalid filter "${text}": use key=value, with key one of ${known.join(", ")}`);
+  if (at <= 0) throw invalidArgument(`bad format of filter (expected name=value): ${text}, with key one of ${known.join(", ")}`);
   const key = text.slice(0, at).trim().toLowerCase();
-  if (!known.includes(key)) throw invalidArgument(`invalid filter "${key}": the keys are ${known.join(", ")}`);
+  if (!known.includes(key)) throw invalidArgument(`invalid filter '${key}': the keys are ${known.join(", ")}`);
   return { key, value: text.slice(at + 1).trim() };
 }
 
@@ -37,11 +37,19 @@ export function filtered<T>(objects: readonly T[], filters: readonly string[], m
   return objects.filter((object) => keys.every((key) => passes(object, key)));
 }
 
+/** Part of a name; `^` and `$` tie it to the name's ends, as in Docker, whose other regular expressions names can't match. */
+export function namePart(name: string, value: string): boolean {
+  const [begins, ends] = [value.startsWith("^"), value.endsWith("$")];
+  const part = value.slice(begins ? 1 : 0, ends ? -1 : undefined);
+  if (begins && ends) return name === part;
+  return begins ? name.startsWith(part) : ends ? name.endsWith(part) : name.includes(part);
+}
+
 /** For matchers of a yes-or-no property. */
 export function yesOrNo(key: string, value: string): boolean {
   if (value === "true" || value === "1") return true;
   if (value === "false" || value === "0") return false;
-  throw invalidArgument(`invalid filter "${key}=${value}": give true or false`);
+  throw invalidArgument(`invalid value for filter '${key}': must be "true" (or "1"), or "false" (or "0"), not "${value}"`);
 }
 
 /** Of what may be pruned. */
@@ -62,7 +70,7 @@ export function pruneMatcher(filters: readonly string[], nowMs: number): (object
       const until = untilMs(value.trim(), nowMs);
       return ({ createdAt }) => Date.parse(createdAt) < until;
     }
-    throw invalidArgument(`invalid filter "${text}": use until=TIME, label=KEY[=VALUE] or label!=KEY[=VALUE]`);
+    throw invalidArgument(`invalid filter '${key ?? text}': use until=TIME, label=KEY[=VALUE] or label!=KEY[=VALUE]`);
   });
   if (filters.filter((text) => /^\s*until/.test(text)).length > 1) throw invalidArgument("more than one until filter specified: give one");
   return (object) => tests.every((test) => test(object));

@@ -3,7 +3,7 @@ import { isPredefined } from "../controller/names.ts";
 import type { Controller, CreateNetworkRequest, NetworkRecord } from "../controller/types.ts";
 import { invalidArgument } from "../errors.ts";
 import { networkEndpointMessage, networkMessage, present } from "./convert.ts";
-import { filtered, hasLabel, type Matchers, pruneMatcher, yesOrNo } from "./filters.ts";
+import { filtered, hasLabel, type Matchers, namePart, pruneMatcher, yesOrNo } from "./filters.ts";
 import type { CreateNetworkRequest__Output } from "./generated/weft/v1/CreateNetworkRequest.ts";
 import type { IpamConfig__Output } from "./generated/weft/v1/IpamConfig.ts";
 import type { AllHandlers } from "./server.ts";
@@ -33,11 +33,12 @@ function createRequest(message: CreateNetworkRequest__Output): CreateNetworkRequ
 
 function matchers(controller: Controller): Matchers<NetworkRecord> {
   const type = (network: NetworkRecord, value: string): boolean => {
-    if (value !== "builtin" && value !== "custom") throw invalidArgument(`invalid filter "type=${value}": give builtin or custom`);
+    if (value !== "builtin" && value !== "custom")
+      throw invalidArgument(`invalid value for filter 'type': must be 'builtin' or 'custom', not '${value}'`);
     return isPredefined(network) === (value === "builtin");
   };
   return {
-    name: (network, value) => network.name.includes(value),
+    name: (network, value) => namePart(network.name, value),
     id: (network, value) => network.id.includes(value),
     driver: (network, value) => network.driver === value,
     // "swarm" is what Docker calls it.

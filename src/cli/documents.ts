@@ -87,9 +87,10 @@ export function networkRow(network: Network__Output) {
     Driver: network.driver,
     Scope: network.scope,
     Subnets: network.ipam.map(({ subnet }) => subnet).join(", "),
-    IPv4: network.enableIpv4,
-    IPv6: network.enableIpv6,
-    Internal: network.internal,
+    // Text, as in Docker's rows.
+    IPv4: String(network.enableIpv4),
+    IPv6: String(network.enableIpv6),
+    Internal: String(network.internal),
     Labels: labelText(network.labels),
     CreatedAt: network.createdAt,
   };

@@ -1,6 +1,6 @@
 // `--subnet --ip-range --gateway --aux-address`, each repeatable, into one configuration a subnet, as Docker does it: a range,
-// a gateway or an auxiliary address belongs to the subnet that contains it. With one subnet they all belong to that, and the
-// daemon judges them, as it judges everything else.
+// a gateway or an auxiliary address belongs to the subnet that contains it, and there are at most as many ranges and gateways
+// as subnets. What is malformed belongs to none.
 import { invalidArgument } from "../errors.ts";
 import { tryParseAddress } from "../net/address.ts";
 import { containsAddress, tryParsePrefix } from "../net/prefix.ts";
@@ -20,29 +20,36 @@ export interface IpamEntry {
   auxAddresses: Record<string, string>;
 }
 
-/** What is malformed contains nothing and is left for the daemon to name. */
+/** What is malformed contains nothing. */
 function contains(subnet: string, address: string): boolean {
   const outer = tryParsePrefix(subnet);
   const inner = tryParseAddress(address.split("/")[0]!);
   return outer !== null && inner !== null && containsAddress(outer, inner);
 }
 
+/** Of one request; against networks there are, the daemon looks. */
+function refuseOverlaps(subnets: readonly string[]): void {
+  for (const [at, subnet] of subnets.entries()) {
+    const first = subnets.slice(0, at).find((other) => contains(other, subnet) || contains(subnet, other));
+    if (first !== undefined) throw invalidArgument(`multiple overlapping subnet configuration is not supported: ${subnet} and ${first}`);
+  }
+}
+
 export function ipamEntries(flags: IpamFlags): IpamEntry[] {
   const { subnet = [], ipRange = [], gateway = [] } = flags;
   const auxiliary = strictPairs("--aux-address", flags.auxAddress);
   const entries = subnet.map((one): IpamEntry => ({ subnet: one, ipRange: "", gateway: "", auxAddresses: Object.create(null) }));
-  const orphan = ipRange[0] ?? gateway[0] ?? Object.values(auxiliary)[0];
-  if (entries.length === 0) {
-    if (orphan !== undefined)
-      throw invalidArgument(`every ip-range or gateway must have a corresponding subnet: give --subnet for ${orphan}`);
-    return [];
-  }
+  const orphan = ipRange[entries.length] ?? gateway[entries.length];
+  if (orphan !== undefined)
+    throw invalidArgument(`every ip-range or gateway must have a corresponding subnet: give --subnet for ${orphan}`);
+  refuseOverlaps(subnet);
   const owner = (what: string, address: string): IpamEntry => {
-    const found = entries.length === 1 ? entries[0] : entries.find((entry) => contains(entry.subnet, address));
+    const found = entries.find((entry) => contains(entry.subnet, address));
     if (found === undefined) throw invalidArgument(`no matching subnet for ${what} ${address}`);
     return found;
   };
   for (const range of ipRange) {
+    if (tryParsePrefix(range) === null) throw invalidArgument(`invalid CIDR address: ${range}`);
     const entry = owner("range", range);
     if (entry.ipRange !== "")
       throw invalidArgument(`cannot configure multiple ranges (${range}, ${entry.ipRange}) on the same subnet (${entry.subnet})`);

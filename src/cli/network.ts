@@ -1,5 +1,6 @@
 // weft network ...
 import { type Command, Option } from "commander";
+import { WeftError } from "../errors.ts";
 import { type Context, collect, group, leaf, type Session } from "./command.ts";
 import { networkDocument, networkRow } from "./documents.ts";
 import { ReportedError } from "./errors.ts";
@@ -102,7 +103,7 @@ export function register(program: Command, host: Session): void {
     .option("--ipam-driver <driver>", "who gives the addresses: default, null (nobody) or a plugin (default: default)")
     .option("--ipam-opt <key=value>", "IPAM driver option, repeatable", collect);
 
-  leaf<{ filter?: string[] }>(network, host, {
+  leaf<{ filter?: string[]; trunc: boolean }>(network, host, {
     usage: "ls",
     summary: "List networks",
     examples: [
@@ -112,15 +113,19 @@ export function register(program: Command, host: Session): void {
     ],
     async run(context, _, flags) {
       const { networks } = await context.client.call("network", "List", { filters: flags.filter ?? [] });
-      context.list(networks.map(networkRow), {
-        header: ["NETWORK ID", "NAME", "DRIVER", "SCOPE", "SUBNETS"],
-        cells: (row) => [row.ID, row.Name, row.Driver, row.Scope, row.Subnets],
-        id: (row) => row.ID,
-      });
+      context.list(
+        networks.map((one) => (flags.trunc ? networkRow(one) : { ...networkRow(one), ID: one.id })),
+        {
+          header: ["NETWORK ID", "NAME", "DRIVER", "SCOPE", "SUBNETS"],
+          cells: (row) => [row.ID, row.Name, row.Driver, row.Scope, row.Subnets],
+          id: (row) => row.ID,
+        },
+      );
     },
   })
     .alias("list")
-    .option("-f, --filter <key=value>", "name, id, driver, scope, label, type or dangling; repeatable", collect);
+    .option("-f, --filter <key=value>", "name, id, driver, scope, label, type or dangling; repeatable", collect)
+    .option("--no-trunc", "ids whole");
 
   leaf<{ verbose?: boolean }>(network, host, {
     usage: "inspect <network...>",
@@ -133,24 +138,30 @@ export function register(program: Command, host: Session): void {
           found.push(networkDocument(await context.client.call("network", "Inspect", { network: reference }), flags.verbose));
         });
       } finally {
-        if (found.length > 0 || references.length > 1) context.inspect(found);
+        context.inspect(found);
       }
     },
   })
     .option("-f <format>", "same as --format")
     .option("-v, --verbose", "also aliases, interfaces and gateway priorities of endpoints");
 
-  leaf(network, host, {
+  leaf<{ force?: boolean }>(network, host, {
     usage: "rm <network...>",
     summary: "Remove networks that have no endpoints",
     examples: ["weft network rm web", "weft network rm a b c      goes on after a failure, exit code 1"],
-    async run(context, references) {
+    async run(context, references, { force }) {
       await context.each(references, async (reference) => {
-        const { network: removed } = await context.client.call("network", "Remove", { network: reference });
-        context.print(`${removed!.name}\n`);
+        try {
+          const { network: removed } = await context.client.call("network", "Remove", { network: reference });
+          context.print(`${removed!.name}\n`);
+        } catch (error) {
+          if (!force || !(error instanceof WeftError) || error.code !== "NOT_FOUND") throw error;
+        }
       });
     },
-  }).alias("remove");
+  })
+    .alias("remove")
+    .option("-f, --force", "no failure where there is none of that name");
 
   leaf<{ force?: boolean; filter?: string[] }>(network, host, {
     usage: "prune",

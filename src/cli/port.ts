@@ -18,7 +18,7 @@ export function register(program: Command, host: Session): void {
       }
       const wanted = port.includes("/") ? port.toLowerCase() : `${port}/tcp`;
       const found = all.filter(({ key }) => key === wanted);
-      if (found.length === 0) throw new WeftError("NOT_FOUND", `no public port '${wanted}' published for ${sandbox!.name}`);
+      if (found.length === 0) throw new WeftError("NOT_FOUND", `No public port '${port}' published for ${sandbox!.name}`);
       for (const { HostIp, HostPort } of found) context.print(`${bracketed(HostIp)}:${HostPort}\n`);
     },
   });

@@ -54,7 +54,7 @@ export function register(program: Command, host: Session): void {
           found.push(sandboxDocument(one!));
         });
       } finally {
-        if (found.length > 0 || references.length > 1) context.inspect(found);
+        context.inspect(found);
       }
     },
   }).option("-f <format>", "same as --format");

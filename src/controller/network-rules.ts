@@ -29,7 +29,7 @@ export function checkRequest(request: CreateNetworkRequest): void {
     if (request.configFrom) throw forbidden("a configuration network cannot depend on another configuration network");
   }
   if (request.configFrom && hasSettings(request)) {
-    throw forbidden("user specified configurations are not supported if the network depends on a configuration network");
+    throw forbidden("user-specified configurations are not supported if the network depends on a configuration network");
   }
   if (request.ingress && request.attachable) throw invalidArgument("ingress network cannot be attachable");
 }

@@ -148,7 +148,7 @@ describe("publishing", () => {
     const [shown] = JSON.parse(await daemon.must("sandbox", "inspect", "b"));
     expect(shown.NetworkSettings.Ports).toEqual({ "80/tcp": null });
     const none = await daemon.cli(["port", "b", "80"]);
-    expect(none.stderr).toContain("no public port '80/tcp' published for b");
+    expect(none.stderr).toContain("No public port '80' published for b");
   });
 
   it("opens published ports of a routed network at its own addresses, and no others", async () => {

@@ -45,11 +45,6 @@ describe("network create", () => {
       },
     },
     {
-      what: "a gateway outside its only subnet, for the daemon to refuse",
-      argv: ["--subnet", "10.1.0.0/24", "--gateway", "10.2.0.1", "n"],
-      request: { ipam: [{ subnet: "10.1.0.0/24", gateway: "10.2.0.1" }] },
-    },
-    {
       what: "driver options and labels, with and without values",
       argv: ["-o", "com.docker.network.driver.mtu=1400", "--opt", "encrypted", "--label", "team=a=b", "--label", "x", "n"],
       request: { options: { "com.docker.network.driver.mtu": "1400", encrypted: "" }, labels: { team: "a=b", x: "" } },
@@ -91,7 +86,21 @@ describe("network create", () => {
     {
       argv: ["--subnet", "10.1.0.0/24", "--gateway", "10.1.0.1", "--gateway", "10.1.0.2", "n"],
       code: 1,
+      message: "every ip-range or gateway must have a corresponding subnet: give --subnet for 10.1.0.2",
+    },
+    {
+      argv: ["--subnet", "10.1.0.0/24", "--subnet", "10.2.0.0/24", "--gateway", "10.1.0.1", "--gateway", "10.1.0.2", "n"],
+      code: 1,
       message: "cannot configure multiple gateways (10.1.0.2, 10.1.0.1) for the same subnet (10.1.0.0/24)",
+    },
+    { argv: ["--subnet", "10.1.0.0/24", "--gateway", "foo", "n"], code: 1, message: "no matching subnet for gateway foo" },
+    { argv: ["--subnet", "10.1.0.0/24", "--ip-range", "foo", "n"], code: 1, message: "invalid CIDR address: foo" },
+    { argv: ["--subnet", "10.1.0.0/24", "--ip-range", "10.2.0.0/25", "n"], code: 1, message: "no matching subnet for range 10.2.0.0/25" },
+    { argv: ["--aux-address", "a=10.1.0.5", "n"], code: 1, message: "no matching subnet for aux-address 10.1.0.5" },
+    {
+      argv: ["--subnet", "10.1.0.0/24", "--subnet", "10.1.0.128/25", "n"],
+      code: 1,
+      message: "multiple overlapping subnet configuration is not supported: 10.1.0.128/25 and 10.1.0.0/24",
     },
     {
       argv: ["--subnet", "10.1.0.0/24", "--aux-address", "10.1.0.1", "n"],
@@ -193,7 +202,7 @@ describe("sandbox create", () => {
     });
     expect((await weft(["port", "s"])).stdout).toBe("80/tcp -> 127.0.0.1:8080\n90/udp -> 0.0.0.0:9000\n91/udp -> 0.0.0.0:9001\n");
     expect((await weft(["port", "s", "91/udp"])).stdout).toBe("0.0.0.0:9001\n");
-    expect(await weft(["port", "s", "91"])).toMatchObject({ code: 1, stderr: "weft: no public port '91/tcp' published for s\n" });
+    expect(await weft(["port", "s", "91"])).toMatchObject({ code: 1, stderr: "weft: No public port '91' published for s\n" });
     expect((await weft(["sandbox", "ls", "--format", "{{.Ports}}"])).stdout).toBe("127.0.0.1:8080->80/tcp, 0.0.0.0:9000-9001->90-91/udp\n");
     const [sandbox] = JSON.parse((await weft(["sandbox", "inspect", "s"])).stdout);
     expect(sandbox.NetworkSettings.Ports).toMatchObject({ "70/tcp": null, "80/tcp": [{ HostIp: "127.0.0.1", HostPort: "8080" }] });
@@ -357,14 +366,35 @@ describe("ls", () => {
   });
 
   it.each([
-    { filter: "colour=red", message: 'invalid filter "colour": the keys are name, id, driver' },
-    { filter: "name", message: 'invalid filter "name": use key=value' },
-    { filter: "type=odd", message: 'invalid filter "type=odd": give builtin or custom' },
-    { filter: "dangling=maybe", message: 'invalid filter "dangling=maybe": give true or false' },
+    { filter: "colour=red", message: "invalid filter 'colour': the keys are name, id, driver" },
+    { filter: "name", message: "bad format of filter (expected name=value): name" },
+    { filter: "type=odd", message: "invalid value for filter 'type': must be 'builtin' or 'custom'" },
+    { filter: "dangling=maybe", message: 'invalid value for filter \'dangling\': must be "true" (or "1"), or "false" (or "0")' },
   ])("refuses --filter $filter", async ({ filter, message }) => {
     const result = await weft(["network", "ls", "--filter", filter]);
     expect(result.code).toBe(1);
     expect(result.stderr).toContain(`weft: ${message}`);
+  });
+
+  it.each([
+    { value: "^prod$", names: "prod" },
+    { value: "^pro", names: "prod" },
+    { value: "od$", names: "prod" },
+    { value: "^rod", names: "" },
+    { value: "a", names: "back" },
+  ])("filters networks by name $value", async ({ value, names }) => {
+    const { stdout } = await weft(["network", "ls", "--filter", `name=${value}`, "--format", "{{.Name}}"]);
+    expect(stdout.trim()).toBe(names);
+  });
+
+  it("prints ids whole with --no-trunc", async () => {
+    const { stdout } = await weft(["network", "ls", "--no-trunc", "--filter", "name=prod", "-q"]);
+    expect(stdout).toMatch(/^[0-9a-f]{64}\n$/);
+  });
+
+  it("removes by force what isn't there", async () => {
+    expect(await weft(["network", "rm", "-f", "nosuch"])).toMatchObject({ code: 0, stdout: "", stderr: "" });
+    expect(await weft(["network", "rm", "nosuch"])).toMatchObject({ code: 1 });
   });
 
   it("filters sandboxes by network", async () => {

@@ -31,9 +31,9 @@ describe("filters of prune", () => {
   });
 
   it.each([
-    [["name=a"], 'invalid filter "name=a"'],
-    [["until"], 'invalid filter "until"'],
-    [["until!=1h"], 'invalid filter "until!=1h"'],
+    [["name=a"], "invalid filter 'name'"],
+    [["until"], "invalid filter 'until'"],
+    [["until!=1h"], "invalid filter 'until'"],
     [["until=yesterday"], 'invalid filter "until=yesterday"'],
     [["until=2026-13-31"], 'invalid filter "until=2026-13-31"'],
     [["until=1h", "until=2h"], "more than one until filter specified"],

@@ -48,7 +48,7 @@ beforeEach(async () => {
 
 const OPERATOR_FIELDS =
   "configuration network can only contain network specific fields. Network operator fields like [ ingress | internal | attachable | scope ] are not supported.";
-const OWN_SETTINGS = "user specified configurations are not supported if the network depends on a configuration network";
+const OWN_SETTINGS = "user-specified configurations are not supported if the network depends on a configuration network";
 const MIXED = "conflicting options: cannot attach both user-defined and non-user-defined network-modes";
 const SHARED = "container sharing network namespace with another container or host cannot be connected to any other network";
 const HOST = "container cannot be disconnected from host network or connected to host network";
