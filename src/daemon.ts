@@ -174,7 +174,13 @@ async function bringUp(config: Config, log: Logger, stack: Stack, stopping: () =
   stack.push("datapath", () => datapath.stop({ keepInterfaces: true }));
 
   const { stateDir, resolvConf: resolvConfPath } = config;
-  const names = new EmbeddedDns({ native: native(), stateDir, resolvConfPath, clock: systemClock });
+  const names = new EmbeddedDns({
+    native: native(),
+    stateDir,
+    resolvConfPath,
+    clock: systemClock,
+    warn: (message, fields) => log.warn(fields, message),
+  });
   stack.push("DNS", () => names.stop());
 
   const nat = new KernelNat({ native: native(), stateDir: config.stateDir, log: logTo(log) });

@@ -28,6 +28,8 @@ pub struct LoopbackOptions {
     pub address: String,
     pub port: u32,
     pub table: String,
+    /// Bind the port itself, without rules: for kernels without nf_tables. No program there can bind it on all addresses then.
+    pub direct: Option<bool>,
 }
 
 #[napi(object)]
@@ -45,10 +47,15 @@ pub fn open_loopback_service(env: &Env, options: LoopbackOptions) -> napi::Resul
         let address: Ipv4Addr = options.address.parse().map_err(|_| refuse())?;
         let port = u16::try_from(options.port).map_err(|_| refuse())?;
         netlink::loopback_up()?;
-        let (udp, udp_port) = open(libc::SOCK_DGRAM, address, &object)?;
-        let (tcp, tcp_port) = open(libc::SOCK_STREAM, address, &object)?;
+        let direct = options.direct.unwrap_or(false);
+        let bound = if direct { port } else { 0 };
+        let (udp, udp_port) = open(libc::SOCK_DGRAM, address, bound, &object)?;
+        let (tcp, tcp_port) = open(libc::SOCK_STREAM, address, bound, &object)?;
         // SAFETY: no pointers; the descriptor is open.
         check(unsafe { libc::listen(tcp.as_raw_fd(), BACKLOG) }, "listen", &object)?;
+        if direct {
+            return Ok(LoopbackService { udp: hand_out(udp), tcp: hand_out(tcp) });
+        }
         nftables::redirect(&nftables::Redirection {
             table: &options.table,
             address,
@@ -89,14 +96,23 @@ pub fn connect_tcp(
     })
 }
 
-/// A socket bound to a port of the kernel's choice, and that port.
-fn open(kind: libc::c_int, address: Ipv4Addr, object: &str) -> SystemResult<(OwnedFd, u16)> {
+/// A socket bound to a port, 0: one of the kernel's choice, and that port.
+fn open(kind: libc::c_int, address: Ipv4Addr, port: u16, object: &str) -> SystemResult<(OwnedFd, u16)> {
     // SAFETY: no pointers.
     let raw = unsafe { libc::socket(libc::AF_INET, kind | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC, 0) };
     check(raw, "socket", object)?;
     // SAFETY: `raw` was opened above and nobody else knows it.
     let fd = unsafe { OwnedFd::from_raw_fd(raw) };
-    bind(raw, SocketAddr::new(address.into(), 0), object)?;
+    if port != 0 && kind == libc::SOCK_STREAM {
+        // A daemon before us had connections there; what is left of them must not keep the port.
+        let on: libc::c_int = 1;
+        let length = size_of::<libc::c_int>() as libc::socklen_t;
+        // SAFETY: the kernel reads one integer of ours.
+        let set =
+            unsafe { libc::setsockopt(raw, libc::SOL_SOCKET, libc::SO_REUSEADDR, (&raw const on).cast(), length) };
+        check(set, "SO_REUSEADDR", object)?;
+    }
+    bind(raw, SocketAddr::new(address.into(), port), object)?;
     let mut name =
         libc::sockaddr_in { sin_family: 0, sin_port: 0, sin_addr: libc::in_addr { s_addr: 0 }, sin_zero: [0; 8] };
     let mut length = size_of::<libc::sockaddr_in>() as libc::socklen_t;

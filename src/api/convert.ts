@@ -114,6 +114,9 @@ export function sandboxMessage(record: SandboxRecord, stateDir: string, endpoint
     ...files(record, stateDir),
     ports: record.ports.map((port) => ({ ...port, hostAddress: port.hostAddress ?? "" })),
     exposed: record.exposed.map(({ protocol, ports }) => ({ protocol, portFirst: ports.first, portLast: ports.last })),
+    extraHosts: record.extraHosts.map(({ name, address }) => ({ name, address })),
+    sysctls: { ...record.sysctls },
+    domainname: record.domainname,
     logPath: sandboxLogPath(stateDir, record.id),
     exitPath: sandboxExitPath(stateDir, record.id),
     endpoints: endpoints.map((one) => ({

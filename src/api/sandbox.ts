@@ -19,6 +19,7 @@ const matchers = (controller: Controller): Matchers<SandboxView> => ({
 export function sandboxHandlers(controller: Controller, stateDir: string): AllHandlers["sandbox"] {
   const withProgram = (record: SandboxRecord, endpoints?: SandboxView["endpoints"]) => ({
     ...sandboxMessage(record, stateDir, endpoints),
+    warnings: [...controller.sandboxWarnings(record)],
     program: programMessage(record, controller.programState(record)),
   });
   const message = (view: SandboxView) => ({
@@ -37,6 +38,9 @@ export function sandboxHandlers(controller: Controller, stateDir: string): AllHa
         ...(request.publish.length === 0 ? {} : { publish: request.publish.map(portSpec) }),
         ...(request.expose.length === 0 ? {} : { expose: request.expose.map(exposedPorts) }),
         ...(request.publishAll ? { publishAll: true } : {}),
+        ...present({ domainname: request.domainname }),
+        ...(request.extraHosts.length === 0 ? {} : { extraHosts: request.extraHosts.map(({ name, address }) => ({ name, address })) }),
+        ...(Object.keys(request.sysctls).length === 0 ? {} : { sysctls: request.sysctls }),
         ...(request.supervisor === null ? {} : { program: { argv: request.argv, supervisor: processId(request.supervisor) } }),
       });
       return { sandbox: message(view) };

@@ -14,6 +14,10 @@ export interface SandboxFlags {
   readonly network?: readonly string[];
   readonly netns?: string;
   readonly hostname?: string;
+  readonly domainname?: string;
+  readonly addHost?: readonly string[];
+  readonly sysctl?: readonly string[];
+  readonly macAddress?: string;
   readonly label?: readonly string[];
   readonly networkAlias?: readonly string[];
   readonly link?: readonly string[];
@@ -39,6 +43,10 @@ export function sandboxOptions(command: Command): Command {
     .option("--expose <port>", "port or range that it serves, as 80 or 80-90/udp, repeatable", collect)
     .option("--netns <path>", "take this namespace instead of making one")
     .option("--hostname <name>", "its name for itself (default: the beginning of its id)")
+    .option("--domainname <name>", "behind its hostname")
+    .option("--add-host <host:ip>", "line of /etc/hosts, repeatable; host-gateway for the host's own address", collect)
+    .option("--sysctl <net.key=value>", "kernel setting of its network namespace, repeatable", collect)
+    .option("--mac-address <mac>", "MAC address on the first network")
     .option("--dns <address>", "DNS server, asked from inside, repeatable (default: the host's)", collect)
     .option("--dns-search <domain>", 'search domain, repeatable; "." for none (default: the host\'s)', collect)
     .option("--dns-opt <option>", "option of resolv.conf, repeatable (default: the host's, and ndots:0)", collect)
@@ -48,9 +56,15 @@ export function sandboxOptions(command: Command): Command {
 /** Links, and aliases of their own option, belong to the first network, which is `bridge` where none is named. */
 function attachments(flags: SandboxFlags): AttachmentFlags[] {
   const links = (flags.link ?? []).map(link);
-  const [first, ...others] = aliased(flags);
+  const [first, ...others] = addressed(aliased(flags), flags.macAddress);
   if (links.length === 0) return first === undefined ? [] : [first, ...others];
   return [{ ...(first ?? { network: DEFAULT_NETWORK, aliases: [] }), links }, ...others];
+}
+
+function addressed([first, ...others]: AttachmentFlags[], mac: string | undefined): AttachmentFlags[] {
+  if (mac === undefined) return first === undefined ? [] : [first, ...others];
+  if (first?.mac !== undefined) throw new UsageError("conflicting options: cannot specify both --mac-address and per-network MAC address");
+  return [{ ...(first ?? { network: DEFAULT_NETWORK, aliases: [] }), mac }, ...others];
 }
 
 function aliased({ network = [], networkAlias = [] }: SandboxFlags): AttachmentFlags[] {
@@ -59,6 +73,18 @@ function aliased({ network = [], networkAlias = [] }: SandboxFlags): AttachmentF
   if (first === undefined) throw new UsageError("--network-alias is a name on a network: name one by --network");
   if (first.aliases.length > 0) throw new UsageError("conflicting options: cannot specify both --network-alias and per-network alias");
   return [{ ...first, aliases: [...networkAlias] }, ...others];
+}
+
+/** "name:address" or "name=address"; IPv6 also in brackets. */
+function addHost(text: string): { name: string; address: string } {
+  const [, name, address] = /^([^=:]+)[=:](.+)$/.exec(text) ?? [];
+  if (name === undefined || address === undefined) throw new UsageError(`bad format for add-host: "${text}"`);
+  return { name, address: address.replace(/^\[(.*)\]$/, "$1") };
+}
+
+function sysctls(texts: readonly string[]): Record<string, string> {
+  for (const text of texts) if (text.indexOf("=") < 1) throw new UsageError(`sysctl '${text}' is not allowed: write net.key=value`);
+  return pairs(texts);
 }
 
 /** What can't be read is a mistake of the command line, not a refusal. */
@@ -97,6 +123,9 @@ export function createRequest(name: string | undefined, flags: SandboxFlags, rem
     attachments: attachments(flags),
     namespacePath: flags.netns ?? "",
     hostname: flags.hostname ?? "",
+    domainname: flags.domainname ?? "",
+    extraHosts: (flags.addHost ?? []).map(addHost),
+    sysctls: sysctls(flags.sysctl ?? []),
     labels: pairs(flags.label),
     removeOnExit,
     publish: portSpecs(flags.publish),

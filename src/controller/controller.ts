@@ -155,6 +155,11 @@ export class CnmController implements Controller {
     return programStarted(this.#context, reference, started);
   }
 
+  sandboxWarnings({ id }: SandboxRecord): readonly string[] {
+    const warning = this.#context.names.warning?.(id) ?? null;
+    return warning === null ? [] : [warning];
+  }
+
   programState(sandbox: SandboxRecord): ProgramState {
     return programState(this.#context, sandbox);
   }

@@ -98,6 +98,9 @@ const sandbox = z.object({
     .object({ argv: z.array(z.string()), startedAt: z.string(), process: processId.nullable(), supervisor: processId.nullable() })
     .nullable()
     .default(null),
+  extraHosts: z.array(z.object({ name: z.string(), address: z.string() })).default([]),
+  sysctls: texts.default({}),
+  domainname: z.string().default(""),
 }) satisfies z.ZodType<SandboxRecord>;
 
 const peer = z.object({

@@ -14,6 +14,7 @@ import { attachment, attachmentsOf, type Context, endpointOwner, networkOwner } 
 import { hasResolver } from "./dns-settings.ts";
 import { configureHost } from "./networks.ts";
 import { routeHost } from "./routing.ts";
+import { applySysctls } from "./sandbox-settings.ts";
 import { namespaceFolder } from "./sandboxes.ts";
 import { stackInode } from "./stack-inode.ts";
 import type { SandboxRecord } from "./types.ts";
@@ -117,14 +118,16 @@ async function configureSandbox(
   failed: ReadonlyMap<string, Error>,
 ): Promise<void> {
   const links = sandboxInterfaces(attachmentsOf(context, sandbox)).filter(({ endpointId }) => !failed.has(endpointOwner(endpointId)));
-  if (links.length === 0) return;
   const found = new Set(
-    fresh ? [] : (await context.namespaces.addresses(sandbox.namespacePath)).map((one) => `${one.interfaceName} ${one.address}`),
+    fresh || links.length === 0
+      ? []
+      : (await context.namespaces.addresses(sandbox.namespacePath)).map((one) => `${one.interfaceName} ${one.address}`),
   );
   for (const link of links) {
     const complete = link.addresses.every((address) => found.has(`${link.name} ${address}`));
     await configureInterface(context, sandbox, link, !complete);
   }
+  if (fresh) await applySysctls(context, sandbox);
 }
 
 async function inParallel<T>(items: readonly T[], work: (item: T) => Promise<unknown>): Promise<void> {

@@ -16,6 +16,7 @@ import { findNetwork, networkLock } from "./networks.ts";
 import { endProgram, nameTaken } from "./programs.ts";
 import { checkPublish, choosePorts, PORTS_LOCK } from "./publishing.ts";
 import { forgetFlows, rerouteHost, routeHost } from "./routing.ts";
+import { applySysctls, stackSettings } from "./sandbox-settings.ts";
 import { stackInode } from "./stack-inode.ts";
 import type { AttachRequest, CreateSandboxRequest, EndpointRecord, NetworkRecord, SandboxRecord, SandboxView } from "./types.ts";
 import type { Attachment } from "./wants.ts";
@@ -83,6 +84,7 @@ export async function createSandbox(context: Context, request: CreateSandboxRequ
     dns: dnsSettings(request),
     ports: [],
     exposed: [...(request.expose ?? [])],
+    ...stackSettings(request, owner === null && !onHost),
     program: request.program === undefined ? null : { ...request.program, startedAt: context.clock.nowIso(), process: null },
   };
   const locks = [
@@ -110,6 +112,7 @@ export async function createSandbox(context: Context, request: CreateSandboxRequ
       try {
         if (sandbox.ownsNamespace) await namespaces.create(sandbox.namespacePath);
         await realizeAttachments(context, sandbox, attachments, []);
+        await applySysctls(context, sandbox);
         if (hasResolver(sandbox)) await context.names.open(sandbox);
         if (publishes) await routeHost(context);
       } catch (error) {
@@ -316,6 +319,7 @@ async function remake(context: Context, sandbox: SandboxRecord, attachments: rea
     await context.namespaces.create(sandbox.namespacePath);
   }
   await realizeAttachments(context, sandbox, attachments, []);
+  await applySysctls(context, sandbox);
   if (hasResolver(sandbox)) await context.names.open(sandbox);
 }
 

@@ -86,6 +86,18 @@ export interface SandboxRecord {
   readonly exposed: readonly Exposed[];
   /** What `weft run` runs in it, or ran; null: it was made without. */
   readonly program: ProgramRecord | null;
+  readonly extraHosts: readonly ExtraHost[];
+  /** Of its network namespace. */
+  readonly sysctls: Readonly<Record<string, string>>;
+  /** Empty: none. */
+  readonly domainname: string;
+}
+
+/** A line of /etc/hosts. */
+export interface ExtraHost {
+  readonly name: string;
+  /** Or "host-gateway". */
+  readonly address: string;
 }
 
 /** A pid alone names nobody for long: the kernel gives it to others. */
@@ -187,6 +199,9 @@ export interface CreateSandboxRequest {
   publishAll?: boolean;
   /** A program is about to be started in it, by this process. */
   program?: { argv: string[]; supervisor: ProcessId };
+  extraHosts?: ExtraHost[];
+  sysctls?: Record<string, string>;
+  domainname?: string;
 }
 
 /** Ports that are removed are named as they were published, or by the sandbox's port alone. */
@@ -237,6 +252,8 @@ export interface Controller {
   /** The program of a sandbox runs. */
   programStarted(reference: string, started: StartedProgram): Promise<SandboxRecord>;
   programState(sandbox: SandboxRecord): ProgramState;
+  /** What is not as it should be with the sandbox on this host. */
+  sandboxWarnings(sandbox: SandboxRecord): readonly string[];
   listSandboxes(): readonly SandboxView[];
   inspectSandbox(reference: string): SandboxView;
 

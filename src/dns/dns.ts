@@ -9,6 +9,7 @@ import type { Id, SandboxRecord } from "../controller/types.ts";
 import { WeftError } from "../errors.ts";
 import type { Native } from "../ports/native.ts";
 import { AnswerCache } from "./cache.ts";
+import { resolvedHosts } from "./extra-hosts.ts";
 import { plainResolvConf, SandboxFiles, sandboxHosts, sandboxResolvConf } from "./files.ts";
 import type { NameRecords, NameService } from "./names.ts";
 import { parseResolvConf, type ResolvConf } from "./resolv-conf.ts";
@@ -29,6 +30,7 @@ export interface EmbeddedDnsOptions {
   /** The host's, which says who answers what nobody here can. */
   readonly resolvConfPath: string;
   readonly clock: Pick<Clock, "monotonicMs">;
+  readonly warn?: (message: string, fields: Readonly<Record<string, unknown>>) => void;
 }
 
 export class EmbeddedDns implements NameService {
@@ -37,6 +39,8 @@ export class EmbeddedDns implements NameService {
   readonly #cache: AnswerCache;
   readonly #servers = new Map<Id, ResolverServer>();
   readonly #zones = new Map<Id, NetworkNames>();
+  /** What is not as it should be, by sandbox. */
+  readonly #warnings = new Map<Id, string>();
   #zonesGeneration = -1;
   #records: NameRecords | undefined;
   #hostConf = NO_CONF;
@@ -56,14 +60,14 @@ export class EmbeddedDns implements NameService {
   async open(sandbox: SandboxRecord): Promise<void> {
     const answers = this.#answersFor(sandbox.id);
     await this.#writeFiles(sandbox, answers);
-    if (answers) await this.#serve(sandbox);
+    if (answers && !(await this.#serve(sandbox))) await this.#writeFiles(sandbox, false);
   }
 
   async refresh(sandbox: SandboxRecord): Promise<void> {
     const answers = this.#answersFor(sandbox.id);
     // Nobody is sent to a resolver that isn't there.
-    if (answers && !this.#servers.has(sandbox.id)) await this.#serve(sandbox);
-    await this.#writeFiles(sandbox, answers);
+    const served = answers && (this.#servers.has(sandbox.id) || (await this.#serve(sandbox)));
+    await this.#writeFiles(sandbox, served);
     if (!answers && this.#servers.has(sandbox.id)) await this.#endServing(sandbox);
   }
 
@@ -73,26 +77,47 @@ export class EmbeddedDns implements NameService {
     return attachments.length === 0 || attachments.some(({ named }) => named);
   }
 
-  async #serve(sandbox: SandboxRecord): Promise<void> {
-    const { native } = this.#options;
+  /** Answers whether somebody answers in the sandbox now. */
+  async #serve(sandbox: SandboxRecord): Promise<boolean> {
     try {
-      const fds = await native.openLoopbackService({
-        namespace: sandbox.namespacePath,
-        address: RESOLVER_ADDRESS,
-        port: DNS_PORT,
-        table: DNS_TABLE,
-      });
-      const server = await ResolverServer.start(this.#resolver(sandbox.id), fds);
-      this.#servers.get(sandbox.id)?.close();
-      this.#servers.set(sandbox.id, server);
+      await this.#listen(sandbox, false);
+      this.#warnings.delete(sandbox.id);
+      return true;
     } catch (error) {
-      const remedy = /nftables|NETLINK_NETFILTER/.test((error as Error).message)
-        ? "; does this kernel have nf_tables? (modprobe nf_tables)"
-        : "";
-      throw new WeftError("UNAVAILABLE", `cannot serve DNS in sandbox ${sandbox.name}: ${(error as Error).message}${remedy}`, {
-        cause: error,
-      });
+      if (!/nftables|NETLINK_NETFILTER/.test((error as Error).message)) {
+        throw new WeftError("UNAVAILABLE", `cannot serve DNS in sandbox ${sandbox.name}: ${(error as Error).message}`, { cause: error });
+      }
+      return this.#serveWithoutRules(sandbox, (error as Error).message);
     }
+  }
+
+  /** On kernels without nf_tables: at the port itself, where programs can't bind 0.0.0.0:53 then; or not at all. */
+  async #serveWithoutRules(sandbox: SandboxRecord, reason: string): Promise<boolean> {
+    this.#servers.get(sandbox.id)?.close();
+    this.#servers.delete(sandbox.id);
+    let warning = "this kernel has no nf_tables: no program in the sandbox can bind port 53 of all addresses";
+    let served = true;
+    try {
+      await this.#listen(sandbox, true);
+    } catch (error) {
+      served = false;
+      warning = `this kernel has no nf_tables and port 53 is taken (${(error as Error).message}): names are not answered here`;
+    }
+    if (this.#warnings.get(sandbox.id) !== warning) this.#options.warn?.(warning, { sandbox: sandbox.name, reason });
+    this.#warnings.set(sandbox.id, warning);
+    return served;
+  }
+
+  async #listen(sandbox: SandboxRecord, direct: boolean): Promise<void> {
+    const place = { namespace: sandbox.namespacePath, address: RESOLVER_ADDRESS, port: DNS_PORT, table: DNS_TABLE };
+    const fds = await this.#options.native.openLoopbackService({ ...place, direct });
+    const server = await ResolverServer.start(this.#resolver(sandbox.id), fds);
+    this.#servers.get(sandbox.id)?.close();
+    this.#servers.set(sandbox.id, server);
+  }
+
+  warning(id: Id): string | null {
+    return this.#warnings.get(id) ?? null;
   }
 
   async #endServing(sandbox: SandboxRecord): Promise<void> {
@@ -106,7 +131,13 @@ export class EmbeddedDns implements NameService {
     const ipv6 = endpoints.some((endpoint) => endpoint.ipv6 !== null);
     await this.#files.write(sandbox.id, {
       resolvConf: answers ? sandboxResolvConf(sandbox.dns, this.#host()) : plainResolvConf(sandbox.dns, this.#host(), ipv6),
-      hosts: sandboxHosts(sandbox.hostname, endpoints, this.#followed.links(sandbox.id)),
+      hosts: sandboxHosts(sandbox.hostname, endpoints, this.#followed.links(sandbox.id), {
+        domainname: sandbox.domainname,
+        extra: resolvedHosts(
+          sandbox.extraHosts,
+          this.#followed.attachments(sandbox.id).map(({ network }) => network),
+        ),
+      }),
       hostname: `${sandbox.hostname}\n`,
     });
   }
@@ -114,6 +145,7 @@ export class EmbeddedDns implements NameService {
   async close(sandbox: SandboxRecord, namespaceStays: boolean): Promise<void> {
     this.#servers.get(sandbox.id)?.close();
     this.#servers.delete(sandbox.id);
+    this.#warnings.delete(sandbox.id);
     await this.#files.remove(sandbox.id);
     if (namespaceStays) await this.#options.native.removeLoopbackService(sandbox.namespacePath, DNS_TABLE);
   }

@@ -11,7 +11,7 @@ import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { sandboxFilesPath } from "../config/defaults.ts";
-import type { EndpointRecord, SandboxRecord } from "../controller/types.ts";
+import type { EndpointRecord, ExtraHost, SandboxRecord } from "../controller/types.ts";
 import { makeFolders } from "../paths.ts";
 import type { HostsLine } from "./names.ts";
 import { formatResolvConf, type ResolvConf } from "./resolv-conf.ts";
@@ -60,21 +60,23 @@ export function plainResolvConf(dns: SandboxRecord["dns"], host: ResolvConf, ipv
   });
 }
 
-/** `links`: of others; their lines come before its own, as in Docker. */
+/** `extra`: of the user; `links`: of others. Their lines come before its own, as in Docker. */
 export function sandboxHosts(
   hostname: string,
   endpoints: readonly Pick<EndpointRecord, "ipv4" | "ipv6">[],
   links: readonly HostsLine[] = [],
+  { domainname = "", extra = [] }: { readonly domainname?: string; readonly extra?: readonly ExtraHost[] } = {},
 ): string {
   const short = hostname.split(".")[0]!;
-  const names = short === hostname ? hostname : `${hostname} ${short}`;
+  const full = domainname === "" ? hostname : `${hostname}.${domainname}`;
+  const names = short === full ? full : `${full} ${short}`;
   const own = endpoints.map(({ ipv4, ipv6 }) => ({ ipv4, ipv6, names: [names] }));
   const lines = [...links, ...own].flatMap((one) =>
     [one.ipv4, one.ipv6]
       .filter((address) => address !== null)
       .map((address) => `${address.slice(0, address.indexOf("/"))}\t${one.names.join(" ")}`),
   );
-  return text([...HOSTS_OF_ALL, ...lines]);
+  return text([...HOSTS_OF_ALL, ...extra.map(({ name, address }) => `${address}\t${name}`), ...lines]);
 }
 
 /** `current`, where `before` is what we wrote last, so that it holds `wanted`; the lines of others stay. */

@@ -22,6 +22,7 @@ import {
   truncatedAnswer,
   UDP_BYTES_MIN,
 } from "./message.ts";
+import { servicePort } from "./services.ts";
 import { ask, type Exchange, IO_TIMEOUT_MS, type Server } from "./upstream.ts";
 import { addressesOf, encodedFullName, findAddress, findHosts, type Host, type NetworkNames } from "./zone.ts";
 
@@ -49,7 +50,7 @@ export interface ResolverOptions {
   random(bound: number): number;
 }
 
-const SERVICE = /^_([^.]+)\._(?:tcp|udp|sctp)\.(.+)$/;
+const SERVICE = /^_([^.]+)\._(tcp|udp|sctp)\.(.+)$/;
 
 export class Resolver {
   readonly #options: ResolverOptions;
@@ -91,11 +92,11 @@ export class Resolver {
       return say(data === null ? [] : [{ type: TYPE.PTR, data }]);
     }
 
-    const [, service, base] = SERVICE.exec(name) ?? [];
-    if (service !== undefined && base !== undefined) {
+    const [, service, protocol, base] = SERVICE.exec(name) ?? [];
+    if (service !== undefined && protocol !== undefined && base !== undefined) {
       const hosts = findHosts(networks, base)?.[0];
       if (hosts === undefined) return null;
-      return type === TYPE.SRV || type === TYPE.ANY ? say(...this.#services(service, hosts)) : say([]);
+      return type === TYPE.SRV || type === TYPE.ANY ? say(...this.#services(service, protocol, hosts)) : say([]);
     }
 
     // Who sets ndots means that single labels are completed by the search list, and not to be asked for as they are.
@@ -104,10 +105,17 @@ export class Resolver {
     return null;
   }
 
-  /** RFC 2782. Ports are given by number (`_8080._tcp.web`); which port a service's name stands for is not known here. */
-  #services(service: string, hosts: readonly Host[]): [Resource[], Resource[]] {
-    const port = /^[1-9]\d{0,4}$/.test(service) ? Number(service) : 0;
+  /**
+   * RFC 2782. A port may be given by its number (`_8080._tcp.web`), and is then taken as it is; of a service by name
+   * (`_http._tcp.web`) those are that publish or expose its port.
+   */
+  #services(service: string, protocol: string, all: readonly Host[]): [Resource[], Resource[]] {
+    const byNumber = /^[1-9]\d{0,4}$/.test(service);
+    const port = byNumber ? Number(service) : (servicePort(service, protocol) ?? 0);
     if (port < 1 || port > 65535) return [[], []];
+    const hosts = byNumber
+      ? all
+      : all.filter(({ serves }) => serves.some((one) => one.protocol === protocol && one.first <= port && port <= one.last));
     const answers: Resource[] = [];
     const additional: Resource[] = [];
     for (const host of this.#shuffled(hosts)) {

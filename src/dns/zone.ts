@@ -21,6 +21,8 @@ export interface Host {
   readonly fullName: string;
   readonly ipv4: Uint8Array | null;
   readonly ipv6: Uint8Array | null;
+  /** Ports that it publishes or is said to serve. */
+  readonly serves: readonly { readonly protocol: string; readonly first: number; readonly last: number }[];
 }
 
 export interface NetworkNames {
@@ -42,13 +44,20 @@ export function memberNames({ endpoint, sandbox }: Member): string[] {
 const bytesOf = (address: string | null): Uint8Array | null =>
   address === null ? null : addressBytes(parseAddress(address.slice(0, address.indexOf("/"))));
 
+function servedBy({ exposed, ports }: SandboxRecord): Host["serves"] {
+  return [
+    ...exposed.map(({ protocol, ports: { first, last } }) => ({ protocol, first, last })),
+    ...ports.map(({ protocol, port, count }) => ({ protocol, first: port, last: port + count - 1 })),
+  ];
+}
+
 export function networkNames(network: Pick<NetworkRecord, "name">, members: readonly Member[]): NetworkNames {
   const hosts = new Map<string, Host[]>();
   const addresses = new Map<string, Host>();
   for (const member of members) {
     const { endpoint } = member;
     const fullName = `${endpoint.name}.${network.name}`;
-    const host = { fullName, ipv4: bytesOf(endpoint.ipv4), ipv6: bytesOf(endpoint.ipv6) };
+    const host = { fullName, ipv4: bytesOf(endpoint.ipv4), ipv6: bytesOf(endpoint.ipv6), serves: servedBy(member.sandbox) };
     for (const name of new Set(memberNames(member).map((one) => one.toLowerCase()))) {
       const others = hosts.get(name);
       if (others === undefined) hosts.set(name, [host]);

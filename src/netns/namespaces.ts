@@ -26,5 +26,7 @@ export interface NetworkNamespaces {
   addresses(path: string | null): Promise<readonly { readonly interfaceName: string; readonly address: string }[]>;
   configure(path: string | null, config: InterfaceConfig): Promise<void>;
   deleteRoutes(path: string | null, routes: readonly { destination: string; gateway?: string }[]): Promise<void>;
+  /** By sysctl(8)'s names; of the namespace. */
+  writeSysctls(path: string, values: Readonly<Record<string, string>>): Promise<void>;
   enableIpv6(path: string, interfaceName: string, enabled: boolean): Promise<void>;
 }

@@ -59,6 +59,10 @@ export class NativeNamespaces implements NetworkNamespaces {
     return this.#native.deleteRoutes(path, [...routes]);
   }
 
+  writeSysctls(path: string, values: Readonly<Record<string, string>>): Promise<void> {
+    return this.#native.writeSysctls(path, { ...values });
+  }
+
   async enableIpv6(path: string, interfaceName: string, enabled: boolean): Promise<void> {
     try {
       await this.#native.writeSysctls(path, { [`net.ipv6.conf.${interfaceName}.disable_ipv6`]: enabled ? "0" : "1" });

@@ -199,6 +199,8 @@ export interface LoopbackOptions {
   port: number;
   /** Name of the nftables table (family ip) that leads there. Replaced if it is there. */
   table: string;
+  /** Bind the port itself, without a table; programs there can't bind it on all addresses then. */
+  direct?: boolean;
 }
 
 /** Bound sockets, non-blocking and close-on-exec; `tcp` listens. */

@@ -28,6 +28,9 @@ export function sandbox(name: string, more: Partial<SandboxRecord> = {}): Sandbo
     ports: [],
     exposed: [],
     program: null,
+    extraHosts: [],
+    sysctls: {},
+    domainname: "",
   };
   const dns = { servers: [], search: [], options: [] };
   return { id, name, createdAt: "", hostname: id.slice(0, 12), dns, ...rest, ...more };

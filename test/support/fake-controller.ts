@@ -137,6 +137,9 @@ export class FakeController implements Controller {
         ...{ protocol, hostAddress, hostPort: hostPorts?.first ?? 49153, port: ports.first, count: ports.last - ports.first + 1 },
       })),
       exposed: request.expose ?? [],
+      extraHosts: request.extraHosts ?? [],
+      sysctls: request.sysctls ?? {},
+      domainname: request.domainname ?? "",
       program: request.program === undefined ? null : { ...request.program, startedAt: CREATED_AT, process: null },
     };
     this.sandboxes.set(sandbox.id, sandbox);
@@ -173,6 +176,10 @@ export class FakeController implements Controller {
   async programStarted(reference: string, started: StartedProgram): Promise<SandboxRecord> {
     this.#arrive({ programStarted: reference, started });
     return this.#sandbox(reference);
+  }
+
+  sandboxWarnings(): readonly string[] {
+    return [];
   }
 
   programState({ program }: SandboxRecord): ProgramState {

@@ -66,6 +66,10 @@ export class MemoryNamespaces implements NetworkNamespaces {
     this.addForeign(path);
   }
 
+  async writeSysctls(path: string, values: Readonly<Record<string, string>>): Promise<void> {
+    this.onChange(`sysctl ${path} ${JSON.stringify(values)}`);
+  }
+
   async delete(path: string): Promise<void> {
     this.onChange(`delete ${path}`);
     this.byPath.delete(path);

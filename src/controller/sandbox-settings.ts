@@ -1,0 +1,51 @@
+// What a user may set of a sandbox's stack beside its networks: lines of /etc/hosts (--add-host), kernel settings of its network
+// namespace (--sysctl), its domain name. Docker's words where it refuses; what it would ignore silently is refused as well.
+import { invalidArgument, WeftError } from "../errors.ts";
+import { formatAddress, tryParseAddress } from "../net/address.ts";
+import type { Context } from "./context.ts";
+import { hasResolver } from "./dns-settings.ts";
+import { checkHostname } from "./names.ts";
+import type { CreateSandboxRequest, ExtraHost, SandboxRecord } from "./types.ts";
+
+/** Stands for the host's address on a network of the sandbox. */
+const HOST_GATEWAY = "host-gateway";
+
+/** Namespaced, and not of an interface: /proc/sys/net as a namespace of its own sees it. */
+const SYSCTL = /^net(?:[./][A-Za-z0-9_:@-]+)+$/;
+
+export interface StackSettings {
+  readonly extraHosts: readonly ExtraHost[];
+  readonly sysctls: Readonly<Record<string, string>>;
+  readonly domainname: string;
+}
+
+/** Throws INVALID_ARGUMENT. `own`: the stack is its own, neither another's nor the host's. */
+export function stackSettings(request: CreateSandboxRequest, own: boolean): StackSettings {
+  const { extraHosts = [], sysctls = {}, domainname = "" } = request;
+  if (!own && extraHosts.length > 0) throw invalidArgument("conflicting options: custom host-to-IP mapping and the network mode");
+  if (!own && domainname !== "") throw invalidArgument("conflicting options: domainname and the network mode");
+  if (domainname !== "") checkHostname(domainname);
+  for (const [name, value] of Object.entries(sysctls)) {
+    if (!SYSCTL.test(name)) throw invalidArgument(`sysctl '${name}=${value}' is not allowed: only those of net. belong to a sandbox`);
+    if (!own) throw invalidArgument(`sysctl '${name}' not allowed in host network namespace, nor in that of another sandbox`);
+  }
+  return { extraHosts: extraHosts.map(extraHost), sysctls: { ...sysctls }, domainname };
+}
+
+function extraHost({ name, address }: ExtraHost): ExtraHost {
+  if (!/^[^\s#]+$/.test(name)) throw invalidArgument(`bad format for add-host: "${name}:${address}"`);
+  if (address === HOST_GATEWAY) return { name, address };
+  const parsed = tryParseAddress(address);
+  if (parsed === null) throw invalidArgument(`invalid IP address in add-host: "${address}"`);
+  return { name, address: formatAddress(parsed) };
+}
+
+/** Once its interfaces are there, whose settings may be among them; they stay as long as the namespace. */
+export async function applySysctls(context: Context, sandbox: SandboxRecord): Promise<void> {
+  if (Object.keys(sandbox.sysctls).length === 0 || !hasResolver(sandbox)) return;
+  try {
+    await context.namespaces.writeSysctls(sandbox.namespacePath, sandbox.sysctls);
+  } catch (error) {
+    throw new WeftError("INVALID_ARGUMENT", `cannot set sysctls of sandbox ${sandbox.name}: ${(error as Error).message}`, { cause: error });
+  }
+}
