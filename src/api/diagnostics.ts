@@ -8,7 +8,7 @@ import type { CaptureRequest__Output } from "./generated/weft/v1/CaptureRequest.
 import type { FdbEntry } from "./generated/weft/v1/FdbEntry.ts";
 import type { StatsResponse } from "./generated/weft/v1/StatsResponse.ts";
 import type { TraceRequest__Output } from "./generated/weft/v1/TraceRequest.ts";
-import { isDomainOf, PortNames } from "./port-names.ts";
+import { PortNames } from "./port-names.ts";
 import { planProbe, stackOf } from "./probe.ts";
 import type { AllHandlers } from "./server.ts";
 
@@ -62,9 +62,10 @@ async function captureTarget(request: CaptureRequest__Output, controller: Contro
     return { ports: own.map(({ endpoint }) => endpoint.id) };
   };
   const network = async (reference: string): Promise<CaptureOptions> => {
-    const { id, name } = controller.inspectNetwork(reference).network;
+    const { network, domains: its } = controller.inspectNetwork(reference);
+    const { name } = network;
     const [stats, vteps] = await Promise.all([datapath.stats(), datapath.dumpVteps()]);
-    const domains = new Set([...stats.ports, ...vteps].map(({ domain }) => domain).filter((domain) => isDomainOf(id, domain)));
+    const domains = new Set([...stats.ports, ...vteps].map(({ domain }) => domain).filter((domain) => its.includes(domain)));
     if (domains.size === 0) throw forbidden(`network ${name} has no port on this host: there is nothing to capture`);
     return { domains: [...domains] };
   };
@@ -125,8 +126,8 @@ async function traceOptions(request: TraceRequest__Output, controller: Controlle
 
 export function diagnosticsHandlers(controller: Controller, datapath: DatapathService): AllHandlers["diagnostics"] {
   const ofNetwork = <E extends { readonly domain: string }>(reference: string, entries: readonly E[]): E[] => {
-    const { id } = controller.inspectNetwork(reference).network;
-    return entries.filter((entry) => isDomainOf(id, entry.domain));
+    const { domains } = controller.inspectNetwork(reference);
+    return entries.filter((entry) => domains.includes(entry.domain));
   };
   return {
     async *Stats(request, { signal }) {

@@ -7,11 +7,6 @@ import { portText } from "./port-text.ts";
 
 type SandboxEndpoint = SandboxView["endpoints"][number];
 
-/** A network's bridge domains are called by its id, with `/<n>` behind it where it has several. */
-export function isDomainOf(networkId: string, domain: string): boolean {
-  return domain === networkId || domain.startsWith(`${networkId}/`);
-}
-
 export class PortNames {
   readonly #endpoints = new Map<string, { view: SandboxView; one: SandboxEndpoint }>();
   readonly #networks: ReadonlyMap<string, string>;

@@ -8,7 +8,6 @@ import { invalidArgument, notFound } from "../errors.ts";
 import { type Address, formatAddress, parseAddress, tryParseAddress } from "../net/address.ts";
 import { macFromIpv4, parseMac } from "../net/mac.ts";
 import { containsAddress, tryParseInterfaceAddress } from "../net/prefix.ts";
-import { isDomainOf } from "./port-names.ts";
 
 type SandboxEndpoint = SandboxView["endpoints"][number];
 
@@ -81,11 +80,12 @@ function route(view: SandboxView, from: readonly SandboxEndpoint[], address: str
 
 async function macOf(address: string, one: SandboxEndpoint, controller: Controller, datapath: DatapathService): Promise<string> {
   const { id, driver, name } = one.network;
-  const endpoint = controller
-    .inspectNetwork(id)
-    .endpoints.find((other) => [other.endpoint.ipv4, other.endpoint.ipv6].some((own) => own !== null && hostOf(own) === address));
+  const { endpoints, domains } = controller.inspectNetwork(id);
+  const endpoint = endpoints.find((other) =>
+    [other.endpoint.ipv4, other.endpoint.ipv6].some((own) => own !== null && hostOf(own) === address),
+  );
   if (endpoint?.endpoint.mac != null) return endpoint.endpoint.mac;
-  const neighbor = (await datapath.dumpNeighbors()).find((entry) => isDomainOf(id, entry.domain) && entry.address === address);
+  const neighbor = (await datapath.dumpNeighbors()).find((entry) => domains.includes(entry.domain) && entry.address === address);
   if (neighbor !== undefined) return neighbor.mac;
   if (driver === "overlay" && !isIpv6(address)) return macFromIpv4(parseAddress(address));
   throw notFound(`the MAC of ${address} on network ${name} is not known here: give --mac`);

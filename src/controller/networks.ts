@@ -58,10 +58,11 @@ export function inspectNetwork(context: Context, reference: string): NetworkView
     .filter(({ id, sandboxId }) => !pending.has(id) && (sandboxId === null || !pending.has(sandboxId)))
     .sort(byName)
     .map((endpoint) => ({ endpoint, sandbox: endpoint.sandboxId === null ? null : (state.sandboxes.get(endpoint.sandboxId) ?? null) }));
-  const peers = context.drivers.get(network.driver).hasPeers
-    ? [...state.peers.values()].filter(({ networkId }) => networkId === null || networkId === network.id)
-    : [];
-  return { network, endpoints, peers, subnets: addressSpaceOf(context, network) === null ? {} : context.ipam.usage(network.id) };
+  const driver = context.drivers.get(network.driver);
+  const domains = (driver.declareNetwork(network, []).domains ?? []).map(({ id }) => id);
+  const peers = driver.hasPeers ? [...state.peers.values()].filter(({ networkId }) => networkId === null || networkId === network.id) : [];
+  const subnets = addressSpaceOf(context, network) === null ? {} : context.ipam.usage(network.id);
+  return { network, endpoints, peers, domains, subnets };
 }
 
 /** Null: the network has no pools. */

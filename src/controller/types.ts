@@ -214,6 +214,8 @@ export interface NetworkView {
   readonly network: NetworkRecord;
   readonly endpoints: readonly { endpoint: EndpointRecord; sandbox: SandboxRecord | null }[];
   readonly peers: readonly PeerRecord[];
+  /** Its bridge domains in the data plane. On a parent interface it may share one with other networks. */
+  readonly domains: readonly string[];
   /** cidr -> how full it is. */
   readonly subnets: Readonly<Record<string, { ipsInUse: number; dynamicIpsAvailable: number }>>;
 }

@@ -101,7 +101,7 @@ export class FakeController implements Controller {
       network.ipam.map(({ subnet }) => [subnet, { ipsInUse: 3 + endpoints.length, dynamicIpsAvailable: 250 }]),
     );
     const peers = this.peers.filter(({ networkId }) => networkId === null || networkId === network.id);
-    return { network, endpoints, peers: network.driver === "overlay" ? peers : [], subnets };
+    return { network, endpoints, peers: network.driver === "overlay" ? peers : [], domains: [network.id, `${network.id}/1`], subnets };
   }
 
   async connect(sandbox: string, request: AttachRequest): Promise<EndpointRecord> {
