@@ -4,6 +4,8 @@
 // The law of state: a declaration is a pure function of stored objects. Whoever owns it says the whole of it each time
 // (`declare(owner, everything)`); the datapath computes the difference, sends it to the worker and audits it later.
 
+import type { KeyMaterial } from "./key-material.ts";
+
 /** Canonical text forms: MAC "02:42:ac:11:00:02", addresses as ipaddr.js prints them ("10.0.0.2", "fd00::2"). */
 export type MacText = string;
 export type AddressText = string;
@@ -20,6 +22,8 @@ export interface DomainDeclaration {
   readonly proxyNeighbors: boolean;
   /** Rewrite the MSS option of TCP SYNs down to what fits mtuBytes. */
   readonly clampMss: boolean;
+  /** Its frames cross the underlay inside ESP only, both ways; absent: in the clear only. */
+  readonly encrypted?: boolean;
   readonly fdbLimit: number;
   readonly fdbAgeS: number;
 }
@@ -95,6 +99,39 @@ export interface VtepDeclaration {
   readonly port: number;
 }
 
+/** Names as node:crypto has them. All with 16 bytes of ICV unless a peer of other make wants fewer. */
+export type EspAlgorithm = "aes-128-gcm" | "aes-256-gcm" | "chacha20-poly1305";
+
+/**
+ * How one direction of the traffic with one peer is protected (RFC 4303). One that is sent by must never be declared again
+ * once it is gone: the engine forgets how far its key was used.
+ */
+export interface AssociationDeclaration {
+  /** Unique on the host, and as short-lived as the key: another key is another association. */
+  readonly id: string;
+  readonly direction: "in" | "out";
+  /** The VTEP, and the UDP port at which its tunnel listens inside ESP. */
+  readonly peer: AddressText;
+  readonly vxlanPort: number;
+  /** 256 to 2^32-1; of those that come in, unique on this host. */
+  readonly spi: number;
+  readonly algorithm: EspAlgorithm;
+  readonly icvBytes: 8 | 12 | 16;
+  readonly esn: boolean;
+  /** UDP port of the peer that ESP is sent to, or null: IP protocol 50. */
+  readonly udpPort: number | null;
+  /** Give the UDP header inside a checksum: kernels want one over IPv6. */
+  readonly innerChecksum: boolean;
+  /** The key protects at most so many packets, and bytes; at most 2^32-1 packets without `esn`. */
+  readonly packetLimit: number;
+  readonly byteLimit: number;
+  /** Tell of its first authentic datagram. */
+  readonly notify: boolean;
+  /** Out: what the peer is sent by. At most one of a peer's. */
+  readonly current: boolean;
+  readonly key: KeyMaterial;
+}
+
 /** All that one owner (a network, an endpoint) wants to be true. */
 export interface Declaration {
   readonly domains?: readonly DomainDeclaration[];
@@ -102,6 +139,7 @@ export interface Declaration {
   readonly fdb?: readonly FdbDeclaration[];
   readonly neighbors?: readonly NeighborDeclaration[];
   readonly vteps?: readonly VtepDeclaration[];
+  readonly associations?: readonly AssociationDeclaration[];
 }
 
 /** The one way from the control plane into the data plane. */

@@ -33,5 +33,6 @@ export function deltaBetween(before: Desired, after: Desired): Delta {
     neighbors: between(before.neighbors, after.neighbors),
     vteps: between(before.vteps, after.vteps),
     hosts: between(before.hosts, after.hosts),
+    associations: between(before.associations, after.associations),
   };
 }

@@ -9,12 +9,14 @@
 // This is the law, and what start-up uses. A daemon that has hundreds of owners doesn't look at all of them for a change of
 // one: standing.ts computes what such a change means, and is tested against this file.
 import { FDB_SLOTS_MAX, MTU_MAX, MTU_MIN } from "../../wasm/shared/limits.ts";
-import { VID_MAX, VNI_MAX } from "../../wasm/shared/protocol.ts";
+import { SPI_MIN, VID_MAX, VNI_MAX } from "../../wasm/shared/protocol.ts";
 import { addressInUse, invalidArgument, notFound, WeftError } from "../errors.ts";
 import {
+  type AssociationDeclaration,
   type Declaration,
   type DomainDeclaration,
   domainOf,
+  type EspAlgorithm,
   type FdbDeclaration,
   type NeighborDeclaration,
   type PortDeclaration,
@@ -36,8 +38,10 @@ export interface Desired {
   readonly neighbors: ReadonlyMap<string, NeighborDeclaration>;
   /** By domain and address. */
   readonly vteps: ReadonlyMap<string, VtepDeclaration>;
-  /** The hosts that those are, by address. */
+  /** The hosts that those are, and the peers of associations, by address. */
   readonly hosts: ReadonlyMap<string, Host>;
+  /** Security associations, by id. */
+  readonly associations: ReadonlyMap<string, AssociationDeclaration>;
 }
 
 /** A VTEP whatever the domain: one address has one UDP port. */
@@ -53,6 +57,7 @@ export const NOTHING: Desired = {
   neighbors: new Map(),
   vteps: new Map(),
   hosts: new Map(),
+  associations: new Map(),
 };
 
 export interface Merged {
@@ -72,6 +77,7 @@ export function merge(owners: Owners): Merged {
     for (const [owner, declaration] of standing) round.attempt(owner, () => round.addDomains(declaration));
     for (const [owner, declaration] of standing) round.attempt(owner, () => round.addPorts(declaration));
     for (const [owner, declaration] of standing) round.attempt(owner, () => round.addVteps(declaration));
+    for (const [owner, declaration] of standing) round.attempt(owner, () => round.addAssociations(declaration));
     for (const [owner, declaration] of standing) round.attempt(owner, () => round.addEntries(declaration));
     // An owner that falls takes along what others may stand on: look again without it.
     if (!round.failed) return { desired: round, failures };
@@ -85,11 +91,14 @@ class Round implements Desired {
   readonly neighbors = new Map<string, NeighborDeclaration>();
   readonly vteps = new Map<string, VtepDeclaration>();
   readonly hosts = new Map<string, Host>();
+  readonly associations = new Map<string, AssociationDeclaration>();
   failed = false;
   readonly #failures: Map<string, WeftError>;
   readonly #domainOfVni = new Map<number, string>();
   readonly #portOfInterface = new Map<string, string>();
   readonly #firstVtepOfHost = new Map<string, VtepDeclaration>();
+  readonly #associationOfSpi = new Map<number, string>();
+  readonly #currentOfPeer = new Map<string, string>();
 
   constructor(failures: Map<string, WeftError>) {
     this.#failures = failures;
@@ -159,6 +168,22 @@ class Round implements Desired {
       if (other === undefined) this.#firstVtepOfHost.set(vtep.address, vtep);
       this.hosts.set(vtep.address, { address: vtep.address, port: vtep.port });
       this.vteps.set(vtepKey(vtep.domain, vtep.address), vtep);
+    }
+  }
+
+  addAssociations(declaration: Declaration): void {
+    for (const association of declaration.associations ?? []) {
+      checkAssociation(association);
+      const { id, peer, vxlanPort } = association;
+      if (!isNew(this.associations, id, association, "security association")) continue;
+      const host = this.hosts.get(peer);
+      if (host !== undefined && host.port !== vxlanPort) {
+        throw invalidArgument(`security association ${id} says that VTEP ${peer} has UDP port ${vxlanPort}, but it is ${host.port}`);
+      }
+      takeOnce(this.#associationOfSpi, inboundSpi(association), id, "SPI");
+      takeOnce(this.#currentOfPeer, currentPeer(association), id, "the place of the current security association of");
+      this.hosts.set(peer, { address: peer, port: vxlanPort });
+      this.associations.set(id, association);
     }
   }
 
@@ -243,6 +268,21 @@ export function same(a: object, b: object): boolean {
   });
 }
 
+/** Gives `value` to one association, or throws: null takes nothing. */
+function takeOnce<V>(taken: Map<V, string>, value: V | null, id: string, what: string): void {
+  if (value === null) return;
+  const other = taken.get(value);
+  if (other !== undefined) throw addressInUse(`${what} ${value} is taken by security association ${other}; ${id} needs another`);
+  taken.set(value, id);
+}
+
+/** What two associations that come in can't have in common. */
+export const inboundSpi = ({ direction, spi }: AssociationDeclaration): number | null => (direction === "in" ? spi : null);
+
+/** What two associations that go out can't both be. */
+export const currentPeer = ({ direction, current, peer }: AssociationDeclaration): string | null =>
+  direction === "out" && current ? peer : null;
+
 /** What two ports can't have in common: an interface is one TAP, a parent one socket, a VLAN of it one uplink. */
 export function interfaceKey(port: PortDeclaration): string {
   switch (port.kind) {
@@ -312,4 +352,26 @@ function checkUnicast(mac: string): void {
 export function checkVtep(vtep: VtepDeclaration): void {
   addressBytes(vtep.address);
   checkRange(vtep.port, 1, 65535, "UDP port");
+}
+
+const SPI_MAX = 2 ** 32 - 1;
+const SALT_BYTES = 4;
+const KEY_BYTES: Readonly<Record<EspAlgorithm, number>> = { "aes-128-gcm": 16, "aes-256-gcm": 32, "chacha20-poly1305": 32 };
+
+export function checkAssociation(association: AssociationDeclaration): void {
+  const { id, direction, algorithm, spi, esn, icvBytes, key } = association;
+  checkId(id, "security association");
+  addressBytes(association.peer);
+  checkRange(association.vxlanPort, 1, 65535, "UDP port");
+  checkRange(spi, SPI_MIN, SPI_MAX, "SPI");
+  if (association.udpPort !== null) checkRange(association.udpPort, 1, 65535, "UDP port");
+  checkRange(association.packetLimit, 1, esn ? Number.MAX_SAFE_INTEGER : SPI_MAX, "limit of packets");
+  checkRange(association.byteLimit, 1, Number.MAX_SAFE_INTEGER, "limit of bytes");
+  if (icvBytes !== 16 && algorithm === "chacha20-poly1305")
+    throw invalidArgument(`an ICV of ${icvBytes} bytes: ChaCha20-Poly1305 has 16 (RFC 7634)`);
+  if (association.current && direction === "in")
+    throw invalidArgument(`security association ${id} comes in: only one that goes out is current`);
+  const wanted = KEY_BYTES[algorithm] + SALT_BYTES;
+  if (key.lengthBytes !== wanted)
+    throw invalidArgument(`a key and salt of ${key.lengthBytes} bytes: ${algorithm} takes ${wanted}, ${SALT_BYTES} of salt among them`);
 }

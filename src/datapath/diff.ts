@@ -20,6 +20,10 @@ import {
   PORT_DELETE,
   PORT_SET,
   type Row,
+  SA_DELETE,
+  SA_SET,
+  SPD_DELETE,
+  SPD_SET,
   sameRow,
   UNDERLAY_SET,
   UPLINK_SET,
@@ -33,7 +37,17 @@ export type Image = { readonly [T in Table]: Map<Key, Row> };
 /** What shall be another: the row that sets the entry, or null to delete it. */
 export type Patch = { readonly [T in Table]: Map<Key, Row | null> };
 
-type Table = "domains" | "ports" | "underlays" | "uplinks" | "vteps" | "members" | "fdb" | "neighbors";
+type Table =
+  | "domains"
+  | "ports"
+  | "underlays"
+  | "uplinks"
+  | "vteps"
+  | "associations"
+  | "policies"
+  | "members"
+  | "fdb"
+  | "neighbors";
 type Key = number | string;
 
 function emptyTables<R>(): { readonly [T in Table]: Map<Key, R> } {
@@ -43,6 +57,8 @@ function emptyTables<R>(): { readonly [T in Table]: Map<Key, R> } {
     underlays: new Map(),
     uplinks: new Map(),
     vteps: new Map(),
+    associations: new Map(),
+    policies: new Map(),
     members: new Map(),
     fdb: new Map(),
     neighbors: new Map(),
@@ -53,7 +69,9 @@ export const emptyImage = (): Image => emptyTables();
 export const emptyPatch = (): Patch => emptyTables();
 
 /** In the order of their references: an entry refers to entries of tables before its own. */
-const TABLES: readonly Table[] = ["domains", "ports", "underlays", "uplinks", "vteps", "members", "fdb", "neighbors"];
+const TABLES: readonly Table[] = [
+  "domains", "ports", "underlays", "uplinks", "vteps", "associations", "policies", "members", "fdb", "neighbors",
+]; // biome-ignore format: one list
 
 const TABLE_OF_SET: Readonly<Record<number, Table>> = {
   [DOMAIN_SET]: "domains",
@@ -61,6 +79,8 @@ const TABLE_OF_SET: Readonly<Record<number, Table>> = {
   [UNDERLAY_SET]: "underlays",
   [UPLINK_SET]: "uplinks",
   [VTEP_SET]: "vteps",
+  [SA_SET]: "associations",
+  [SPD_SET]: "policies",
   [MEMBER_SET]: "members",
   [FDB_SET]: "fdb",
   [NEIGHBOR_SET]: "neighbors",
@@ -70,6 +90,8 @@ const TABLE_OF_DELETE: Readonly<Record<number, Table>> = {
   [DOMAIN_DELETE]: "domains",
   [PORT_DELETE]: "ports",
   [VTEP_DELETE]: "vteps",
+  [SA_DELETE]: "associations",
+  [SPD_DELETE]: "policies",
   [MEMBER_DELETE]: "members",
   [FDB_DELETE]: "fdb",
   [NEIGHBOR_DELETE]: "neighbors",
@@ -100,6 +122,10 @@ function deleteRow(table: Table, row: Row): Row | null {
       return null; // goes with its port
     case "vteps":
       return [VTEP_DELETE, row[1]!];
+    case "associations":
+      return [SA_DELETE, row[1]!];
+    case "policies":
+      return [SPD_DELETE, row[1]!];
     case "members":
       return [MEMBER_DELETE, row[1]!, row[2]!];
     case "fdb":

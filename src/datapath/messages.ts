@@ -5,8 +5,18 @@ import type { PollerStats } from "../ports/native.ts";
 /** File descriptors that the poller shall own as `port`. */
 export interface Attachment {
   readonly port: number;
-  readonly kind: "tap" | "udp" | "packet";
+  /** "raw": IP protocol 50. */
+  readonly kind: "tap" | "udp" | "raw" | "packet";
   readonly fds: number[];
+}
+
+/** A key for the AEAD slot of a security association. The worker overwrites `material` when the key is in place. */
+export interface SlotKey {
+  readonly slot: number;
+  /** AEAD_ALGORITHM_* */
+  readonly algorithm: number;
+  /** Key and salt. */
+  readonly material: Uint8Array<ArrayBuffer>;
 }
 
 /** One change of tables and descriptors: all of it between two batches, or none of it that can be undone by rows. */
@@ -15,6 +25,8 @@ export interface ApplyRequest {
   /** Of the engine that the rows were computed for; another one answers `stale` and does nothing. */
   readonly generation: number;
   readonly rows: Uint32Array<ArrayBuffer>;
+  /** Before the rows. Those of associations that the rows delete go by themselves. */
+  readonly keys?: readonly SlotKey[];
   /** Ports whose descriptors come back, after the rows. */
   readonly release: readonly number[];
   /** After `release`. */
@@ -59,6 +71,9 @@ export interface EntriesReply {
   readonly domains: Uint8Array<ArrayBuffer>;
   readonly ports: Uint8Array<ArrayBuffer>;
   readonly vteps: Uint8Array<ArrayBuffer>;
+  readonly associations: Uint8Array<ArrayBuffer>;
+  /** One entry a VTEP. */
+  readonly policies: Uint8Array<ArrayBuffer>;
 }
 
 export interface TraceReply {
@@ -83,11 +98,13 @@ export interface Protocol {
   apply: { request: ApplyRequest; reply: ApplyReply };
   stats: { request: { kind: "stats"; ports: readonly number[] }; reply: StatsReply };
   dump: { request: { kind: "dump"; table: DumpTable; cursor: number; staticOnly: boolean }; reply: DumpReply };
-  entries: { request: { kind: "entries"; domains: number; ports: number; vteps: number }; reply: EntriesReply };
+  entries: { request: { kind: "entries"; domains: number; ports: number; vteps: number; associations: number }; reply: EntriesReply };
   /** Sets the filter; with a frame, injects it as received on `probe.port` before any other. `count`: lines written before. */
   trace: { request: TraceRequest; reply: { count: number } };
   traceRead: { request: { kind: "traceRead" }; reply: TraceReply };
   capture: { request: { kind: "capture"; all: boolean; snapLength: number }; reply: null };
+  /** Sends a PROBE_* to a VTEP by its current association; how many datagrams, 0 or 1. */
+  probe: { request: { kind: "probe"; vtep: number; what: number }; reply: { sent: number } };
   /** Executes `unreachable` in the engine: for tests of what follows a bug. */
   trap: { request: { kind: "trap" }; reply: null };
   /** Ends the loop; all descriptors come back. */
@@ -103,6 +120,8 @@ export type Notice =
   | { readonly notice: "ready"; readonly wakeFd: number; readonly abiVersion: number }
   /** The engine trapped; it is empty until its tables are sent again. */
   | { readonly notice: "rebuilt"; readonly generation: number; readonly reason: string; readonly file: string | null }
+  /** ESP events as they stood in ESP_EVENTS, header included. */
+  | { readonly notice: "esp-events"; readonly events: Uint8Array<ArrayBuffer> }
   | { readonly notice: "port-failed"; readonly port: number; readonly error: string }
   /** Records of the capture ring; to be acknowledged by `captured`. */
   | { readonly notice: "captured"; readonly records: Uint8Array<ArrayBuffer>; readonly lost: number };

@@ -27,10 +27,15 @@ export const FDB_DELETE = 11;
 export const NEIGHBOR_SET = 12;
 export const NEIGHBOR_DELETE = 13;
 export const UPLINK_SET = 14;
+export const SA_SET = 15; // its limits where others have an address: two big-endian u64
+export const SA_DELETE = 16;
+export const SPD_SET = 17;
+export const SPD_DELETE = 18;
 
 const NAMES = [
   "", "set domain", "delete domain", "set port", "delete port", "set underlay", "set VTEP", "delete VTEP", "set member", "delete member",
-  "set FDB entry", "delete FDB entry", "set neighbor", "delete neighbor", "set uplink",
+  "set FDB entry", "delete FDB entry", "set neighbor", "delete neighbor", "set uplink", "set security association",
+  "delete security association", "set security policy", "delete security policy",
 ]; // biome-ignore format: one list
 
 /** One table call: code, arguments, and the address words at ADDRESS_WORD where the call has one. */
@@ -126,6 +131,16 @@ function applyRow(engine: EngineExports, p: Uint32Array, at: number): number {
       return 0;
     case UPLINK_SET:
       return engine.uplinkSet(a, b, c);
+    case SA_SET:
+      return engine.saSet(a, b, c, d, e);
+    case SA_DELETE:
+      engine.saDelete(a);
+      return 0;
+    case SPD_SET:
+      return engine.spdSet(a, b);
+    case SPD_DELETE:
+      engine.spdDelete(a);
+      return 0;
     default:
       throw new RangeError(`table operation ${p[at]} is not one of ops.ts`);
   }

@@ -22,6 +22,7 @@ import {
   NEIGHBOR_ENTRY_LENGTH,
   NEIGHBOR_KEY,
   PORT_DOMAIN,
+  PORT_ESP,
   PORT_FLAGS,
   PORT_KIND,
   PORT_LENGTH,
@@ -33,6 +34,25 @@ import {
   PORT_UNDERLAY,
   PORT_UPLINK,
   PORT_VID,
+  SA_BYTE_LIMIT,
+  SA_BYTES,
+  SA_FLAGS,
+  SA_FORGED,
+  SA_ICV_BYTES,
+  SA_LATE,
+  SA_LENGTH,
+  SA_MALFORMED,
+  SA_PACKET_LIMIT,
+  SA_PACKETS,
+  SA_PSEUDO,
+  SA_REPLAYED,
+  SA_SEQUENCE,
+  SA_SPI,
+  SA_UDP_PORT,
+  SA_USED,
+  SA_VTEP,
+  SPD_ENTRY_LENGTH,
+  SPD_SA,
   VTEP_ADDRESS,
   VTEP_LENGTH,
   VTEP_PORT,
@@ -41,7 +61,19 @@ import {
 } from "../../wasm/shared/abi.ts";
 import { type Image, put } from "./diff.ts";
 import type { EntriesReply } from "./messages.ts";
-import { addressRow, DOMAIN_SET, FDB_SET, MEMBER_SET, NEIGHBOR_SET, PORT_SET, UNDERLAY_SET, UPLINK_SET, VTEP_SET } from "./ops.ts";
+import {
+  addressRow,
+  DOMAIN_SET,
+  FDB_SET,
+  MEMBER_SET,
+  NEIGHBOR_SET,
+  PORT_SET,
+  SA_SET,
+  SPD_SET,
+  UNDERLAY_SET,
+  UPLINK_SET,
+  VTEP_SET,
+} from "./ops.ts";
 import type { AddressWords } from "./words.ts";
 
 const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -56,7 +88,7 @@ export function readKey(view: DataView, at: number): { domain: number; high: num
   return { low: view.getUint32(at, true), high: view.getUint16(at + 4, true), domain: view.getUint16(at + 6, true) };
 }
 
-/** Domains, ports and VTEPs. */
+/** Domains, ports, VTEPs, security associations and policies. */
 export function readEntries(image: Image, entries: EntriesReply): void {
   const domains = viewOf(entries.domains);
   for (let at = 0, domain = 0; at < domains.byteLength; at += DOMAIN_LENGTH, domain++) {
@@ -78,7 +110,7 @@ export function readEntries(image: Image, entries: EntriesReply): void {
     if (kind === PORT_NONE) continue;
     const domain = ports.getUint16(at + PORT_DOMAIN, true);
     put(image, [PORT_SET, port, kind, domain, ports.getUint8(at + PORT_FLAGS), ports.getUint32(at + PORT_MTU, true)]);
-    if (kind === PORT_UNDERLAY) {
+    if (kind === PORT_UNDERLAY || kind === PORT_ESP) {
       put(image, [UNDERLAY_SET, port, ports.getUint16(at + PORT_UDP_PORT, true), ports.getUint16(at + PORT_SOCKETS, true)]);
     }
   }
@@ -91,6 +123,58 @@ export function readEntries(image: Image, entries: EntriesReply): void {
     if (vteps.getUint32(at + VTEP_USED, true) === 0) continue;
     const scalars = [vtep, vteps.getUint16(at + VTEP_UDP_PORT, true), vteps.getUint16(at + VTEP_PORT, true)];
     put(image, addressRow(VTEP_SET, scalars, readAddress(vteps, at + VTEP_ADDRESS)));
+  }
+  readAssociations(image, viewOf(entries.associations));
+  const policies = viewOf(entries.policies);
+  for (let at = 0, vtep = 0; at < policies.byteLength; at += SPD_ENTRY_LENGTH, vtep++) {
+    const association = policies.getUint16(at + SPD_SA, true);
+    if (association !== 0) put(image, [SPD_SET, vtep, association]);
+  }
+}
+
+/** What was declared of them; how far they are used is read by `associationRecords`. */
+function readAssociations(image: Image, view: DataView): void {
+  for (let at = 0, index = 0; at < view.byteLength; at += SA_LENGTH, index++) {
+    if (view.getUint32(at + SA_USED, true) === 0) continue;
+    const numbers = [
+      index,
+      view.getUint32(at + SA_SPI, true),
+      view.getUint32(at + SA_FLAGS, true) | (view.getUint8(at + SA_ICV_BYTES) << 16),
+      view.getUint32(at + SA_VTEP, true), // SA_PORT is its upper half
+      (view.getUint16(at + SA_UDP_PORT, true) | (view.getUint32(at + SA_PSEUDO, true) << 16)) >>> 0,
+    ];
+    const limit = (field: number): number[] => [view.getUint32(at + field + 4, true), view.getUint32(at + field, true)];
+    put(image, addressRow(SA_SET, numbers, [...limit(SA_PACKET_LIMIT), ...limit(SA_BYTE_LIMIT)]));
+  }
+}
+
+/** How far an association is used, and what it refused. */
+export interface AssociationRecord {
+  readonly index: number;
+  readonly sequence: bigint;
+  readonly packets: bigint;
+  readonly bytes: bigint;
+  readonly replayed: bigint;
+  readonly late: bigint;
+  readonly forged: bigint;
+  readonly malformed: bigint;
+}
+
+export function* associationRecords(associations: Uint8Array): Generator<AssociationRecord> {
+  const view = viewOf(associations);
+  for (let at = 0, index = 0; at < view.byteLength; at += SA_LENGTH, index++) {
+    if (view.getUint32(at + SA_USED, true) === 0) continue;
+    const word = (field: number): bigint => view.getBigUint64(at + field, true);
+    yield {
+      index,
+      sequence: word(SA_SEQUENCE),
+      packets: word(SA_PACKETS),
+      bytes: word(SA_BYTES),
+      replayed: word(SA_REPLAYED),
+      late: word(SA_LATE),
+      forged: word(SA_FORGED),
+      malformed: word(SA_MALFORMED),
+    };
   }
 }
 

@@ -23,6 +23,10 @@ import {
   RX_OFFSET,
   RX_PORT,
   RX_SEGMENT,
+  SA_LENGTH,
+  SPD_ENTRY_LENGTH,
+  TX_DESCRIPTOR_LENGTH,
+  TX_ERRNO,
   VNET_HEADER_LENGTH,
   VTEP_LENGTH,
 } from "../../wasm/shared/abi.ts";
@@ -35,10 +39,26 @@ import {
   DROP_COUNT,
   DROP_ENGINE_TRAP,
 } from "../../wasm/shared/counters.ts";
-import { ARGUMENTS, CAPTURE_RING, DOMAINS, PORTS, RX_ARENA, TRACE_RING, TRACE_RING_LENGTH, VTEPS } from "../../wasm/shared/layout.ts";
+import {
+  ARGUMENTS,
+  CAPTURE_RING,
+  DOMAINS,
+  ESP_EVENTS,
+  OPEN_OPS,
+  PORTS,
+  RX_ARENA,
+  SAD,
+  SEAL_OPS,
+  SPD,
+  TRACE_RING,
+  TRACE_RING_LENGTH,
+  TX_RING,
+  VTEPS,
+} from "../../wasm/shared/layout.ts";
 import { FRAME_LENGTH_MAX, HEADROOM, PORT_MAX } from "../../wasm/shared/limits.ts";
 import type { Poller } from "../ports/native.ts";
 import { stampCapture } from "./capture-records.ts";
+import type { Cipher } from "./cipher.ts";
 import type { EngineExports } from "./engine.ts";
 import { COUNTER_WORDS, POLLER_LAYOUT, rxDescriptor, type Views, viewsOf } from "./memory.ts";
 import type {
@@ -54,10 +74,16 @@ import type {
   StatsReply,
 } from "./messages.ts";
 import { instantiateEngine } from "./module.ts";
-import { applyRows, PORT_DELETE, ROW_WORDS } from "./ops.ts";
+import { applyRows, PORT_DELETE, ROW_WORDS, SA_DELETE, SA_SET } from "./ops.ts";
 import { type PortFraming, saveTrap } from "./trap-file.ts";
 
 const TICK_MS = 1000;
+/** Between two drains of the region of ESP events: what floods us with unknown SPIs must not flood the main thread. */
+const ESP_EVENTS_MS = 10;
+/** Bytes of the region that are its own. */
+const ESP_EVENTS_EMPTY = 8;
+/** "Key was rejected by service": the errno of what could not be sealed. */
+const EKEYREJECTED = 129;
 /** Counters per port in the table: rx packets, rx bytes, tx packets, tx bytes, drops. */
 export const PORT_COUNTERS = 5;
 /** Captured bytes on their way to the main thread; beyond that a slow reader loses records, never packets. */
@@ -67,6 +93,8 @@ export interface ShardOptions {
   readonly module: WebAssembly.Module;
   readonly memory: WebAssembly.Memory;
   readonly poller: Poller;
+  /** Of this shard's memory. */
+  readonly cipher: Cipher;
   readonly fdbSlots: number;
   readonly trapsFolder: string;
   readonly notify: (notice: Notice, transfer?: readonly ArrayBuffer[]) => void;
@@ -88,6 +116,7 @@ export class Shard {
   #engine: EngineExports;
   #generation = 1;
   #nextTickMs = 0;
+  #nextEspEventsMs = 0;
   #captureAll = false;
   /** Bytes kept of each captured frame; 0: capture is off. */
   #snapLength = 0;
@@ -125,6 +154,7 @@ export class Shard {
     const now = this.#options.nowMs();
     if (now >= this.#nextTickMs) this.#tick(now);
     if (count > 0) this.#run(count);
+    this.#drainEspEvents(now);
     return count;
   }
 
@@ -140,9 +170,11 @@ export class Shard {
     this.#rxBefore = halves[2 * COUNTER_RX]!;
     try {
       this.#txBefore = halves[2 * COUNTER_TX]!;
+      const toOpen = this.#engine.espPrepare(count);
+      if (toOpen > 0) this.#options.cipher.run(OPEN_OPS, toOpen);
       let filled = this.#engine.run(count);
       for (;;) {
-        if (filled > 0 && this.#poller.flush(filled) > 0) this.#engine.settle(filled);
+        if (filled > 0) this.#flush(filled);
         if (this.#engine.pending() === 0) break;
         this.#txBefore = halves[2 * COUNTER_TX]!;
         filled = this.#engine.resume();
@@ -153,6 +185,43 @@ export class Shard {
       this.#rebuild(error);
     }
     this.#batch = 0;
+  }
+
+  /** Seals what is to be sealed, then sends. A datagram that could not be sealed is plaintext: nothing of the run is sent then. */
+  #flush(filled: number): void {
+    const toSeal = this.#engine.sealCount();
+    if (toSeal > 0) {
+      if (this.#options.cipher.run(SEAL_OPS, toSeal) > 0) {
+        this.#condemn(filled);
+        return;
+      }
+      this.#engine.sealed();
+    }
+    if (this.#poller.flush(filled) > 0) this.#engine.settle(filled);
+  }
+
+  /** Counts all descriptors as refused. */
+  #condemn(filled: number): void {
+    const { data } = this.#views;
+    for (let i = 0; i < filled; i++) data.setUint16(TX_RING + i * TX_DESCRIPTOR_LENGTH + TX_ERRNO, EKEYREJECTED, true);
+    this.#engine.settle(filled);
+  }
+
+  /** Tells the main thread what ESP has to say; not more often than it can listen. */
+  #drainEspEvents(now: number): void {
+    const { data, bytes } = this.#views;
+    const used = data.getUint32(ESP_EVENTS, true);
+    if (used <= ESP_EVENTS_EMPTY || now < this.#nextEspEventsMs) return;
+    this.#nextEspEventsMs = now + ESP_EVENTS_MS;
+    const events = bytes.slice(ESP_EVENTS, ESP_EVENTS + used);
+    this.#engine.espEventsClear();
+    this.#options.notify({ notice: "esp-events", events }, [events.buffer]);
+  }
+
+  #probe(vtep: number, what: number): number {
+    const filled = this.#engine.espProbe(vtep, what);
+    if (filled > 0) this.#flush(filled);
+    return filled;
   }
 
   /** Runs a call of the engine outside of a batch; false if it trapped. */
@@ -279,6 +348,8 @@ export class Shard {
         this.#snapLength = request.snapLength;
         this.#setCapture();
         return null;
+      case "probe":
+        return { sent: this.#probe(request.vtep, request.what) };
       case "trap":
         this.#guarded(() => this.#engine.trap());
         return null;
@@ -290,15 +361,34 @@ export class Shard {
   #apply(request: ApplyRequest): ApplyReply {
     const nothing = { generation: this.#generation, stale: false, done: 0, refused: 0, error: null, released: [] };
     if (request.generation !== this.#generation) return { ...nothing, stale: true };
+    for (const { slot, algorithm, material } of request.keys ?? []) {
+      this.#options.cipher.setKey(slot, algorithm, material);
+      material.fill(0);
+    }
     let outcome = { done: 0, refused: 0 };
     if (!this.#guarded(() => (outcome = applyRows(this.#engine, this.#views.argumentData, request.rows)))) {
       return { ...nothing, generation: this.#generation, stale: true };
     }
     if (this.#carried.size > 0) this.#forgetCarried(request.rows, outcome.done);
-    if (outcome.refused !== 0) return { ...nothing, ...outcome };
+    this.#removeKeys(request.rows, outcome.done);
+    if (outcome.refused !== 0) {
+      for (const { slot } of request.keys ?? []) this.#options.cipher.removeKey(slot);
+      return { ...nothing, ...outcome };
+    }
     const released = request.release.flatMap((port) => this.#release(port));
     const error = this.#attach(request.attach);
     return { ...nothing, ...outcome, error, released };
+  }
+
+  /** The keys of associations that the rows have deleted, and not set anew. */
+  #removeKeys(rows: Uint32Array, count: number): void {
+    const gone = new Set<number>();
+    for (let i = 0; i < count; i++) {
+      const at = i * ROW_WORDS;
+      if (rows[at] === SA_DELETE) gone.add(rows[at + 1]!);
+      else if (rows[at] === SA_SET) gone.delete(rows[at + 1]!);
+    }
+    for (const slot of gone) this.#options.cipher.removeKey(slot);
   }
 
   #forgetCarried(rows: Uint32Array, count: number): void {
@@ -313,7 +403,7 @@ export class Shard {
         if (kind === "tap") this.#poller.addTap(port, fds[0]!);
         else if (kind === "packet") this.#poller.addPacket(port, fds[0]!);
         else this.#poller.addUdp(port, [...fds]);
-        this.#framings.set(port, kind === "udp" ? { kind, udpPort: this.#udpPort(port) } : { kind });
+        this.#framings.set(port, kind === "udp" || kind === "raw" ? { kind: "udp", udpPort: this.#udpPort(port) } : { kind });
         taken.push(port);
       }
       return null;
@@ -383,12 +473,14 @@ export class Shard {
     return kept;
   }
 
-  #entries(limits: { domains: number; ports: number; vteps: number }, transfer: ArrayBuffer[]): EntriesReply {
+  #entries(limits: { domains: number; ports: number; vteps: number; associations: number }, transfer: ArrayBuffer[]): EntriesReply {
     return {
       generation: this.#generation,
       domains: this.#copy(DOMAINS, limits.domains * DOMAIN_LENGTH, transfer),
       ports: this.#copy(PORTS, limits.ports * PORT_LENGTH, transfer),
       vteps: this.#copy(VTEPS, limits.vteps * VTEP_LENGTH, transfer),
+      associations: this.#copy(SAD, limits.associations * SA_LENGTH, transfer),
+      policies: this.#copy(SPD, limits.vteps * SPD_ENTRY_LENGTH, transfer),
     };
   }
 

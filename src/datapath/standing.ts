@@ -14,15 +14,36 @@
 import { WeftError } from "../errors.ts";
 import { type Declaration, domainOf, type UplinkPortDeclaration } from "./declarations.ts";
 import type { Change, Delta, Entry, Table } from "./delta.ts";
-import { checkDomain, checkPort, checkVtep, type Desired, fdbKey, interfaceKey, neighborKey, same, vtepKey } from "./desired.ts";
+import {
+  checkAssociation,
+  checkDomain,
+  checkPort,
+  checkVtep,
+  currentPeer,
+  type Desired,
+  fdbKey,
+  type Host,
+  inboundSpi,
+  interfaceKey,
+  neighborKey,
+  same,
+  vtepKey,
+} from "./desired.ts";
 
-/** Tables that owners declare; hosts follow from their VTEPs. */
+/** Tables that owners declare; hosts follow from their VTEPs and associations. */
 type Declared = Exclude<Table, "hosts">;
-const DECLARED: readonly Declared[] = ["domains", "ports", "vteps", "fdb", "neighbors"];
+const DECLARED: readonly Declared[] = ["domains", "ports", "vteps", "associations", "fdb", "neighbors"];
 
 /** One owner's declaration by key. */
 type Keyed = { readonly [K in Declared]: ReadonlyMap<string, Entry<K>> };
-const NONE: Keyed = { domains: new Map(), ports: new Map(), vteps: new Map(), fdb: new Map(), neighbors: new Map() };
+const NONE: Keyed = {
+  domains: new Map(),
+  ports: new Map(),
+  vteps: new Map(),
+  associations: new Map(),
+  fdb: new Map(),
+  neighbors: new Map(),
+};
 
 /** What may be referred to, as one key for the count of references. */
 const domainTarget = (id: string): string => `domain ${id}`;
@@ -36,9 +57,19 @@ const TARGETS: { readonly [K in Declared]: (entry: Entry<K>) => readonly string[
   ports: (port) =>
     port.kind === "packet" ? [] : port.kind === "tap" ? [domainTarget(port.domain)] : [domainTarget(port.domain), portTarget(port.parent)],
   vteps: ({ domain, address }) => [domainTarget(domain), hostTarget(address)],
+  associations: ({ peer }) => [hostTarget(peer)],
   fdb: ({ domain, to }) => [domainTarget(domain), "port" in to ? portTarget(to.port) : vtepTarget(vtepKey(domain, to.vtep))],
   neighbors: ({ domain }) => [domainTarget(domain)],
 };
+
+/** Who has what only one can have: the ids. */
+interface Holders {
+  readonly vnis: Map<number, string>;
+  readonly interfaces: Map<string, string>;
+  readonly spis: Map<number, string>;
+  /** By peer. */
+  readonly currents: Map<string, string>;
+}
 
 export interface Proposal {
   readonly owner: string;
@@ -56,12 +87,19 @@ export class Standing implements Desired {
   readonly neighbors = new Map<string, Entry<"neighbors">>();
   readonly vteps = new Map<string, Entry<"vteps">>();
   readonly hosts = new Map<string, Entry<"hosts">>();
+  readonly associations = new Map<string, Entry<"associations">>();
   readonly #declarations = new Map<string, Declaration>();
   readonly #keyed = new Map<string, Keyed>();
-  readonly #owners = { domains: new Counts(), ports: new Counts(), fdb: new Counts(), neighbors: new Counts(), vteps: new Counts() };
+  readonly #owners = {
+    domains: new Counts(),
+    ports: new Counts(),
+    fdb: new Counts(),
+    neighbors: new Counts(),
+    vteps: new Counts(),
+    associations: new Counts(),
+  };
   readonly #references = new Counts();
-  readonly #domainOfVni = new Map<number, string>();
-  readonly #portOfInterface = new Map<string, string>();
+  readonly #holders: Holders = { vnis: new Map(), interfaces: new Map(), spis: new Map(), currents: new Map() };
 
   /** Of declarations that can stand together. */
   static of(declarations: ReadonlyMap<string, Declaration>): Standing {
@@ -82,9 +120,7 @@ export class Standing implements Desired {
   /** What changes if `owner` declares this and nothing else (null: nothing); null if it takes a look at everything to tell. */
   propose(owner: string, declaration: Declaration | null): Proposal | null {
     const proposal = this.#proposal(owner, declaration);
-    return proposal !== null && new Check(this, proposal, this.#references, this.#domainOfVni, this.#portOfInterface).passes
-      ? proposal
-      : null;
+    return proposal !== null && new Check(this, proposal, this.#references, this.#holders).passes ? proposal : null;
   }
 
   /** Null if it contradicts itself or what others declare. */
@@ -97,12 +133,13 @@ export class Standing implements Desired {
     const fdb = changesOf(this.fdb, this.#owners.fdb, before.fdb, keyed.fdb);
     const neighbors = changesOf(this.neighbors, this.#owners.neighbors, before.neighbors, keyed.neighbors);
     const vteps = changesOf(this.vteps, this.#owners.vteps, before.vteps, keyed.vteps);
-    if (domains === null || ports === null || fdb === null || neighbors === null || vteps === null) return null;
+    const associations = changesOf(this.associations, this.#owners.associations, before.associations, keyed.associations);
+    if (domains === null || ports === null || fdb === null || neighbors === null || vteps === null || associations === null) return null;
     const references = new Map<string, number>();
     const refer = (targets: readonly string[], by: number): void => {
       for (const target of targets) references.set(target, (references.get(target) ?? 0) + by);
     };
-    const declared = { domains, ports, fdb, neighbors, vteps };
+    const declared = { domains, ports, fdb, neighbors, vteps, associations };
     for (const table of DECLARED) {
       const targets = TARGETS[table] as (entry: object) => readonly string[];
       for (const { before: old, after } of (declared[table] as ReadonlyMap<string, Change<object>>).values()) {
@@ -110,14 +147,14 @@ export class Standing implements Desired {
         if (after !== undefined) refer(targets(after), 1);
       }
     }
-    const hosts = this.#hostChanges(vteps, references);
+    const hosts = this.#hostChanges([...hostsIn(vteps, hostOfVtep), ...hostsIn(associations, hostOfAssociation)], references);
     return hosts === null ? null : { owner, declaration, delta: { ...declared, hosts }, keyed, references };
   }
 
   /** Null if a host has two UDP ports, or gets another one. */
-  #hostChanges(vteps: Delta["vteps"], references: ReadonlyMap<string, number>): Map<string, Change<Entry<"hosts">>> | null {
-    const hosts = new Map<string, Change<Entry<"hosts">>>();
-    for (const { before, after } of vteps.values()) {
+  #hostChanges(changes: readonly Change<Host>[], references: ReadonlyMap<string, number>): Map<string, Change<Host>> | null {
+    const hosts = new Map<string, Change<Host>>();
+    for (const { before, after } of changes) {
       const { address } = (after ?? before)!;
       const known = this.hosts.get(address);
       if (after !== undefined) {
@@ -142,14 +179,36 @@ export class Standing implements Desired {
     }
     replace(this.hosts, delta.hosts);
     for (const [target, by] of references) this.#references.add(target, by);
-    reindex(this.#domainOfVni, delta.domains, ({ vni }) => vni);
-    reindex(this.#portOfInterface, delta.ports, interfaceKey);
+    reindex(this.#holders.vnis, delta.domains, ({ vni }) => vni);
+    reindex(this.#holders.interfaces, delta.ports, interfaceKey);
+    reindex(this.#holders.spis, delta.associations, inboundSpi);
+    reindex(this.#holders.currents, delta.associations, currentPeer);
     this.#declarations.delete(owner);
     this.#keyed.delete(owner);
     if (declaration === null) return;
     this.#declarations.set(owner, declaration);
     this.#keyed.set(owner, keyed);
   }
+}
+
+const hostOfVtep = ({ address, port }: Entry<"vteps">): Host => ({ address, port });
+const hostOfAssociation = ({ peer, vxlanPort }: Entry<"associations">): Host => ({ address: peer, port: vxlanPort });
+
+/** The hosts that entries name, before and after; an entry that moves from one to another is two changes. */
+function hostsIn<T>(changes: ReadonlyMap<string, Change<T>>, hostOf: (entry: T) => Host): Change<Host>[] {
+  const hosts: Change<Host>[] = [];
+  for (const change of changes.values()) {
+    const before = change.before === undefined ? undefined : hostOf(change.before);
+    const after = change.after === undefined ? undefined : hostOf(change.after);
+    if (before?.address === after?.address) hosts.push({ before, after });
+    else
+      for (const one of [
+        { before, after: undefined },
+        { before: undefined, after },
+      ])
+        if (one.before !== one.after) hosts.push(one);
+  }
+  return hosts;
 }
 
 class Counts {
@@ -173,13 +232,7 @@ class Check {
   readonly #proposal: Proposal;
   readonly #references: Counts;
 
-  constructor(
-    standing: Desired,
-    proposal: Proposal,
-    references: Counts,
-    domainOfVni: ReadonlyMap<number, string>,
-    portOfInterface: ReadonlyMap<string, string>,
-  ) {
+  constructor(standing: Desired, proposal: Proposal, references: Counts, holders: Holders) {
     this.#standing = standing;
     this.#proposal = proposal;
     this.#references = references;
@@ -189,8 +242,10 @@ class Check {
       this.#portsStand() &&
       this.#vtepsStand() &&
       this.#entriesStand() &&
-      isUnique(delta.domains, domainOfVni, ({ vni }) => vni) &&
-      isUnique(delta.ports, portOfInterface, interfaceKey);
+      isUnique(delta.domains, holders.vnis, ({ vni }) => vni) &&
+      isUnique(delta.ports, holders.interfaces, interfaceKey) &&
+      isUnique(delta.associations, holders.spis, inboundSpi) &&
+      isUnique(delta.associations, holders.currents, currentPeer);
   }
 
   #referring(target: string): number {
@@ -280,7 +335,7 @@ function changesOf<T extends object>(
   return changes;
 }
 
-/** Whether no two entries have the same value (null: no value) after the change. A value that one gives to another: false too. */
+/** Whether no two entries have the same value (null: no value) after the change. */
 function isUnique<T extends { readonly id: string }, V>(
   changes: ReadonlyMap<string, Change<T>>,
   holders: ReadonlyMap<V, string>,
@@ -290,11 +345,16 @@ function isUnique<T extends { readonly id: string }, V>(
   for (const { after } of changes.values()) {
     const value = after === undefined ? null : valueIn(after);
     if (value === null) continue;
-    const holder = holders.get(value) ?? taken.get(value);
-    if (holder !== undefined && holder !== after!.id) return false;
+    const holder = taken.get(value) ?? holders.get(value);
+    if (holder !== undefined && holder !== after!.id && !givesUp(changes.get(holder), value, valueIn)) return false;
     taken.set(value, after!.id);
   }
   return true;
+}
+
+/** Whether the change of who had `value` takes it away from them. */
+function givesUp<T, V>(change: Change<T> | undefined, value: V, valueIn: (entry: T) => V | null): boolean {
+  return change !== undefined && (change.after === undefined || valueIn(change.after) !== value);
 }
 
 function reindex<T extends { readonly id: string }, V>(
@@ -330,14 +390,18 @@ function keyedOf(declaration: Declaration): Keyed | null {
       declaration.ports,
       checked(checkPort, ({ id }) => id),
     );
+    const associations = byKey(
+      declaration.associations,
+      checked(checkAssociation, ({ id }) => id),
+    );
     const vteps = byKey(
       declaration.vteps,
       checked(checkVtep, ({ domain, address }) => vtepKey(domain, address)),
     );
     const fdb = byKey(declaration.fdb, fdbKey);
     const neighbors = byKey(declaration.neighbors, neighborKey);
-    if (domains === null || ports === null || vteps === null || fdb === null || neighbors === null) return null;
-    return { domains, ports, vteps, fdb, neighbors };
+    if (domains === null || ports === null || vteps === null || associations === null || fdb === null || neighbors === null) return null;
+    return { domains, ports, vteps, associations, fdb, neighbors };
   } catch (error) {
     if (error instanceof WeftError) return null;
     throw error;

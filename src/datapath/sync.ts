@@ -22,6 +22,7 @@ import {
   patchBetween,
 } from "./diff.ts";
 import { REFUSED_FULL } from "./engine.ts";
+import type { KeyMaterial } from "./key-material.ts";
 import type { Attachment, DumpTable } from "./messages.ts";
 import { packRows, type Row, rowName } from "./ops.ts";
 import { readEntries, readFdb, readMembers, readNeighbors } from "./read-back.ts";
@@ -37,6 +38,15 @@ export interface Descriptors {
   /** Indexes of ports whose descriptors the poller gives back. */
   readonly release: readonly number[];
   readonly attach: readonly Attachment[];
+  /** Of security associations that the patch sets for the first time. */
+  readonly keys?: readonly AssociationKey[];
+}
+
+export interface AssociationKey {
+  /** The association's index. */
+  readonly slot: number;
+  readonly algorithm: number;
+  readonly key: KeyMaterial;
 }
 
 const NO_DESCRIPTORS: Descriptors = { release: [], attach: [] };
@@ -112,14 +122,16 @@ export class Sync {
     return difference(this.#tables.image, want);
   }
 
-  async #send(patch: Patch, { release, attach }: Descriptors): Promise<number> {
+  async #send(patch: Patch, { release, attach, keys: given = [] }: Descriptors): Promise<number> {
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       const rows = this.#callsFor(patch);
       this.#settled = false;
       if (rows.length + release.length + attach.length > 0) {
         const packed = packRows(rows);
-        const reply = await this.#client.request({ kind: "apply", generation: this.#generation, rows: packed, release, attach }, [
+        const keys = given.map(({ slot, algorithm, key }) => ({ slot, algorithm, material: key.copy() }));
+        const reply = await this.#client.request({ kind: "apply", generation: this.#generation, rows: packed, keys, release, attach }, [
           packed.buffer,
+          ...keys.map(({ material }) => material.buffer),
         ]);
         if (reply.stale) {
           this.#forget(reply.generation);
@@ -157,8 +169,9 @@ export class Sync {
   /** Null if the engine was rebuilt meanwhile. */
   async #readBack(): Promise<Image | null> {
     const image = emptyImage();
-    const { domains, ports, vteps } = this.#tables;
-    const entries = await this.#client.request({ kind: "entries", domains: domains.limit, ports: ports.limit, vteps: vteps.limit });
+    const { domains, ports, vteps, associations } = this.#tables;
+    const limits = { domains: domains.limit, ports: ports.limit, vteps: vteps.limit, associations: associations.limit };
+    const entries = await this.#client.request({ kind: "entries", ...limits });
     readEntries(image, entries);
     const readers: readonly [DumpTable, (image: Image, bytes: Uint8Array) => void][] = [
       ["members", readMembers],

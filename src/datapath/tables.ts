@@ -6,10 +6,13 @@ import { release } from "node:os";
 import {
   DOMAIN_FLAG_CAPTURE,
   DOMAIN_FLAG_CLAMP_MSS,
+  DOMAIN_FLAG_ENCRYPTED,
   DOMAIN_FLAG_HAS_VNI,
   DOMAIN_FLAG_LEARNING,
   DOMAIN_FLAG_PROXY_NEIGHBORS,
+  PORT_ESP,
   PORT_FLAG_CAPTURE,
+  PORT_FLAG_IPV4_HEADER,
   PORT_FLAG_ISOLATED,
   PORT_FLAG_NO_FLOOD,
   PORT_FLAG_NO_UDP_GSO,
@@ -20,10 +23,15 @@ import {
   PORT_TAP,
   PORT_UNDERLAY,
   PORT_UPLINK,
+  SA_FLAG_CHECKSUM,
+  SA_FLAG_ESN,
+  SA_FLAG_NOTIFY,
+  SA_FLAG_OUTBOUND,
   VNI_NONE,
 } from "../../wasm/shared/abi.ts";
-import { DOMAIN_MAX, MTU_MAX, PORT_MAX, VTEP_MAX } from "../../wasm/shared/limits.ts";
+import { DOMAIN_MAX, MTU_MAX, PORT_MAX, SA_MAX, VTEP_MAX } from "../../wasm/shared/limits.ts";
 import type {
+  AssociationDeclaration,
   DomainDeclaration,
   FdbDeclaration,
   MacvlanMode,
@@ -43,11 +51,13 @@ import {
   NEIGHBOR_SET,
   PORT_SET,
   type Row,
+  SA_SET,
+  SPD_SET,
   UNDERLAY_SET,
   UPLINK_SET,
   VTEP_SET,
 } from "./ops.ts";
-import { addressWords, isIpv6, macWords } from "./words.ts";
+import { addressBytes, addressWords, isIpv6, macWords } from "./words.ts";
 
 /** Before Linux 6.2 a TAP refuses UDP super-frames (EINVAL), so the engine must not make any. */
 export function takesUdpGso(kernelRelease: string): boolean {
@@ -77,6 +87,16 @@ export interface UnderlayPort {
   readonly socketCount: number;
 }
 
+/** A port of the host's own for ESP: `kind` is how it crosses the underlay. */
+export interface EspPort {
+  /** "esp/10.9.0.1", "esp-raw/10.9.0.1" */
+  readonly name: string;
+  readonly kind: "udp" | "raw";
+  readonly address: string;
+  /** Where the tunnel inside listens. */
+  readonly vxlanPort: number;
+}
+
 /** Whose frames are captured. */
 export interface CaptureMarks {
   readonly ports: ReadonlySet<string>;
@@ -90,11 +110,13 @@ export class Tables {
   readonly domains = new Indexes("bridge domains", FIRST_INDEX, DOMAIN_MAX);
   readonly ports = new Indexes("ports", FIRST_INDEX, PORT_MAX);
   readonly vteps = new Indexes("VTEPs", FIRST_INDEX, VTEP_MAX);
+  readonly associations = new Indexes("security associations", FIRST_INDEX, SA_MAX);
   /** What the engine has, as far as we know. */
   image: Image = emptyImage();
   /** Rows of entries that were asked for before: most of an image is as it was. */
   readonly #rows = new WeakMap<object, KeyedRow>();
   #underlays: readonly UnderlayPort[] = [];
+  #espPorts: readonly EspPort[] = [];
 
   /** The host's own ports; before anything is declared. */
   setUnderlays(underlays: readonly UnderlayPort[]): void {
@@ -102,11 +124,22 @@ export class Tables {
     for (const { name } of underlays) this.ports.ensure(name);
   }
 
+  /** The ESP ports that are open; before an association is declared that needs one. */
+  setEspPorts(ports: readonly EspPort[]): void {
+    this.#espPorts = ports;
+    for (const { name } of ports) this.ports.ensure(name);
+  }
+
   /** As new: the engine is gone. */
   clear(): void {
     this.#underlays = [];
+    this.#espPorts = [];
     this.image = emptyImage();
-    for (const indexes of [this.domains, this.ports, this.vteps]) indexes.clear();
+    for (const indexes of [this.domains, this.ports, this.vteps, this.associations]) indexes.clear();
+  }
+
+  get espPorts(): readonly EspPort[] {
+    return this.#espPorts;
   }
 
   get underlays(): readonly UnderlayPort[] {
@@ -118,6 +151,10 @@ export class Tables {
     const image = emptyImage();
     for (const row of this.#markedRows(desired, marks)) put(image, row);
     for (const host of desired.hosts.values()) put(image, this.#hostRow(host));
+    for (const association of desired.associations.values()) {
+      put(image, this.#associationRow(association));
+      if (association.current) put(image, this.#policyRow(association));
+    }
     for (const vtep of desired.vteps.values()) put(image, this.#memberRow(vtep));
     for (const entry of desired.fdb.values()) putKeyed(image, this.#fdbRow(entry));
     for (const neighbor of desired.neighbors.values()) putKeyed(image, this.#neighborRow(neighbor));
@@ -142,6 +179,8 @@ export class Tables {
       if (row !== null) patch.uplinks.set(row[1]!, bound === after ? row : null);
     }
     add(delta.hosts, (host) => keyed(this.#hostRow(host)));
+    add(delta.associations, (association) => keyed(this.#associationRow(association)));
+    this.#addPolicies(patch, delta);
     add(delta.vteps, (vtep) => keyed(this.#memberRow(vtep)));
     add(delta.fdb, (entry) => this.#fdbRow(entry));
     add(delta.neighbors, (neighbor) => this.#neighborRow(neighbor));
@@ -167,11 +206,20 @@ export class Tables {
       yield [PORT_SET, port, PORT_UNDERLAY, 0, captured ? PORT_FLAG_CAPTURE : 0, MTU_MAX];
       yield [UNDERLAY_SET, port, underlay.udpPort, underlay.socketCount];
     }
+    for (const esp of this.#espPorts) yield* this.#espRows(esp, marks);
     for (const port of desired.ports.values()) {
       yield this.#portRow(port, marks);
       const uplink = this.#uplinkRow(port);
       if (uplink !== null) yield uplink;
     }
+  }
+
+  *#espRows({ name, kind, address, vxlanPort }: EspPort, marks: CaptureMarks): Generator<Row> {
+    const port = this.ports.ensure(name);
+    const captured = marks.underlay || marks.ports.has(name) ? PORT_FLAG_CAPTURE : 0;
+    const header = kind === "raw" && !isIpv6(address) ? PORT_FLAG_IPV4_HEADER : 0;
+    yield [PORT_SET, port, PORT_ESP, 0, captured | header, MTU_MAX];
+    yield [UNDERLAY_SET, port, vxlanPort, 1];
   }
 
   #hostRow({ address, port }: Host): Row {
@@ -180,6 +228,45 @@ export class Tables {
 
   #memberRow({ domain, address }: VtepDeclaration): Row {
     return [MEMBER_SET, this.domains.ensure(domain), this.vteps.ensure(address)];
+  }
+
+  #associationRow(association: AssociationDeclaration): Row {
+    const { id, direction, peer, spi, esn, icvBytes, udpPort, innerChecksum, notify, packetLimit, byteLimit } = association;
+    const flags =
+      (direction === "out" ? SA_FLAG_OUTBOUND : 0) |
+      (esn ? SA_FLAG_ESN : 0) |
+      (innerChecksum ? SA_FLAG_CHECKSUM : 0) |
+      (notify ? SA_FLAG_NOTIFY : 0);
+    const port = this.#espPortFor(peer, udpPort === null ? "raw" : "udp");
+    const pseudo = innerChecksum && port !== undefined ? addressSum(port.address, peer) : 0;
+    const portIndex = port === undefined ? 0 : this.ports.ensure(port.name);
+    const numbers = [
+      this.associations.ensure(id),
+      spi,
+      flags | (icvBytes << 16),
+      (this.vteps.ensure(peer) | (portIndex << 16)) >>> 0,
+      ((udpPort ?? 0) | (pseudo << 16)) >>> 0,
+    ];
+    return addressRow(SA_SET, numbers, [...words64(packetLimit), ...words64(byteLimit)]);
+  }
+
+  #policyRow({ id, peer }: AssociationDeclaration): Row {
+    return [SPD_SET, this.vteps.ensure(peer), this.associations.ensure(id)];
+  }
+
+  /** Peers that get another association, and those that are left with none. */
+  #addPolicies(patch: Patch, delta: Delta): void {
+    for (const { before } of delta.associations.values()) {
+      if (before?.current) patch.policies.set(this.vteps.ensure(before.peer), null);
+    }
+    for (const { after } of delta.associations.values()) {
+      if (after?.current) patch.policies.set(this.vteps.ensure(after.peer), this.#policyRow(after));
+    }
+  }
+
+  /** The open ESP port of the peer's address family. */
+  #espPortFor(address: string, kind: EspPort["kind"]): EspPort | undefined {
+    return this.#espPorts.find((one) => one.kind === kind && isIpv6(one.address) === isIpv6(address));
   }
 
   #fdbRow(entry: FdbDeclaration): KeyedRow {
@@ -211,6 +298,7 @@ export class Tables {
       (domain.proxyNeighbors ? DOMAIN_FLAG_PROXY_NEIGHBORS : 0) |
       (domain.vni === null ? 0 : DOMAIN_FLAG_HAS_VNI) |
       (domain.clampMss ? DOMAIN_FLAG_CLAMP_MSS : 0) |
+      (domain.encrypted === true ? DOMAIN_FLAG_ENCRYPTED : 0) |
       (marks.domains.has(domain.id) ? DOMAIN_FLAG_CAPTURE : 0);
     return [DOMAIN_SET, this.domains.ensure(domain.id), domain.vni ?? VNI_NONE, flags, domain.mtuBytes, domain.fdbLimit, domain.fdbAgeS];
   }
@@ -247,6 +335,7 @@ export class Tables {
     forget(this.domains, delta.domains, "after");
     forget(this.ports, delta.ports, "after");
     forget(this.vteps, delta.hosts, "after");
+    forget(this.associations, delta.associations, "after");
   }
 
   /** ... or those of all that it would have brought, when it did not come true. */
@@ -254,10 +343,29 @@ export class Tables {
     forget(this.domains, delta.domains, "before");
     forget(this.ports, delta.ports, "before");
     forget(this.vteps, delta.hosts, "before");
+    forget(this.associations, delta.associations, "before");
   }
 }
 
 /** Forgets the names of entries that are not there on one side of the change. */
 function forget(indexes: Indexes, changes: ReadonlyMap<string, Change<unknown>>, side: "before" | "after"): void {
   for (const [name, change] of changes) if (change[side] === undefined) indexes.release(name);
+}
+
+/** A number below 2^53 as two words, the upper one first. */
+function words64(value: number): [number, number] {
+  return [Math.floor(value / 2 ** 32), value >>> 0];
+}
+
+/** The sum of both addresses as a checksum's pseudo-header has it: folded, in memory order. */
+function addressSum(a: string, b: string): number {
+  let sum = 0;
+  for (const address of [a, b]) {
+    const bytes = addressBytes(address);
+    // An IPv4 address stands as ::ffff:a.b.c.d; its own four bytes are what is summed.
+    const from = isIpv6(address) ? 0 : 12;
+    for (let i = from; i < 16; i += 2) sum += bytes[i]! | (bytes[i + 1]! << 8);
+  }
+  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
+  return sum;
 }

@@ -3,7 +3,7 @@
 //
 // Started by client.ts from build/dist, also in tests: Node 20 runs no TypeScript in a worker.
 import { type MessagePort, receiveMessageOnPort, workerData } from "node:worker_threads";
-import { createPoller } from "../ports/port.ts";
+import { createAead, createPoller } from "../ports/port.ts";
 import type { FromWorker, Notice, ToWorker, WorkerStart } from "./messages.ts";
 import { createMemory } from "./module.ts";
 import { Shard } from "./shard.ts";
@@ -30,10 +30,12 @@ function notify(notice: Notice, transfer?: readonly ArrayBuffer[]): void {
   post(notice, transfer);
 }
 
+const memory = createMemory();
 const shard = new Shard({
   module: start.module,
-  memory: createMemory(),
+  memory,
   poller,
+  cipher: createAead(new Uint8Array(memory.buffer)),
   fdbSlots: start.fdbSlots,
   trapsFolder: start.trapsFolder,
   notify,

@@ -3,6 +3,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type {
+  AssociationDeclaration,
   Declaration,
   DomainDeclaration,
   FdbDeclaration,
@@ -13,6 +14,7 @@ import type {
 import { deltaBetween } from "../../src/datapath/delta.ts";
 import { type Desired, merge } from "../../src/datapath/desired.ts";
 import { applyPatch, callsOf, difference, emptyImage, type Image, patchBetween } from "../../src/datapath/diff.ts";
+import { KeyMaterial } from "../../src/datapath/key-material.ts";
 import { Standing } from "../../src/datapath/standing.ts";
 import { NO_MARKS, Tables } from "../../src/datapath/tables.ts";
 
@@ -52,6 +54,29 @@ const neighbor: fc.Arbitrary<NeighborDeclaration> = fc.record({
 });
 const vtep: fc.Arbitrary<VtepDeclaration> = fc.record({ domain: domainId, address, port: pick(4789, 4789, 4789, 8472) });
 
+const key = new KeyMaterial(new Uint8Array(20));
+const association: fc.Arbitrary<AssociationDeclaration> = fc
+  .record({
+    id: pick("s1", "s2", "s3"),
+    direction: pick<"in" | "out">("in", "out"),
+    peer: address,
+    vxlanPort: pick(4789, 4789, 4789, 8472),
+    spi: pick(1000, 2000, 3000, 1),
+    current: fc.boolean(),
+    packetLimit: pick(2 ** 32 - 1, 2 ** 32),
+  })
+  .map((some) => ({
+    ...some,
+    algorithm: "aes-128-gcm",
+    icvBytes: 16,
+    esn: false,
+    udpPort: 4500,
+    innerChecksum: false,
+    byteLimit: 2 ** 38,
+    notify: false,
+    key,
+  }));
+
 const some = <T>(one: fc.Arbitrary<T>, maxLength: number): fc.Arbitrary<T[]> => fc.array(one, { maxLength });
 const declaration: fc.Arbitrary<Declaration> = fc.record({
   domains: some(domain, 2),
@@ -59,6 +84,7 @@ const declaration: fc.Arbitrary<Declaration> = fc.record({
   fdb: some(fdb, 2),
   neighbors: some(neighbor, 2),
   vteps: some(vtep, 2),
+  associations: some(association, 2),
 });
 const network = (id: string, vni: number | null): DomainDeclaration => ({
   id,
@@ -80,6 +106,20 @@ const tap = (id: string, of: string, interfaceName: string): PortDeclaration => 
   mtuBytes: 1500,
   isolated: false,
 });
+const secured = { id: pick("s1", "s2", "s3"), spi: pick(1000, 2000, 3000), peer: pick("10.9.0.2", "10.9.0.3") };
+const secure = (one: Pick<AssociationDeclaration, "id" | "direction" | "spi" | "peer" | "current">): AssociationDeclaration => ({
+  ...one,
+  vxlanPort: 4789,
+  algorithm: "aes-128-gcm",
+  icvBytes: 16,
+  esn: false,
+  udpPort: 4500,
+  innerChecksum: false,
+  packetLimit: 1000,
+  byteLimit: 1000,
+  notify: false,
+  key,
+});
 /** What can stand more often than not, and on which others stand: networks, endpoints, peers, entries. */
 const sound: fc.Arbitrary<Declaration> = fc.oneof(
   fc.record({ id: domainId, vni: pick(null, 1, 2, 3) }).map(({ id, vni }) => ({ domains: [network(id, vni)] })),
@@ -93,6 +133,10 @@ const sound: fc.Arbitrary<Declaration> = fc.oneof(
     vteps: [{ domain: of, address: "10.9.0.2", port: udp }],
   })),
   fc.record({ of: domainId, mac }).map(({ of, mac: own }) => ({ fdb: [{ domain: of, mac: own, to: { vtep: "10.9.0.2" } }] })),
+  fc.record({ ...secured, direction: fc.constant("in" as const) }).map((one) => ({ associations: [secure({ ...one, current: false })] })),
+  fc.record({ ...secured, direction: fc.constant("out" as const), other: pick("s1", "s2", "s3") }).map(({ other, ...one }) => ({
+    associations: [secure({ ...one, current: true }), ...(other === one.id ? [] : [secure({ ...one, id: other, current: false })])],
+  })),
   domainId.map((of) => ({ neighbors: [{ domain: of, address: "10.0.0.1", mac: "02:00:00:00:00:01" }] })),
 );
 const step = fc.record({ owner: pick(...OWNERS), declaration: fc.oneof({ weight: 8, arbitrary: sound }, declaration, fc.constant(null)) });
@@ -112,6 +156,7 @@ const plain = (desired: Desired): Record<string, unknown> => ({
   neighbors: new Map(desired.neighbors),
   vteps: new Map(desired.vteps),
   hosts: new Map(desired.hosts),
+  associations: new Map(desired.associations),
 });
 
 describe("what stands", () => {
@@ -174,7 +219,8 @@ describe("what stands", () => {
         }
         const empty = Standing.of(new Map());
         applyPatch(image, tables.patchOf(deltaBetween(standing, empty), NO_MARKS));
-        expect(image.domains.size + image.vteps.size + image.members.size + image.fdb.size + image.neighbors.size).toBe(0);
+        const { underlays: _, ports: __, ...rest } = image;
+        expect(Object.values(rest).reduce((sum, table) => sum + table.size, 0)).toBe(0);
         expect(emptyImage().ports.size).toBe(0);
       }),
       { numRuns: 500 },

@@ -1,5 +1,6 @@
 // AEAD operations run by node:crypto: the cipher of engine tests, which none of ours has had a hand in.
 import { type CipherGCMTypes, createCipheriv, createDecipheriv } from "node:crypto";
+import { ALGORITHM_NUMBERS, type Cipher as ShardCipher } from "../../src/datapath/cipher.ts";
 import {
   AEAD_AAD,
   AEAD_AAD_BYTES,
@@ -24,6 +25,32 @@ export interface NodeKey {
   readonly key: Uint8Array;
   /** Four bytes. */
   readonly salt: Uint8Array;
+}
+
+/** The same as a shard's cipher, with the keys that the shard was given. */
+export class NodeCipher implements ShardCipher {
+  readonly keys = new Map<number, NodeKey>();
+  readonly #run: Cipher;
+  readonly #memory: DataView;
+
+  constructor(memory: WebAssembly.Memory) {
+    this.#memory = new DataView(memory.buffer);
+    this.#run = nodeCipher(this.keys);
+  }
+
+  setKey(slot: number, number: number, material: Uint8Array): void {
+    const [algorithm] = Object.entries(ALGORITHM_NUMBERS).find(([, one]) => one === number)!;
+    const salt = material.length - 4;
+    this.keys.set(slot, { algorithm: algorithm as NodeKey["algorithm"], key: material.slice(0, salt), salt: material.slice(salt) });
+  }
+
+  removeKey(slot: number): void {
+    this.keys.delete(slot);
+  }
+
+  run(ring: number, count: number): number {
+    return this.#run(this.#memory, ring, count);
+  }
 }
 
 /** A cipher over the keys in `slots`. */

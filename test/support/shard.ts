@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll } from "vitest";
+import { ALGORITHM_NUMBERS } from "../../src/datapath/cipher.ts";
 import type { Declaration } from "../../src/datapath/declarations.ts";
 import { merge } from "../../src/datapath/desired.ts";
 import { applyToImage, difference, emptyImage } from "../../src/datapath/diff.ts";
@@ -15,6 +16,7 @@ import { Shard } from "../../src/datapath/shard.ts";
 import { NO_MARKS, Tables } from "../../src/datapath/tables.ts";
 import { ENGINE_DEBUG_PATH, ENGINE_RELEASE_PATH } from "../../src/paths.ts";
 import { MemoryPoller } from "../../src/ports/memory.ts";
+import { NodeCipher } from "./node-cipher.ts";
 
 const folders: string[] = [];
 afterAll(() => {
@@ -35,6 +37,7 @@ export class TestShard {
   readonly notices: Notice[] = [];
   readonly trapsFolder = join(temporaryFolder(), "traps");
   readonly memory = createMemory();
+  readonly cipher = new NodeCipher(this.memory);
   readonly shard: Shard;
   #nowMs = 0;
 
@@ -45,6 +48,7 @@ export class TestShard {
       module: new WebAssembly.Module(readFileSync(path)),
       memory: this.memory,
       poller: this.poller,
+      cipher: this.cipher,
       fdbSlots: 1024,
       trapsFolder: this.trapsFolder,
       instantiate: (module, memory) => wrap(instantiateEngine(module, memory)),
@@ -67,6 +71,14 @@ export class TestShard {
     return this.shard.execute(request as Request, []) as Protocol[K]["reply"];
   }
 
+  /** Opens the ESP port of the underlay's address. */
+  openEsp(): void {
+    this.tables.setEspPorts([{ name: "esp", kind: "udp", address: UNDERLAY_ADDRESS, vxlanPort: 4789 }]);
+    this.declare({});
+    const attach = [{ port: this.port("esp"), kind: "udp" as const, fds: [101] }];
+    this.execute({ kind: "apply", generation: this.shard.generation, rows: packRows([]), release: [], attach });
+  }
+
   /** Makes exactly this true; ports that are new are polled from here on. */
   declare(declaration: Declaration): void {
     const { desired, failures } = merge(new Map([["test", declaration]]));
@@ -74,9 +86,12 @@ export class TestShard {
     const known = new Set(this.tables.image.ports.keys());
     const want = this.tables.imageOf(desired, NO_MARKS);
     const rows = difference(this.tables.image, want);
+    const keys = [...desired.associations.values()].map(({ id, algorithm, key }) => {
+      return { slot: this.tables.associations.indexOf(id)!, algorithm: ALGORITHM_NUMBERS[algorithm], material: key.copy() };
+    });
     const fresh = [...desired.ports.keys()].filter((id) => !known.has(this.port(id)));
     const attach = fresh.map((id, i): Attachment => ({ port: this.port(id), kind: "tap", fds: [i + 1] }));
-    const reply = this.execute({ kind: "apply", generation: this.shard.generation, rows: packRows(rows), release: [], attach });
+    const reply = this.execute({ kind: "apply", generation: this.shard.generation, rows: packRows(rows), keys, release: [], attach });
     if (reply.stale || reply.refused !== 0 || reply.error !== null) throw new Error(`not applied: ${JSON.stringify(reply)}`);
     for (const row of rows) applyToImage(this.tables.image, row);
   }

@@ -14,7 +14,8 @@
 // under one key gives the key away (a repeated nonce), so tables/sad goes on where the former engine stopped.
 //
 import {
-  SA_BYTES, SA_FLAGS, SA_FORGED, SA_LATE, SA_LENGTH, SA_MALFORMED, SA_PACKETS, SA_REPLAYED, SA_SEQUENCE, SA_SPI, SA_USED, SA_VTEP,
+  SA_BYTE_LIMIT, SA_BYTES, SA_FLAGS, SA_FORGED, SA_ICV_BYTES, SA_LATE, SA_LENGTH, SA_MALFORMED, SA_PACKET_LIMIT, SA_PACKETS, SA_PORT,
+  SA_PSEUDO, SA_REPLAYED, SA_SEQUENCE, SA_SPI, SA_UDP_PORT, SA_USED, SA_VTEP,
 } from "../shared/abi";
 
 @unmanaged export class SecurityAssociation {
@@ -47,6 +48,12 @@ if (SA_LENGTH < 104) ERROR("a security association outgrows its room");
 if (offsetof<SecurityAssociation>("spi") != SA_SPI) ERROR("spi is not at SA_SPI");
 if (offsetof<SecurityAssociation>("flags") != SA_FLAGS) ERROR("flags is not at SA_FLAGS");
 if (offsetof<SecurityAssociation>("vtep") != SA_VTEP) ERROR("vtep is not at SA_VTEP");
+if (offsetof<SecurityAssociation>("port") != SA_PORT) ERROR("port is not at SA_PORT");
+if (offsetof<SecurityAssociation>("udpPort") != SA_UDP_PORT) ERROR("udpPort is not at SA_UDP_PORT");
+if (offsetof<SecurityAssociation>("icvBytes") != SA_ICV_BYTES) ERROR("icvBytes is not at SA_ICV_BYTES");
+if (offsetof<SecurityAssociation>("packetLimit") != SA_PACKET_LIMIT) ERROR("packetLimit is not at SA_PACKET_LIMIT");
+if (offsetof<SecurityAssociation>("byteLimit") != SA_BYTE_LIMIT) ERROR("byteLimit is not at SA_BYTE_LIMIT");
+if (offsetof<SecurityAssociation>("pseudo") != SA_PSEUDO) ERROR("pseudo is not at SA_PSEUDO");
 if (offsetof<SecurityAssociation>("used") != SA_USED) ERROR("used is not at SA_USED");
 if (offsetof<SecurityAssociation>("sequence") != SA_SEQUENCE) ERROR("sequence is not at SA_SEQUENCE");
 if (offsetof<SecurityAssociation>("packets") != SA_PACKETS) ERROR("packets is not at SA_PACKETS");

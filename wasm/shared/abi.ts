@@ -271,14 +271,23 @@ export const SA_LENGTH = 128;
 export const SA_SPI = 0; // u32
 export const SA_FLAGS = 4; // u32
 export const SA_VTEP = 8; // u16
+export const SA_PORT = 10; // u16
+export const SA_UDP_PORT = 12; // u16
+export const SA_ICV_BYTES = 16; // u8
 export const SA_USED = 20; // u32
 export const SA_SEQUENCE = 24; // u64 each
 export const SA_PACKETS = 32;
 export const SA_BYTES = 40;
+export const SA_PACKET_LIMIT = 48;
+export const SA_BYTE_LIMIT = 56;
 export const SA_REPLAYED = 64;
 export const SA_LATE = 72;
 export const SA_FORGED = 80;
 export const SA_MALFORMED = 88;
+export const SA_PSEUDO = 96; // u32
+
+export const SPD_ENTRY_LENGTH = 8;
+export const SPD_SA = 0; // u16
 
 /** We send by it; without the flag it is one that we receive by. */
 export const SA_FLAG_OUTBOUND = 1;

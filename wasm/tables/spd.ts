@@ -8,20 +8,21 @@
 //
 // One field, that changes between two batches: a new association takes over whole, and no packet is sent by neither.
 //
+import { SPD_ENTRY_LENGTH, SPD_SA } from "../shared/abi";
 import { SPD, SPD_LENGTH } from "../shared/layout";
 import { VTEP_MAX } from "../shared/limits";
 
-const ENTRY: usize = 8;
-if (VTEP_MAX * 8 > SPD_LENGTH) ERROR("SPD outgrows its region");
+const ENTRY: usize = SPD_ENTRY_LENGTH;
+if (VTEP_MAX * SPD_ENTRY_LENGTH > SPD_LENGTH) ERROR("SPD outgrows its region");
 
 /** The association that `vtep`, an index below VTEP_MAX, is sent to by; 0: none. */
 // @ts-ignore: decorator
 @inline export function outbound(vtep: u32): u32 {
-  return load<u16>(<usize>SPD + <usize>vtep * ENTRY);
+  return load<u16>(<usize>SPD + <usize>vtep * ENTRY, SPD_SA);
 }
 
 export function set(vtep: u32, sa: u32): void {
-  store<u16>(<usize>SPD + <usize>vtep * ENTRY, <u16>sa);
+  store<u16>(<usize>SPD + <usize>vtep * ENTRY, <u16>sa, SPD_SA);
 }
 
 /** No VTEP is sent to by `sa` any more. */

@@ -75,7 +75,10 @@ function rig(wrap?: (engine: EngineExports) => EngineExports): Rig {
     get engine() {
       const image = emptyImage();
       const { domains, ports, vteps } = shard.tables;
-      readEntries(image, shard.execute({ kind: "entries", domains: domains.limit, ports: ports.limit, vteps: vteps.limit }));
+      readEntries(
+        image,
+        shard.execute({ kind: "entries", domains: domains.limit, ports: ports.limit, vteps: vteps.limit, associations: 0 }),
+      );
       readFdb(image, shard.execute({ kind: "dump", table: "fdb", cursor: 0, staticOnly: true }).entries);
       readNeighbors(image, shard.execute({ kind: "dump", table: "neighbors", cursor: 0, staticOnly: false }).entries);
       readMembers(image, shard.execute({ kind: "dump", table: "members", cursor: 0, staticOnly: false }).entries);
