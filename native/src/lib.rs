@@ -4,7 +4,7 @@
 //   fault      failed system calls                      error      the same as JavaScript sees them
 //   promise    calls on threads of their own            isolation  what a program sees of its own
 //   netns      network namespaces                       descriptor fds that cross to JavaScript
-//   tap, udp, packet   ports                            netlink    links, addresses, routes
+//   tap, udp, raw, packet  ports                        netlink    links, addresses, routes
 //   sysctl     /proc/sys in a namespace                 process    programs in a namespace
 //   lock       one daemon a state directory            loopback   a service at an address of a namespace's loopback
 //   terminal   pseudo-terminals                         watch      the ends of processes that are no children
@@ -30,6 +30,7 @@ mod packet;
 mod poller;
 mod process;
 mod promise;
+mod raw;
 mod sysctl;
 mod tap;
 mod terminal;

@@ -65,21 +65,27 @@ fn open(place: &Place, options: &UdpOptions) -> SystemResult<OwnedFd> {
     if options.gro {
         set(libc::IPPROTO_UDP, libc::UDP_GRO, 1, "UDP_GRO")?;
     }
-    let buffers = [
-        (options.receive_buffer_bytes, libc::SO_RCVBUFFORCE, libc::SO_RCVBUF, "SO_RCVBUF"),
-        (options.send_buffer_bytes, libc::SO_SNDBUFFORCE, libc::SO_SNDBUF, "SO_SNDBUF"),
-    ];
-    for (bytes, forced, limited, call) in buffers {
-        let bytes = libc::c_int::try_from(bytes).map_err(|_| refuse(call))?;
-        if bytes > 0 && set(libc::SOL_SOCKET, forced, bytes, call).is_err() {
-            set(libc::SOL_SOCKET, limited, bytes, call)?;
-        }
-    }
+    set_buffers(raw, options.receive_buffer_bytes, options.send_buffer_bytes, &object)?;
     bind(raw, SocketAddr::new(address, port), &object)?;
     Ok(fd)
 }
 
-fn set_option(raw: RawFd, level: i32, name: i32, value: i32, call: &'static str, object: &str) -> SystemResult<()> {
+/// Asks for buffers of these sizes, or as much of them as the system's limit allows; 0: as they are.
+pub fn set_buffers(raw: RawFd, receive_bytes: u32, send_bytes: u32, object: &str) -> SystemResult<()> {
+    let buffers = [
+        (receive_bytes, libc::SO_RCVBUFFORCE, libc::SO_RCVBUF, "SO_RCVBUF"),
+        (send_bytes, libc::SO_SNDBUFFORCE, libc::SO_SNDBUF, "SO_SNDBUF"),
+    ];
+    for (bytes, forced, limited, call) in buffers {
+        let bytes = libc::c_int::try_from(bytes).map_err(|_| SystemError::new(call, object, Errno::EINVAL))?;
+        if bytes > 0 && set_option(raw, libc::SOL_SOCKET, forced, bytes, call, object).is_err() {
+            set_option(raw, libc::SOL_SOCKET, limited, bytes, call, object)?;
+        }
+    }
+    Ok(())
+}
+
+pub fn set_option(raw: RawFd, level: i32, name: i32, value: i32, call: &'static str, object: &str) -> SystemResult<()> {
     // SAFETY: the kernel reads one int from the pointer, as the length says.
     let result = unsafe {
         libc::setsockopt(raw, level, name, (&raw const value).cast(), size_of::<libc::c_int>() as libc::socklen_t)

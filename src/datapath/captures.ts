@@ -16,7 +16,7 @@ export class Captures {
       {
         ...plane.names,
         interfaceName: (port) => interfaceOf(plane.standing.ports.get(port)),
-        underlay: (port) => plane.running?.underlayEnds.get(port),
+        underlay: (port) => plane.running?.underlayEnds.get(port) ?? plane.espEnds.get(port),
       },
       () => this.tell(),
     );

@@ -14,6 +14,7 @@ import type { DatapathLog } from "./datapath-api.ts";
 import type { Declaration } from "./declarations.ts";
 import { type Delta, deltaBetween } from "./delta.ts";
 import { merge } from "./desired.ts";
+import type { Esp } from "./esp.ts";
 import type { Plane } from "./plane.ts";
 import { reachable } from "./reachable.ts";
 import { Standing } from "./standing.ts";
@@ -38,12 +39,14 @@ interface Made {
 export class Changes {
   readonly #plane: Plane;
   readonly #captures: Captures;
+  readonly #esp: Esp;
   /** VTEPs that were left out, of whatever domain. */
   readonly #leftOut = new Set<string>();
 
-  constructor(plane: Plane, captures: Captures) {
+  constructor(plane: Plane, captures: Captures, esp: Esp) {
     this.#plane = plane;
     this.#captures = captures;
+    this.#esp = esp;
   }
 
   get #log(): DatapathLog {
@@ -107,8 +110,9 @@ export class Changes {
           if (failures.size === wishes.size) return { failures, closed: Promise.resolve() };
           continue;
         }
+        if (delta.associations.size > 0) await this.#esp.open(delta);
         const patch = tables.patchOf(delta, this.#captures.marks);
-        const descriptors = taps.descriptors(plan, fresh, tables.ports);
+        const descriptors = { ...taps.descriptors(plan, fresh, tables.ports), keys: this.#esp.keys(delta) };
         handedOver = !client.dead;
         await sync.apply(patch, descriptors);
         commit();

@@ -3,7 +3,7 @@
 // "<endpoint id>", "10.9.0.2"); engine indexes never leave the datapath. All values are plain data, fit for JSON.
 //
 // Counters are bigint: they are 64 bits in the engine and a 100 Gbit/s host passes 2^53 bytes within days.
-import type { AddressText, Datapath, MacText } from "./declarations.ts";
+import type { AddressText, AssociationDeclaration, Datapath, MacText } from "./declarations.ts";
 
 /** Called for what an operator should know; the daemon hands it to its logger. */
 export type DatapathLog = (level: "debug" | "info" | "warn" | "error", message: string, fields?: Readonly<Record<string, unknown>>) => void;
@@ -113,6 +113,42 @@ export interface VtepEntry {
   readonly port: number;
 }
 
+/** A security association as it is in the engine; no key. */
+export interface AssociationEntry extends Omit<AssociationDeclaration, "key"> {
+  /** The last number sent, or the newest received. */
+  readonly sequence: bigint;
+  readonly packets: bigint;
+  /** Of frames, without what ESP adds. */
+  readonly bytes: bigint;
+  readonly replayed: bigint;
+  readonly late: bigint;
+  readonly forged: bigint;
+  readonly malformed: bigint;
+}
+
+/** What ESP has to say; ids are of declarations. Addresses as senders showed them: a NAT's, maybe. */
+export type EspEvent =
+  | {
+      /** ESP for an SPI that nothing is declared for; `datagram` as it came, ESP header first. */
+      readonly kind: "unknown-spi";
+      readonly spi: number;
+      readonly sender: AddressText;
+      /** 0: IP protocol 50. */
+      readonly senderPort: number;
+      readonly local: AddressText;
+      readonly datagram: Uint8Array;
+    }
+  /** The first authentic datagram of an association that asked to `notify`. */
+  | { readonly kind: "first-use"; readonly association: string }
+  /** Seven eighths of a limit are used. */
+  | { readonly kind: "nearly-exhausted"; readonly association: string }
+  /** An authentic datagram came from another UDP port than the association's. */
+  | { readonly kind: "moved"; readonly association: string; readonly sender: AddressText; readonly senderPort: number }
+  /** All associations are gone, with the worker that had their keys: none of their keys may be declared again. */
+  | { readonly kind: "lost" };
+
+export type EspListener = (event: EspEvent) => void;
+
 export interface DatapathInfo {
   readonly abiVersion: number;
   readonly underlay: readonly { readonly address: AddressText; readonly port: number; readonly sourcePorts: readonly number[] }[];
@@ -212,6 +248,11 @@ export interface DatapathService extends Datapath {
   dumpFdb(domain?: string): Promise<readonly FdbEntry[]>;
   dumpNeighbors(domain?: string): Promise<readonly NeighborEntry[]>;
   dumpVteps(domain?: string): Promise<readonly VtepEntry[]>;
+  dumpAssociations(): Promise<readonly AssociationEntry[]>;
+  /** One listener: who declares associations. */
+  onEspEvent(listener: EspListener): void;
+  /** Sends an ESP dummy, or a NAT keepalive, to a peer; false if it has no current association. */
+  probe(peer: AddressText, what: "dummy" | "keepalive"): Promise<boolean>;
   trace(options: TraceOptions): Promise<TraceResult>;
   /** Chunks of one pcapng file: the first begins with the section header. Ends by `signal`, by return() or when the datapath stops. */
   capture(options: CaptureOptions): AsyncIterableIterator<Uint8Array>;

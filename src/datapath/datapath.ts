@@ -4,6 +4,7 @@
 //   changes    declarations come true, or leave everything as it was
 //   repair     interfaces that somebody deleted are made again
 //   workers    the worker, its underlay and its descriptors; a new one when it died
+//   esp        its sockets and keys
 //   captures   what the engine copies for whom
 //
 // Here: start, stop, and the questions. Not here: addresses and routes of interfaces, and anything that has a subnet: the
@@ -20,12 +21,14 @@ import { Captures } from "./captures.ts";
 import { Changes } from "./changes.ts";
 import type { Client } from "./client.ts";
 import type {
+  AssociationEntry,
   AuditReport,
   CaptureOptions,
   DatapathInfo,
   DatapathOptions,
   DatapathService,
   DatapathStats,
+  EspListener,
   FdbEntry,
   NeighborEntry,
   StopOptions,
@@ -35,6 +38,7 @@ import type {
 } from "./datapath-api.ts";
 import type { Declaration } from "./declarations.ts";
 import { dumpFdb, dumpNeighbors } from "./dumps.ts";
+import { Esp } from "./esp.ts";
 import type { Notice } from "./messages.ts";
 import { compileEngine } from "./module.ts";
 import { Plane } from "./plane.ts";
@@ -56,9 +60,10 @@ const AUDIT_INTERVAL_S_DEFAULT = 60;
 export class WeftDatapath implements DatapathService {
   readonly #plane = new Plane();
   readonly #captures = new Captures(this.#plane);
-  readonly #changes = new Changes(this.#plane, this.#captures);
+  readonly #esp = new Esp(this.#plane, this.#captures);
+  readonly #changes = new Changes(this.#plane, this.#captures, this.#esp);
   readonly #repair = new Repair(this.#plane);
-  readonly #workers = new Workers(this.#plane, this.#captures, (client, notice) => this.#notice(client, notice));
+  readonly #workers = new Workers(this.#plane, this.#captures, this.#esp, (client, notice) => this.#notice(client, notice));
   #traces: Promise<unknown> = Promise.resolve();
   #rebuilds = 0;
   #audits = 0;
@@ -109,6 +114,7 @@ export class WeftDatapath implements DatapathService {
       try {
         await running.client.stop();
         await closeFds(running.underlays.flatMap(({ fds }) => fds));
+        await this.#esp.close();
       } catch (error) {
         plane.log("warn", (error as Error).message); // it died on the way, and what it had open is closed
         plane.taps.lose();
@@ -132,10 +138,17 @@ export class WeftDatapath implements DatapathService {
       case "port-failed":
         this.#repair.failed(names.port(notice.port) ?? `#${notice.port}`, notice.error);
         break;
+      case "esp-events":
+        this.#esp.take(notice.events);
+        break;
       case "captured":
         this.#captures.take(notice.records, notice.lost);
         break;
     }
+  }
+
+  onEspEvent(listener: EspListener): void {
+    this.#esp.onEvent(listener);
   }
 
   onInterfaceRecreated(listener: (port: string) => void): void {
@@ -203,6 +216,14 @@ export class WeftDatapath implements DatapathService {
     return [...vteps.values()]
       .filter((vtep) => domain === undefined || vtep.domain === domain)
       .map((vtep) => ({ ...vtep, vni: domains.get(vtep.domain)?.vni ?? null }));
+  }
+
+  async dumpAssociations(): Promise<readonly AssociationEntry[]> {
+    return await this.#esp.associations();
+  }
+
+  async probe(peer: string, what: "dummy" | "keepalive"): Promise<boolean> {
+    return await this.#esp.probe(peer, what);
   }
 
   /** One trace at a time: the engine has one filter. */

@@ -51,6 +51,8 @@ export class Plane {
   /** All that owners declared and got. */
   standing = new Standing();
   running: Running | null = null;
+  /** ESP's ports, as captures want them. */
+  readonly espEnds = new Map<string, UnderlayEnd>();
   log: DatapathLog = () => {};
   #queue: Promise<unknown> = Promise.resolve();
 

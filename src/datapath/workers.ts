@@ -8,6 +8,7 @@ import { openUnderlay, type UnderlaySockets } from "../ports/underlay.ts";
 import type { UnderlayEnd } from "./capture.ts";
 import type { Captures } from "./captures.ts";
 import { Client } from "./client.ts";
+import type { Esp } from "./esp.ts";
 import type { Attachment, Notice } from "./messages.ts";
 import { type Plane, type Settings, underlayName, type Worker } from "./plane.ts";
 import { Sync } from "./sync.ts";
@@ -27,11 +28,13 @@ const underlayEnd = ({ address, port, sourcePorts }: UnderlaySockets): UnderlayE
 export class Workers {
   readonly #plane: Plane;
   readonly #captures: Captures;
+  readonly #esp: Esp;
   readonly #onNotice: (client: Client | null, notice: Notice) => void;
 
-  constructor(plane: Plane, captures: Captures, onNotice: (client: Client | null, notice: Notice) => void) {
+  constructor(plane: Plane, captures: Captures, esp: Esp, onNotice: (client: Client | null, notice: Notice) => void) {
     this.#plane = plane;
     this.#captures = captures;
+    this.#esp = esp;
     this.#onNotice = onNotice;
   }
 
@@ -83,6 +86,7 @@ export class Workers {
     plane.log("error", error.message);
     if (plane.running === null || plane.running.client !== client) return; // it was being brought up: whoever did so knows
     plane.taps.lose();
+    this.#esp.lose();
     plane.running = { ...plane.running, underlays: [] };
     plane.serially(async () => {
       for (let attempt = 1; plane.running !== null; attempt++) {

@@ -84,6 +84,16 @@ export interface UdpOptions {
   sendBufferBytes: number;
 }
 
+export interface RawOptions {
+  namespace: string | null;
+  /** Address to bind. */
+  address: string;
+  /** IP's number. What an IPv4 socket receives begins with the IP header. */
+  protocol: number;
+  receiveBufferBytes: number;
+  sendBufferBytes: number;
+}
+
 export interface PacketOptions {
   namespace: string | null;
   /** The interface. */
@@ -275,6 +285,7 @@ export interface Native {
   listenPacket(fd: number, wanted: PacketListening): void;
   /** False once its interface was deleted or moved to another namespace: it will never receive again. */
   packetHasInterface(fd: number): boolean;
+  openRaw(options: RawOptions): Promise<number>;
   /** Opens a service by UDP and TCP at an address of the namespace's loopback, which is set up. */
   openLoopbackService(options: LoopbackOptions): Promise<LoopbackService>;
   /** Deletes that service's table; missing ones are fine. */

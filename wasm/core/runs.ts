@@ -113,7 +113,8 @@ export function add(run: Run, packets: u32, head: u32, headLength: u32, tail: u3
   run.packets += packets;
   const datagrams = run.datagrams + 1;
   run.datagrams = datagrams;
-  if (size < run.segment || datagrams == <u32>RUN_SEGMENTS_MAX) close(run);
+  // A protocol without ports (udpPort 0) is sent by a raw socket, which has no UDP_SEGMENT.
+  if (size < run.segment || datagrams == <u32>RUN_SEGMENTS_MAX || run.udpPort == 0) close(run);
 }
 
 /** Room for a datagram of `length` bytes that `add` is given next: beside the run's former one where it can be; 0: none left. */
