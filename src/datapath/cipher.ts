@@ -9,6 +9,8 @@ export interface Cipher {
   setKey(slot: number, algorithm: number, material: Uint8Array): void;
   /** None there: fine. */
   removeKey(slot: number): void;
+  /** Empties all slots. */
+  clear(): void;
   /** Carries out the `count` operations at `ring`; how many did not succeed. */
   run(ring: number, count: number): number;
 }

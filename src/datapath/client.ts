@@ -8,7 +8,8 @@ import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from "
 import { unavailable, WeftError } from "../errors.ts";
 import { ROOT } from "../paths.ts";
 import { wakePoller } from "../ports/port.ts";
-import type { FromWorker, Kind, Notice, Protocol, Request, ToWorker, WorkerStart } from "./messages.ts";
+import type { CryptoChoice } from "./aead.ts";
+import type { CipherInfo, FromWorker, Kind, Notice, Protocol, Request, ToWorker, WorkerStart } from "./messages.ts";
 
 /** Compiled: a worker can't be started from TypeScript on Node 20, and so tests run the built one as well. */
 const WORKER_PATH = join(ROOT, "build", "dist", "src", "datapath", "worker.js");
@@ -17,6 +18,7 @@ export interface ClientOptions {
   readonly module: WebAssembly.Module;
   readonly fdbSlots: number;
   readonly spinUs: number;
+  readonly crypto: CryptoChoice;
   readonly trapsFolder: string;
   readonly onNotice: (notice: Notice) => void;
   /** The worker ended without having been asked to. */
@@ -36,6 +38,7 @@ export class Client {
   readonly #waiting = new Map<number, Waiting>();
   #nextId = 1;
   #wakeFd = -1;
+  #cipher: CipherInfo = { by: "none", reason: "the worker has not started" };
   #death: WeftError | null = null;
   #stopping = false;
   #ready: { resolve: () => void; reject: (error: Error) => void } | null = null;
@@ -49,6 +52,7 @@ export class Client {
       module: options.module,
       fdbSlots: options.fdbSlots,
       spinUs: options.spinUs,
+      crypto: options.crypto,
       trapsFolder: options.trapsFolder,
       bell,
     };
@@ -85,6 +89,10 @@ export class Client {
   /** Whether the worker has ended; its poller's descriptors are then closed. */
   get dead(): boolean {
     return this.#death !== null;
+  }
+
+  get cipher(): CipherInfo {
+    return this.#cipher;
   }
 
   request<K extends Kind>(
@@ -142,6 +150,7 @@ export class Client {
         return;
       }
       this.#wakeFd = message.wakeFd;
+      this.#cipher = message.cipher;
       this.#ready?.resolve();
       this.#ready = null;
       return;

@@ -3,7 +3,9 @@
 // "<endpoint id>", "10.9.0.2"); engine indexes never leave the datapath. All values are plain data, fit for JSON.
 //
 // Counters are bigint: they are 64 bits in the engine and a 100 Gbit/s host passes 2^53 bytes within days.
+import type { CryptoChoice } from "./aead.ts";
 import type { AddressText, AssociationDeclaration, Datapath, MacText } from "./declarations.ts";
+import type { CipherInfo } from "./messages.ts";
 
 /** Called for what an operator should know; the daemon hands it to its logger. */
 export type DatapathLog = (level: "debug" | "info" | "warn" | "error", message: string, fields?: Readonly<Record<string, unknown>>) => void;
@@ -19,6 +21,8 @@ export interface DatapathOptions {
   readonly fdbSlots?: number;
   /** How long the worker polls before it sleeps while traffic is recent, in microseconds. 0: never spin. */
   readonly spinUs?: number;
+  /** Who seals and opens ESP; "auto" unless given: native, or the engine where native is missing or wrong. */
+  readonly crypto?: CryptoChoice;
   /** Folder under which `traps/` is made for batches that trapped the engine. */
   readonly stateDir: string;
   readonly log?: DatapathLog;
@@ -160,6 +164,7 @@ export interface DatapathInfo {
   readonly vteps: number;
   readonly startedAt: string; // ISO 8601
   readonly engineBytes: number;
+  readonly cipher: CipherInfo;
 }
 
 export interface AuditReport {

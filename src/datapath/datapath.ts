@@ -177,7 +177,7 @@ export class WeftDatapath implements DatapathService {
 
   info(): DatapathInfo {
     const { standing, tables } = this.#plane;
-    const { underlays, vxlanPort, fdbSlots, spinUs, startedAt } = this.#plane.require();
+    const { client, underlays, vxlanPort, fdbSlots, spinUs, startedAt } = this.#plane.require();
     return {
       abiVersion: ABI_VERSION,
       underlay: underlays.map(({ address, port, sourcePorts }) => ({ address, port, sourcePorts })),
@@ -189,6 +189,7 @@ export class WeftDatapath implements DatapathService {
       vteps: tables.vteps.size,
       startedAt,
       engineBytes: MEMORY_LENGTH,
+      cipher: client.cipher,
     };
   }
 

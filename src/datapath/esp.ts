@@ -57,6 +57,9 @@ export class Esp {
   /** Opens the ports that new associations need: before their rows, which name them. */
   async open(delta: Delta): Promise<void> {
     const running = this.#plane.require();
+    const { cipher } = running.client;
+    if (cipher.by === "none")
+      throw unavailable(`there can be no encrypted traffic: no cipher passed (${cipher.reason}); change datapath.crypto, or build again`);
     const opened: OpenPort[] = [];
     try {
       for (const { after } of delta.associations.values()) {
@@ -103,6 +106,14 @@ export class Esp {
       keys.push({ slot: associations.indexOf(id)!, algorithm: ALGORITHM_NUMBERS[after.algorithm], key: after.key });
     }
     return keys;
+  }
+
+  /** Keys of all that stands: an engine that starts anew has none. */
+  allKeys(): AssociationKey[] {
+    const { tables, standing } = this.#plane;
+    return [...standing.associations.values()].map(({ id, algorithm, key }) => {
+      return { slot: tables.associations.ensure(id), algorithm: ALGORITHM_NUMBERS[algorithm], key };
+    });
   }
 
   /** The events of one drain of ESP_EVENTS. */

@@ -1,6 +1,8 @@
 // What the main thread and the worker say to each other. Requests have an id and get one reply; notices go one way. Plain
 // data and transferable buffers only.
+
 import type { PollerStats } from "../ports/native.ts";
+import type { CryptoChoice } from "./aead.ts";
 
 /** File descriptors that the poller shall own as `port`. */
 export interface Attachment {
@@ -93,6 +95,12 @@ export interface TraceRequest {
   readonly probe: { readonly port: number; readonly frame: Uint8Array } | null;
 }
 
+/** Who seals and opens ESP, and why it is this one. */
+export interface CipherInfo {
+  readonly by: "native" | "wasm" | "none";
+  readonly reason: string;
+}
+
 /** Request by kind: what it carries and what it is answered with. */
 export interface Protocol {
   apply: { request: ApplyRequest; reply: ApplyReply };
@@ -117,7 +125,7 @@ export type Request = { [K in Kind]: Protocol[K]["request"] }[Kind];
 export type ToWorker = { readonly id: number; readonly request: Request } | { readonly captured: number };
 
 export type Notice =
-  | { readonly notice: "ready"; readonly wakeFd: number; readonly abiVersion: number }
+  | { readonly notice: "ready"; readonly wakeFd: number; readonly abiVersion: number; readonly cipher: CipherInfo }
   /** The engine trapped; it is empty until its tables are sent again. */
   | { readonly notice: "rebuilt"; readonly generation: number; readonly reason: string; readonly file: string | null }
   /** ESP events as they stood in ESP_EVENTS, header included. */
@@ -132,6 +140,7 @@ export interface WorkerStart {
   readonly module: WebAssembly.Module;
   readonly fdbSlots: number;
   readonly spinUs: number;
+  readonly crypto: CryptoChoice;
   readonly trapsFolder: string;
   /** One 32-bit word, incremented and notified with each message: for waits outside of the poller. */
   readonly bell: SharedArrayBuffer;

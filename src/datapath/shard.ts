@@ -93,8 +93,8 @@ export interface ShardOptions {
   readonly module: WebAssembly.Module;
   readonly memory: WebAssembly.Memory;
   readonly poller: Poller;
-  /** Of this shard's memory. */
-  readonly cipher: Cipher;
+  /** Opens the cipher over this shard's memory; `engine` is the engine as it is when asked. */
+  readonly cipher: (views: Views, engine: () => EngineExports) => Cipher;
   readonly fdbSlots: number;
   readonly trapsFolder: string;
   readonly notify: (notice: Notice, transfer?: readonly ArrayBuffer[]) => void;
@@ -113,6 +113,7 @@ export class Shard {
   readonly #framings = new Map<number, PortFraming>();
   /** Counters of ports from before the last rebuild: the table starts again at zero. */
   readonly #carried = new Map<number, BigUint64Array>();
+  readonly #cipher: Cipher;
   #engine: EngineExports;
   #generation = 1;
   #nextTickMs = 0;
@@ -133,6 +134,7 @@ export class Shard {
     this.#views = viewsOf(options.memory);
     this.#engine = this.#instantiate();
     this.#engine.reset(options.fdbSlots);
+    this.#cipher = options.cipher(this.#views, () => this.#engine);
     this.#poller.attach(this.#views.bytes, POLLER_LAYOUT);
   }
 
@@ -171,7 +173,7 @@ export class Shard {
     try {
       this.#txBefore = halves[2 * COUNTER_TX]!;
       const toOpen = this.#engine.espPrepare(count);
-      if (toOpen > 0) this.#options.cipher.run(OPEN_OPS, toOpen);
+      if (toOpen > 0) this.#cipher.run(OPEN_OPS, toOpen);
       let filled = this.#engine.run(count);
       for (;;) {
         if (filled > 0) this.#flush(filled);
@@ -191,7 +193,7 @@ export class Shard {
   #flush(filled: number): void {
     const toSeal = this.#engine.sealCount();
     if (toSeal > 0) {
-      if (this.#options.cipher.run(SEAL_OPS, toSeal) > 0) {
+      if (this.#cipher.run(SEAL_OPS, toSeal) > 0) {
         this.#condemn(filled);
         return;
       }
@@ -254,6 +256,7 @@ export class Shard {
     this.#carryPortCounters();
     this.#engine = this.#instantiate();
     this.#engine.reset(this.#options.fdbSlots);
+    this.#cipher.clear(); // keys come again with the tables
     this.#views.counters.set(counters);
     this.#poller.attach(this.#views.bytes, POLLER_LAYOUT);
     this.#setCapture();
@@ -362,7 +365,7 @@ export class Shard {
     const nothing = { generation: this.#generation, stale: false, done: 0, refused: 0, error: null, released: [] };
     if (request.generation !== this.#generation) return { ...nothing, stale: true };
     for (const { slot, algorithm, material } of request.keys ?? []) {
-      this.#options.cipher.setKey(slot, algorithm, material);
+      this.#cipher.setKey(slot, algorithm, material);
       material.fill(0);
     }
     let outcome = { done: 0, refused: 0 };
@@ -372,7 +375,7 @@ export class Shard {
     if (this.#carried.size > 0) this.#forgetCarried(request.rows, outcome.done);
     this.#removeKeys(request.rows, outcome.done);
     if (outcome.refused !== 0) {
-      for (const { slot } of request.keys ?? []) this.#options.cipher.removeKey(slot);
+      for (const { slot } of request.keys ?? []) this.#cipher.removeKey(slot);
       return { ...nothing, ...outcome };
     }
     const released = request.release.flatMap((port) => this.#release(port));
@@ -388,7 +391,7 @@ export class Shard {
       if (rows[at] === SA_DELETE) gone.add(rows[at + 1]!);
       else if (rows[at] === SA_SET) gone.delete(rows[at + 1]!);
     }
-    for (const slot of gone) this.#options.cipher.removeKey(slot);
+    for (const slot of gone) this.#cipher.removeKey(slot);
   }
 
   #forgetCarried(rows: Uint32Array, count: number): void {

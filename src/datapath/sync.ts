@@ -55,14 +55,18 @@ const NO_PATCH = emptyPatch();
 export class Sync {
   readonly #client: Requester;
   readonly #tables: Tables;
+  readonly #allKeys: () => readonly AssociationKey[];
   readonly #want: Image = emptyImage();
+  /** The engine is another one than the keys were sent to. */
+  #keysDue = false;
   /** `tables.image` is known to be equal to `want`, with the patch that is on its way if there is one. */
   #settled = true;
   #generation = 1;
   #queue: Promise<unknown> = Promise.resolve();
 
   /** For a worker whose engine is new: its tables are empty. */
-  constructor(client: Requester, tables: Tables) {
+  constructor(client: Requester, tables: Tables, allKeys: () => readonly AssociationKey[] = () => []) {
+    this.#allKeys = allKeys;
     this.#client = client;
     this.#tables = tables;
     this.#tables.image = emptyImage();
@@ -105,6 +109,7 @@ export class Sync {
 
   #forget(generation: number): void {
     this.#generation = generation;
+    this.#keysDue = true;
     this.#believe(emptyImage());
   }
 
@@ -128,7 +133,8 @@ export class Sync {
       this.#settled = false;
       if (rows.length + release.length + attach.length > 0) {
         const packed = packRows(rows);
-        const keys = given.map(({ slot, algorithm, key }) => ({ slot, algorithm, material: key.copy() }));
+        const wanted = this.#keysDue ? [...this.#allKeys(), ...given] : given;
+        const keys = wanted.map(({ slot, algorithm, key }) => ({ slot, algorithm, material: key.copy() }));
         const reply = await this.#client.request({ kind: "apply", generation: this.#generation, rows: packed, keys, release, attach }, [
           packed.buffer,
           ...keys.map(({ material }) => material.buffer),
@@ -137,6 +143,7 @@ export class Sync {
           this.#forget(reply.generation);
           continue;
         }
+        this.#keysDue = false;
         for (const row of rows.slice(0, reply.done)) applyToImage(this.#tables.image, row);
         if (reply.refused !== 0) throw refusal(rows[reply.done]!, reply.refused);
         if (reply.error !== null) {

@@ -4,7 +4,8 @@
 // Started by client.ts from build/dist, also in tests: Node 20 runs no TypeScript in a worker.
 import { type MessagePort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { createAead, createPoller } from "../ports/port.ts";
-import type { FromWorker, Notice, ToWorker, WorkerStart } from "./messages.ts";
+import { openAead } from "./aead.ts";
+import type { CipherInfo, FromWorker, Notice, ToWorker, WorkerStart } from "./messages.ts";
 import { createMemory } from "./module.ts";
 import { Shard } from "./shard.ts";
 
@@ -30,12 +31,16 @@ function notify(notice: Notice, transfer?: readonly ArrayBuffer[]): void {
   post(notice, transfer);
 }
 
-const memory = createMemory();
+let cipher: CipherInfo = { by: "none", reason: "" };
 const shard = new Shard({
   module: start.module,
-  memory,
+  memory: createMemory(),
   poller,
-  cipher: createAead(new Uint8Array(memory.buffer)),
+  cipher: (views, engine) => {
+    const opened = openAead({ choice: start.crypto, views, engine, native: createAead });
+    cipher = { by: opened.by, reason: opened.reason };
+    return opened;
+  },
   fdbSlots: start.fdbSlots,
   trapsFolder: start.trapsFolder,
   notify,
@@ -74,7 +79,7 @@ function awaitReplay(): void {
   else if (replayUntilMs > 0) Atomics.wait(bell, 0, rung, leftMs);
 }
 
-notify({ notice: "ready", wakeFd: poller.wakeFd, abiVersion: shard.abiVersion });
+notify({ notice: "ready", wakeFd: poller.wakeFd, abiVersion: shard.abiVersion, cipher });
 
 let turns = 0;
 while (running) {

@@ -51,6 +51,7 @@ export class Workers {
         module: settings.module,
         fdbSlots: settings.fdbSlots,
         spinUs: settings.spinUs,
+        crypto: settings.options.crypto ?? "auto",
         trapsFolder: join(settings.options.stateDir, "traps"),
         onNotice: (notice) => this.#onNotice(client, notice),
         onDeath: (error) => this.#died(client, error),
@@ -58,7 +59,7 @@ export class Workers {
       tables.setUnderlays(
         underlays.map(({ address, port, fds }) => ({ name: underlayName(address), address, udpPort: port, socketCount: fds.length - 1 })),
       );
-      const sync = new Sync(client, tables);
+      const sync = new Sync(client, tables, () => this.#esp.allKeys());
       const attach: Attachment[] = underlays.map(({ address, fds }) => ({
         port: this.#plane.portIndex(underlayName(address)),
         kind: "udp",

@@ -1,6 +1,7 @@
 // The datapath's in-memory twin as the API sees it: figures, tables and chunks that a test sets beforehand.
 import { setTimeout as wait } from "node:timers/promises";
 import type {
+  AssociationEntry,
   AuditReport,
   CaptureOptions,
   DatapathInfo,
@@ -17,6 +18,7 @@ export class FakeDatapath implements DatapathService {
   fdb: FdbEntry[] = [];
   neighbors: NeighborEntry[] = [];
   vteps: VtepEntry[] = [];
+  associations: AssociationEntry[] = [];
   underlay: DatapathInfo["underlay"] = [{ address: "192.0.2.1", port: 4789, sourcePorts: [49152, 49153] }];
   traced: TraceOptions[] = [];
   captured: CaptureOptions[] = [];
@@ -50,6 +52,13 @@ export class FakeDatapath implements DatapathService {
     return new Map();
   }
   onInterfaceRecreated(): void {}
+  onEspEvent(): void {}
+  async probe(): Promise<boolean> {
+    return false;
+  }
+  async dumpAssociations(): Promise<readonly AssociationEntry[]> {
+    return this.associations;
+  }
 
   info(): DatapathInfo {
     return {
@@ -63,6 +72,7 @@ export class FakeDatapath implements DatapathService {
       vteps: this.vteps.length,
       startedAt: "2026-01-02T03:04:05.000Z",
       engineBytes: 100663296,
+      cipher: { by: "native", reason: "self-test passed" },
     };
   }
 

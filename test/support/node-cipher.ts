@@ -48,6 +48,10 @@ export class NodeCipher implements ShardCipher {
     this.keys.delete(slot);
   }
 
+  clear(): void {
+    this.keys.clear();
+  }
+
   run(ring: number, count: number): number {
     return this.#run(this.#memory, ring, count);
   }

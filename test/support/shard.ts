@@ -48,7 +48,7 @@ export class TestShard {
       module: new WebAssembly.Module(readFileSync(path)),
       memory: this.memory,
       poller: this.poller,
-      cipher: this.cipher,
+      cipher: () => this.cipher,
       fdbSlots: 1024,
       trapsFolder: this.trapsFolder,
       instantiate: (module, memory) => wrap(instantiateEngine(module, memory)),
