@@ -37,17 +37,7 @@ export type Image = { readonly [T in Table]: Map<Key, Row> };
 /** What shall be another: the row that sets the entry, or null to delete it. */
 export type Patch = { readonly [T in Table]: Map<Key, Row | null> };
 
-type Table =
-  | "domains"
-  | "ports"
-  | "underlays"
-  | "uplinks"
-  | "vteps"
-  | "associations"
-  | "policies"
-  | "members"
-  | "fdb"
-  | "neighbors";
+type Table = "domains" | "ports" | "underlays" | "uplinks" | "vteps" | "associations" | "policies" | "members" | "fdb" | "neighbors";
 type Key = number | string;
 
 function emptyTables<R>(): { readonly [T in Table]: Map<Key, R> } {
