@@ -38,7 +38,7 @@ let inUse: u32 = 0;
 /** Forgets all keys. Part of `reset`. Where native has the keys, it touches next to nothing. */
 export function reset(): void {
   memory.fill(AEAD_STATE, 0, SLOT_LENGTH * <usize>(min<u32>(load<u32>(HIGHEST), AEAD_KEYS - 1) + 1));
-  aes.forget();
+  gcm.forget();
   chacha20.forget();
   inUse = 0;
   aes.initialise();
@@ -71,7 +71,7 @@ export function removeKey(slot: u32): void {
   if (slot == 0 || slot >= <u32>AEAD_KEYS) return;
   memory.fill(slotAt(slot), 0, SLOT_LENGTH);
   inUse = 0;
-  aes.forget();
+  gcm.forget();
   chacha20.forget();
 }
 
@@ -117,8 +117,8 @@ function perform(at: usize): u32 {
   }
   const rounds = aes.roundsOf(algorithm == AEAD_ALGORITHM_AES_128_GCM ? 16 : 32);
   if (inUse != slot) {
-    aes.use(entry + SLOT_SCHEDULE, rounds);
+    gcm.use(entry + SLOT_SCHEDULE, rounds, entry + SLOT_H);
     inUse = slot;
   }
-  return gcm.run(seals, rounds, entry + SLOT_H, NONCE, AAD, aadBytes, offset, length, icvBytes) ? AEAD_DONE : AEAD_FORGED;
+  return gcm.run(seals, rounds, NONCE, AAD, aadBytes, offset, length, icvBytes) ? AEAD_DONE : AEAD_FORGED;
 }

@@ -13,7 +13,7 @@ import { AEAD_STATE } from "../shared/layout";
 const TAG_MASK: usize = AEAD_STATE + 0x807100;
 const ZEROS: usize = TAG_MASK + 16;
 
-/** GHASH's point of an expanded key: the block of zeros, ciphered. It becomes the key in use. */
+/** GHASH's point of an expanded key: the block of zeros, ciphered. The key in use is not that of `use` any more. */
 export function derive(schedule: usize, rounds: u32, h: usize): void {
   aes.use(schedule, rounds);
   v128.store(ZEROS, i64x2.splat(0));
@@ -22,9 +22,21 @@ export function derive(schedule: usize, rounds: u32, h: usize): void {
   v128.store(h, v128.load(aes.KEY_STREAM));
 }
 
+/** Makes a key the one in use: its expanded form and its point. */
+export function use(schedule: usize, rounds: u32, h: usize): void {
+  aes.use(schedule, rounds);
+  ghash.use(h);
+}
+
+/** Overwrites the key in use. */
+export function forget(): void {
+  aes.forget();
+  ghash.forget();
+}
+
 /** Tag of `length` bytes of ciphertext at `p`, in ghash.DIGEST. */
-function authenticate(h: usize, aad: usize, aadBytes: u32, p: usize, length: u32): void {
-  ghash.start(h);
+function authenticate(aad: usize, aadBytes: u32, p: usize, length: u32): void {
+  ghash.start();
   ghash.update(aad, aadBytes);
   ghash.update(p, length);
   ghash.digest(aadBytes, length);
@@ -44,21 +56,21 @@ function cipherRest(rounds: u32, p: usize, length: u32): void {
   }
 }
 
-/** Seals or opens with the AES key in use. False: forged. */
-export function run(seals: bool, rounds: u32, h: usize, nonce: usize, aad: usize, aadBytes: u32, p: usize, length: u32, icvBytes: u32): bool {
+/** Seals or opens with the key in use. False: forged. */
+export function run(seals: bool, rounds: u32, nonce: usize, aad: usize, aadBytes: u32, p: usize, length: u32, icvBytes: u32): bool {
   aes.start(nonce);
   aes.keyStream(0, rounds);
   v128.store(TAG_MASK, v128.load(aes.KEY_STREAM, 16));
   const icv = p + length;
   if (!seals) {
-    authenticate(h, aad, aadBytes, p, length);
+    authenticate(aad, aadBytes, p, length);
     if (!stream.agrees(icv, ghash.DIGEST, icvBytes)) return false;
   }
   const first = min<u32>(length, 96);
   stream.add(p, aes.KEY_STREAM + 32, first);
   cipherRest(rounds, p + first, length - first);
   if (seals) {
-    authenticate(h, aad, aadBytes, p, length);
+    authenticate(aad, aadBytes, p, length);
     stream.write(icv, ghash.DIGEST, icvBytes);
   }
   return true;

@@ -7,6 +7,9 @@
 // four such products make one of 64 bits. That gives its low half; the high half is the low half of the product of the
 // operands in reverse. Karatsuba leaves three of four 64-bit products.
 //
+// Up to four blocks are multiplied by four powers of H and reduced together: a product's sums are linear, so that reversing them
+// back, folding them and waiting for the last block's result come once in four.
+//
 // A 128-bit number is two words as the block has them in network order; GCM counts bits from the first byte's top, hence the
 // shift by one at the end.
 
@@ -16,13 +19,10 @@ import { AEAD_STATE } from "../shared/layout";
 export const DIGEST: usize = AEAD_STATE + 0x804000;
 const PARTIAL: usize = DIGEST + 16;
 
-// H in use: low and high word, their sum, and the three in reverse.
-let h0: u64 = 0;
-let h1: u64 = 0;
-let h2: u64 = 0;
-let h0r: u64 = 0;
-let h1r: u64 = 0;
-let h2r: u64 = 0;
+/** H^4, H^3, H^2 and H: each low and high word, their sum, and the three in reverse. */
+const POWERS: usize = DIGEST + 64;
+const POWER: usize = 48;
+
 // The sum so far.
 let y0: u64 = 0;
 let y1: u64 = 0;
@@ -60,69 +60,114 @@ const M3: u64 = 0x8888888888888888;
   return bswap<u64>(x);
 }
 
-/** Takes the 16 bytes at `h` as the point, and starts a sum. */
-export function start(h: usize): void {
-  h1 = bswap<u64>(load<u64>(h));
-  h0 = bswap<u64>(load<u64>(h, 8));
-  h2 = h0 ^ h1;
-  h0r = reversed(h0);
-  h1r = reversed(h1);
-  h2r = h0r ^ h1r;
+function setPower(exponent: u32, low: u64, high: u64): void {
+  const at = POWERS + POWER * <usize>(4 - exponent);
+  store<u64>(at, low);
+  store<u64>(at, high, 8);
+  store<u64>(at, low ^ high, 16);
+  store<u64>(at, reversed(low), 24);
+  store<u64>(at, reversed(high), 32);
+  store<u64>(at, reversed(low) ^ reversed(high), 40);
+}
+
+/** Makes the 16 bytes at `h` the point in use. */
+export function use(h: usize): void {
+  y0 = 0;
+  y1 = 0;
+  setPower(1, bswap<u64>(load<u64>(h, 8)), bswap<u64>(load<u64>(h)));
+  blocks(h, 1);
+  for (let exponent: u32 = 2; exponent <= 4; exponent++) {
+    setPower(exponent, y0, y1);
+    multiplyByPoint();
+  }
+}
+
+/** Overwrites the point in use. */
+export function forget(): void {
+  memory.fill(DIGEST, 0, 64 + 4 * POWER);
   y0 = 0;
   y1 = 0;
 }
 
-/** Sum times H. */
-function step(): void {
-  const y0r = reversed(y0);
-  const y1r = reversed(y1);
-  const z0 = multiply(y0, h0);
-  const z1 = multiply(y1, h1);
-  const z2 = multiply(y0 ^ y1, h2) ^ z0 ^ z1;
-  const z0h = multiply(y0r, h0r);
-  const z1h = multiply(y1r, h1r);
-  const z2h = multiply(y0r ^ y1r, h2r) ^ z0h ^ z1h;
-  let v0 = z0;
-  let v1 = (reversed(z0h) >> 1) ^ z2;
-  let v2 = z1 ^ (reversed(z2h) >> 1);
-  let v3 = reversed(z1h) >> 1;
-  v3 = (v3 << 1) | (v2 >> 63);
-  v2 = (v2 << 1) | (v1 >> 63);
-  v1 = (v1 << 1) | (v0 >> 63);
-  v0 = v0 << 1;
-  v2 ^= v0 ^ (v0 >> 1) ^ (v0 >> 2) ^ (v0 >> 7);
-  v1 ^= (v0 << 63) ^ (v0 << 62) ^ (v0 << 57);
-  v3 ^= v1 ^ (v1 >> 1) ^ (v1 >> 2) ^ (v1 >> 7);
-  v2 ^= (v1 << 63) ^ (v1 << 62) ^ (v1 << 57);
-  y0 = v2;
-  y1 = v3;
+/** Starts a sum. */
+export function start(): void {
+  y0 = 0;
+  y1 = 0;
 }
 
-// @ts-ignore: decorator
-@inline function block(p: usize): void {
-  y1 ^= bswap<u64>(load<u64>(p));
-  y0 ^= bswap<u64>(load<u64>(p, 8));
-  step();
+/** Adds `count` whole blocks. */
+function blocks(p: usize, count: u32): void {
+  let low = y0;
+  let high = y1;
+  while (count != 0) {
+    const together: u32 = min<u32>(count, 4);
+    count -= together;
+    let power = POWERS + POWER * <usize>(4 - together);
+    let z0: u64 = 0;
+    let z1: u64 = 0;
+    let z2: u64 = 0;
+    let z0h: u64 = 0;
+    let z1h: u64 = 0;
+    let z2h: u64 = 0;
+    // The sum so far is part of the first block.
+    for (; power < POWERS + 4 * POWER; power += POWER) {
+      const x1 = high ^ bswap<u64>(load<u64>(p));
+      const x0 = low ^ bswap<u64>(load<u64>(p, 8));
+      const x0r = reversed(x0);
+      const x1r = reversed(x1);
+      z0 ^= multiply(x0, load<u64>(power));
+      z1 ^= multiply(x1, load<u64>(power, 8));
+      z2 ^= multiply(x0 ^ x1, load<u64>(power, 16));
+      z0h ^= multiply(x0r, load<u64>(power, 24));
+      z1h ^= multiply(x1r, load<u64>(power, 32));
+      z2h ^= multiply(x0r ^ x1r, load<u64>(power, 40));
+      low = 0;
+      high = 0;
+      p += 16;
+    }
+    z2 ^= z0 ^ z1;
+    z2h ^= z0h ^ z1h;
+    let v0 = z0;
+    let v1 = (reversed(z0h) >> 1) ^ z2;
+    let v2 = z1 ^ (reversed(z2h) >> 1);
+    let v3 = reversed(z1h) >> 1;
+    v3 = (v3 << 1) | (v2 >> 63);
+    v2 = (v2 << 1) | (v1 >> 63);
+    v1 = (v1 << 1) | (v0 >> 63);
+    v0 = v0 << 1;
+    v2 ^= v0 ^ (v0 >> 1) ^ (v0 >> 2) ^ (v0 >> 7);
+    v1 ^= (v0 << 63) ^ (v0 << 62) ^ (v0 << 57);
+    v3 ^= v1 ^ (v1 >> 1) ^ (v1 >> 2) ^ (v1 >> 7);
+    v2 ^= (v1 << 63) ^ (v1 << 62) ^ (v1 << 57);
+    low = v2;
+    high = v3;
+  }
+  y0 = low;
+  y1 = high;
+}
+
+/** Sum times H: a block of zeros added. */
+function multiplyByPoint(): void {
+  v128.store(PARTIAL, i64x2.splat(0));
+  blocks(PARTIAL, 1);
 }
 
 /** Adds `length` bytes at `p`, filled up with zeros to whole blocks. */
 export function update(p: usize, length: u32): void {
-  while (length >= 16) {
-    block(p);
-    p += 16;
-    length -= 16;
-  }
-  if (length == 0) return;
+  const whole = length >> 4;
+  blocks(p, whole);
+  const rest = length & 15;
+  if (rest == 0) return;
   v128.store(PARTIAL, i64x2.splat(0));
-  memory.copy(PARTIAL, p, length);
-  block(PARTIAL);
+  memory.copy(PARTIAL, p + (<usize>whole << 4), rest);
+  blocks(PARTIAL, 1);
 }
 
 /** Adds the block of lengths and writes the sum to DIGEST. */
 export function digest(aadBytes: u32, bytes: u32): void {
-  y1 ^= <u64>aadBytes << 3;
-  y0 ^= <u64>bytes << 3;
-  step();
+  store<u64>(PARTIAL, bswap<u64>(<u64>aadBytes << 3));
+  store<u64>(PARTIAL, bswap<u64>(<u64>bytes << 3), 8);
+  blocks(PARTIAL, 1);
   store<u64>(DIGEST, bswap<u64>(y1));
   store<u64>(DIGEST, bswap<u64>(y0), 8);
 }

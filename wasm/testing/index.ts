@@ -92,5 +92,6 @@ export function aeadDirectly(seals: bool, keyBytes: u32, aadBytes: u32, length: 
   const rounds = aes.roundsOf(keyBytes);
   aes.expand(ARGUMENTS, keyBytes, schedule);
   gcm.derive(schedule, rounds, h);
-  return gcm.run(seals, rounds, h, nonce, aad, aadBytes, RX_ARENA, length, 16);
+  gcm.use(schedule, rounds, h);
+  return gcm.run(seals, rounds, nonce, aad, aadBytes, RX_ARENA, length, 16);
 }
