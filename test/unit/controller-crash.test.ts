@@ -3,10 +3,12 @@
 // kernel must then find the state of before or of after, and store, data plane and kernel must agree to the last interface.
 import { describe, expect, it } from "vitest";
 import type { CnmController } from "../../src/controller/controller.ts";
+import { parsePortSpec } from "../../src/net/port-spec.ts";
 import { MemoryStore } from "../../src/store/memory.ts";
 import type { Store } from "../../src/store/store.ts";
 import { type Bench, STATE_DIR, startController } from "../support/controller.ts";
 import { MemoryNamespaces } from "../support/memory-namespaces.ts";
+import { MemoryNat } from "../support/memory-nat.ts";
 
 const FOREIGN = "/run/netns/mine";
 
@@ -15,6 +17,7 @@ function described(controller: CnmController): string {
   const networks = controller.listNetworks().map(({ id, name }) => ({ name, subnets: controller.inspectNetwork(id).subnets }));
   const sandboxes = controller.listSandboxes().map(({ sandbox, endpoints }) => ({
     name: sandbox.name,
+    ports: sandbox.ports.map(({ hostPort, port }) => [hostPort, port]),
     endpoints: endpoints.map(({ endpoint, network }) => [network.name, endpoint.interfaceName, endpoint.ipv4, endpoint.ipv6]),
   }));
   const peers = controller.listPeers().map(({ address, port }) => [address, port]);
@@ -97,7 +100,7 @@ interface World {
 async function populate(): Promise<World> {
   const world = { store: new MemoryStore(), namespaces: new MemoryNamespaces() };
   world.namespaces.addForeign(FOREIGN);
-  const { controller } = await startController(world);
+  const { controller } = await startController({ ...world, options: { nat: new MemoryNat() } });
   await controller.ensurePredefined();
   await controller.createNetwork({ name: "settings", configOnly: true, ipam: [{ subnet: "10.5.0.0/24" }] });
   await controller.createNetwork({ name: "web", ipam: [{ subnet: "10.1.0.0/24" }] });
@@ -109,6 +112,7 @@ async function populate(): Promise<World> {
     ipam: [{ subnet: "10.9.0.0/24" }, { subnet: "fd09::/64" }],
   });
   await controller.createSandbox({ name: "box", networks: [{ network: "web" }, { network: "far" }] });
+  await controller.createSandbox({ name: "served", networks: [{ network: "web" }], publish: [parsePortSpec("9000:80")] });
   await controller.addPeer("192.0.2.2", undefined, undefined);
   return world;
 }
@@ -131,6 +135,12 @@ const OPERATIONS: readonly [string, (controller: CnmController) => Promise<unkno
   ["disconnect, which takes it away", (c) => c.disconnect("box", "web", false)],
   ["remove a sandbox", (c) => c.removeSandbox("box", false)],
   ["remove a network", (c) => c.removeNetwork("app")],
+  ["publish", (c) => c.createSandbox({ name: "new", networks: [{ network: "web" }], publish: [parsePortSpec("8080:80")] })],
+  [
+    "publish and unpublish ports of a sandbox that is there",
+    (c) => c.updateSandbox("served", { publishAdd: [parsePortSpec("9001:81")], publishRemove: [parsePortSpec("80")] }),
+  ],
+  ["remove a sandbox with ports", (c) => c.removeSandbox("served", false)],
   ["add a peer", (c) => c.addPeer("192.0.2.3", undefined, "far")],
   ["remove a peer", (c) => c.removePeer("192.0.2.2", undefined)],
 ];
@@ -143,20 +153,27 @@ async function stopped(operation: (controller: CnmController) => Promise<unknown
   const fate = new Fate(Number.POSITIVE_INFINITY);
   const doomed = new Fate(fatal);
   let current = fate;
-  const bench = await startController({ store: mortal(world.store, { step: () => current.step() } as Fate), namespaces: world.namespaces });
+  const nat = new MemoryNat();
+  const store = mortal(world.store, { step: () => current.step() } as Fate);
+  const bench = await startController({ store, namespaces: world.namespaces, options: { nat } });
   await bench.controller.restore();
   const before = anonymous(described(bench.controller));
   current = doomed;
   bench.datapath.onChange = () => current.step();
+  nat.onApply = () => current.step();
   world.namespaces.onChange = () => current.step();
   const outcome = await operation(bench.controller).then(
     () => "done",
     () => "failed",
   );
   world.namespaces.onChange = () => {};
-  const next = await startController(world);
+  const nextNat = new MemoryNat();
+  const next = await startController({ ...world, options: { nat: nextNat } });
   const report = await next.controller.restore();
   expect(report.failures).toEqual([]);
+  // What the host is told is what is stored, and nothing else.
+  const ports = next.controller.listSandboxes().flatMap(({ sandbox }) => sandbox.ports.map(({ hostPort }) => hostPort));
+  expect(nextNat.plan.publications.map(({ hostPort }) => hostPort).sort()).toEqual(ports.sort());
   return { before, outcome, steps: doomed.steps, next, after: anonymous(described(next.controller)) };
 }
 
@@ -182,10 +199,13 @@ describe.each(OPERATIONS)("%s", (_what, operation) => {
       const step = (): void => {
         if (armed && ++count === failing) throw new Error("a step failed");
       };
-      const bench = await startController({ store: mortal(world.store, { step } as Fate), namespaces: world.namespaces });
+      const nat = new MemoryNat();
+      const store = mortal(world.store, { step } as Fate);
+      const bench = await startController({ store, namespaces: world.namespaces, options: { nat } });
       await bench.controller.restore();
       const before = described(bench.controller);
       bench.datapath.onChange = step;
+      nat.onApply = step;
       world.namespaces.onChange = step;
       armed = true;
       const failure = await operation(bench.controller).then(
@@ -223,7 +243,14 @@ describe("restore", () => {
     const booted = { store: world.store, namespaces: new MemoryNamespaces() };
     const next = await startController(booted);
     const report = await next.controller.restore();
-    expect(report).toMatchObject({ networks: 6, sandboxes: 2, endpoints: 3, recreated: ["box"], lost: ["guest"], failures: [] });
+    expect(report).toMatchObject({
+      networks: 6,
+      sandboxes: 3,
+      endpoints: 4,
+      recreated: expect.arrayContaining(["box", "served"]),
+      lost: ["guest"],
+      failures: [],
+    });
     expect(next.logged.some((line) => line.startsWith("warn") && line.includes(FOREIGN))).toBe(true);
     await expect(next.controller.connect("guest", { network: "far" })).rejects.toMatchObject({ code: "FORBIDDEN" });
     await next.controller.removeSandbox("guest", false);
@@ -266,7 +293,7 @@ describe("restore", () => {
     };
     const report = await next.controller.restore();
     expect(report.failures.map(({ what }) => what)).toEqual(["network app"]);
-    expect(next.datapath.declared.size).toBe(7);
+    expect(next.datapath.declared.size).toBe(8);
   });
 
   it("refuses a store that is not whole", async () => {
