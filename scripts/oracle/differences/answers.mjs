@@ -1,0 +1,78 @@
+// Of what is printed: inspect, ls.
+
+/** @type {readonly import("../differences.mjs").Reason[]} */
+export const OF_ANSWERS = [
+  {
+    id: "status",
+    aspect: /^(\[0\])?\.Status$/,
+    docker: /^\(absent\)$/,
+    title: "`Status.IPAM` is always there",
+    reason: "Docker shows how many addresses are in use from API 1.52 on; the client that is compared here asks for an older one.",
+  },
+  {
+    id: "empty-not-null",
+    aspect: /\.(Config|Options|Aliases|DriverOpts)$/,
+    docker: /^(null|\{\}|\[\])$/,
+    weft: /^(null|\{\}|\[\])$/,
+    title: "An empty list is `[]` and an empty map `{}`",
+    reason: "Docker prints null for some of them, depending on how the object was made; a script that iterates need not ask.",
+  },
+  {
+    id: "configuration-subnets",
+    name: /^configuration only$/,
+    aspect: /\.IPAM\.Config$/,
+    engine: /moby/,
+    docker: /^null$/,
+    title: "A configuration-only network shows its subnets",
+    reason: "They are what it is for; the newest Docker leaves them out.",
+  },
+  {
+    id: "pools",
+    area: /^networks$/,
+    name: /^(defaults|dual stack, IPv6 subnet only)$/,
+    aspect: /\.(Gateway|Subnet)$/,
+    title: "Subnets are listed IPv4 first, and the first default pool may be another",
+    reason: "Where a user gave only the IPv6 subnet, Docker lists it before the IPv4 one that it chose.",
+  },
+  {
+    id: "requested-addresses",
+    aspect: /\.IPAMConfig$/,
+    weft: /^null$/,
+    title: "`IPAMConfig` of an endpoint is null",
+    reason: "Whether an address was asked for or chosen is not kept: an endpoint keeps the address it has either way.",
+  },
+  {
+    id: "interface-name",
+    aspect: /\.(InterfaceName|Subnets|Aliases|GwPriority)$/,
+    docker: /^\(absent\)$/,
+    title: "More fields",
+    reason:
+      "`InterfaceName` of an endpoint, `Subnets` of a row of `network ls`, and with `--verbose` aliases and priorities: Docker shows none.",
+  },
+  {
+    id: "ghost-endpoints",
+    area: /^connect$/,
+    aspect: /^(\.(n2|settings)|\[\d\])$/,
+    engine: /moby/,
+    title: "A connect that was refused leaves nothing behind",
+    reason: "Docker keeps the network among those of the container, without an address.",
+  },
+  {
+    id: "late-reuse",
+    name: /^address after connecting again$/,
+    title: "Released addresses are given again late",
+    reason: "So that what still knows the old owner doesn't reach a new one. Docker gives the lowest that is free.",
+  },
+  {
+    id: "label-template",
+    name: /^ls of all fields$/,
+    title: 'Templates have no methods: `{{.Label "team"}}` is refused',
+    reason: '`{{.Labels}}` has all of them, and `network inspect` has `{{index .Labels "team"}}`.',
+  },
+  {
+    id: "cancelled-prune",
+    name: /^prune, not confirmed$/,
+    title: "A prune that is not confirmed ends with 1",
+    reason: "Nothing was done: a script must not take it for success.",
+  },
+];

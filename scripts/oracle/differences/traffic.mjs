@@ -1,0 +1,80 @@
+// Of what crosses the network, and of what a program finds in its namespace.
+
+/** @type {readonly import("../differences.mjs").Reason[]} */
+export const OF_TRAFFIC = [
+  {
+    id: "route-protocol",
+    area: /^inside$/,
+    name: /routes$/,
+    weft: /proto static/,
+    title: "Default routes are marked `proto static`",
+    reason: "The kernel's word for routes that somebody set; routing daemons leave them alone.",
+  },
+  {
+    id: "hosts-order",
+    area: /^inside$/,
+    name: /\/etc\/hosts$/,
+    docker: /127\.0\.0\.1 localhost/,
+    weft: /127\.0\.0\.1 localhost/,
+    title: "/etc/hosts lists the address of the default route first",
+    reason: "A program that looks its own name up gets the address by which it reaches others. Docker has the order of joining.",
+  },
+  {
+    id: "none-resolv-conf",
+    area: /^inside$/,
+    name: /^none: \/etc\/resolv\.conf$/,
+    title: "On `none`, resolv.conf names 127.0.0.11",
+    reason: "Nothing else could be reached there; once it is connected to a network, names work without the file changing under programs.",
+  },
+  {
+    id: "kernel-settings",
+    area: /^inside$/,
+    name: /net\/ipv[46]\//,
+    title: "Kernel settings of a namespace",
+    reason:
+      "Duplicate address detection is off, for an address is unique by its making and usable at once; interfaces that a program adds have no IPv6 until it asks. Low ports and ping sockets without privileges are not opened, for a program in a sandbox is not confined as one in a container is.",
+  },
+  {
+    id: "time-to-live",
+    area: /^names$/,
+    weft: / 5 IN /,
+    title: "Local answers live 5 seconds",
+    reason: "Docker says 600: clients then keep the address of what was replaced. Weft also answers EDNS with EDNS.",
+  },
+  {
+    id: "no-leak",
+    area: /^names$/,
+    docker: /(NXDOMAIN|MX)/,
+    weft: /NOERROR/,
+    title: "No question about a local name leaves",
+    reason: "Any type but address records is answered by NOERROR and nothing; Docker forwards most types to the servers outside.",
+  },
+  {
+    id: "edns",
+    area: /^names$/,
+    weft: /EDNS/,
+    title: "A question with EDNS is answered with EDNS",
+    reason: "RFC 6891 section 6.1.1. Classes other than IN are refused; Docker answers them as IN.",
+  },
+  {
+    id: "cached",
+    area: /^names$/,
+    name: /outside/,
+    title: "Answers from outside are cached",
+    reason: "By their time to live, which then counts down.",
+  },
+  {
+    id: "published-ipv6",
+    area: /^ports$/,
+    docker: /(\[::\]|"::")/,
+    title: "A network without IPv6 publishes IPv4 only",
+    reason: "There is nobody to translate to; Docker's userland proxy answers on [::] and speaks to the container by IPv4.",
+  },
+  {
+    id: "published-order",
+    area: /^ports$/,
+    name: /^inspect: several$/,
+    title: "Published ports come in the order of their numbers",
+    reason: "Follows from the line above: Docker's list has an IPv6 line behind each.",
+  },
+];
