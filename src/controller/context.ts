@@ -18,6 +18,7 @@ import type { ProgramHost } from "../netns/program-host.ts";
 import { IPAM_PREFIX } from "../store/keys.ts";
 import type { Json, Put, Store } from "../store/store.ts";
 import type { DefaultBridgeSettings } from "./default-bridge.ts";
+import { LastAddresses } from "./last-addresses.ts";
 import { leaseChanges } from "./leases.ts";
 import { KeyedLocks } from "./locks.ts";
 import { byName } from "./names.ts";
@@ -69,6 +70,7 @@ export interface Context extends ControllerOptions {
   readonly pending: PendingIds;
   /** "<network id> <MAC>" of endpoints on their way into the store. */
   readonly reservedMacs: Set<string>;
+  readonly lastAddresses: LastAddresses;
   /** What the daemon's operator should know while it is so: subject -> sentence. */
   readonly warnings: Map<string, string>;
   readonly host: DriverHost;
@@ -81,6 +83,7 @@ export function createContext(options: ControllerOptions, state: State): Context
     locks: new KeyedLocks(),
     pending: new PendingIds(),
     reservedMacs: new Set(),
+    lastAddresses: new LastAddresses(),
     warnings: new Map(),
     host: {
       get networks() {

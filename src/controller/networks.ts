@@ -229,6 +229,7 @@ export async function dropNetwork(context: Context, id: Id): Promise<NetworkReco
       throw error;
     }
     context.ipam.closeNetwork(id);
+    context.lastAddresses.forget(id);
     if (!network.configOnly) await context.ipam.releaseSubnets(network);
     await rerouteHost(context);
     context.log("info", "network removed", { name: network.name, id: shortId(id) });

@@ -162,6 +162,7 @@ export async function removeSandbox(context: Context, reference: string, force: 
       throw error;
     }
     for (const { network, endpoint } of attachments) await context.ipam.releaseAddresses(network.id, endpoint);
+    context.lastAddresses.forget(id);
     context.programs?.forget(id);
     if (sandbox.ports.length > 0) await rerouteHost(context);
     await forgetFlows(context, attachments);
@@ -187,7 +188,9 @@ export async function connect(context: Context, reference: string, request: Atta
     }
     const linkNames = new Set(await context.namespaces.linkNames(sandbox.namespacePath));
     for (const { endpoint } of others) if (endpoint.interfaceName !== null) linkNames.add(endpoint.interfaceName);
-    const prepared = await prepareAttachment(context, sandbox, network, request, linkNames);
+    const prepared = await context.lastAddresses.first(network.id, id, request, (wish) =>
+      prepareAttachment(context, sandbox, network, wish, linkNames),
+    );
     const { attachment } = prepared;
     const { id: endpointId } = attachment.endpoint;
     context.pending.add(endpointId);
@@ -244,6 +247,7 @@ export async function disconnect(context: Context, reference: string, networkRef
       throw error;
     }
     await context.ipam.releaseAddresses(network.id, attachment.endpoint);
+    context.lastAddresses.remember(attachment.endpoint);
     if (sandbox.ports.length > 0) await rerouteHost(context);
     await forgetFlows(context, [attachment]);
     await attempt(context, `writing the files of sandbox ${sandbox.name}`, () => context.names.refresh(sandbox));
