@@ -2,7 +2,7 @@
 // and judged by a plugin in Python that knows the protocol from its document; what is left behind is looked up in its books.
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { EmbeddedIpam } from "../../src/ipam/embedded.ts";
 import { LEASE_PREFIX } from "../../src/ipam/leases.ts";
 import { NullIpam } from "../../src/ipam/null.ts";
@@ -67,6 +67,8 @@ describe("what a plugin is asked", () => {
     await controller.removeSandbox("box", false);
     await controller.removeNetwork("net");
 
+    // The plugin tells of its requests by a pipe, which may be read after the answer has come.
+    await vi.waitFor(() => expect(plugin.bodies("ReleasePool")).toHaveLength(1), 5000);
     const order = plugin.requests.map(({ path }) => path.replace(/^\/(IpamDriver\.)?/, ""));
     expect(order).toEqual([
       ...["Plugin.Activate", "GetCapabilities", "GetDefaultAddressSpaces"],
@@ -109,6 +111,7 @@ describe("what a plugin is asked", () => {
     await controller.createNetwork({ name: "net", ipamDriver: "macs" });
     const { endpoints } = await controller.createSandbox({ name: "box", networks: [{ network: "net" }] });
     const [{ endpoint }] = endpoints as [(typeof endpoints)[0]];
+    await vi.waitFor(() => expect(wanting.bodies("RequestAddress")).toHaveLength(2), 5000);
     expect(wanting.bodies("RequestAddress").at(-1).Options).toEqual({ "com.docker.network.endpoint.macaddress": endpoint.mac });
     const asked = await controller.createSandbox({ networks: [{ network: "net", mac: "02:00:00:00:00:07" }] });
     expect(asked.endpoints[0]!.endpoint.mac).toBe("02:00:00:00:00:07");
