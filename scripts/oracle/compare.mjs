@@ -29,8 +29,12 @@ export function compareTrees(docker, weft, path = "") {
 /** @param {string} aspect @param {string} docker @param {string} weft @returns {Difference[]} */
 export const compareTexts = (aspect, docker, weft) => (docker === weft ? [] : [{ aspect, docker, weft }]);
 
+/** @param {string} line @param {string} longer */
+const goesOn = (line, longer) => line === longer || (line !== "" && longer.startsWith(line) && /^[:;,. ]/.test(longer.slice(line.length)));
+
 /** @param {string} docker @param {string} weft @returns {Difference[]} */
 export function compareRefusals(docker, weft) {
-  const same = docker === weft || (docker !== "" && weft.startsWith(docker) && /^[:;,. ]/.test(weft.slice(docker.length)));
+  const [lines, others] = [docker.split("\n"), weft.split("\n")];
+  const same = lines.length === others.length && lines.every((line, at) => goesOn(line, others[at] ?? ""));
   return same ? [] : [{ aspect: "stderr", docker, weft }];
 }

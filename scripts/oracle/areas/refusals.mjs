@@ -65,6 +65,7 @@ const REFUSALS = [
   ["MTU below zero", ["-o", "com.docker.network.driver.mtu=-1", "n1"]],
   ["unknown gateway mode", ["-o", "com.docker.network.bridge.gateway_mode_ipv4=foo", "n1"]],
   ["isolated gateway of what is not internal", ["-o", "com.docker.network.bridge.gateway_mode_ipv4=isolated", "n1"]],
+  ["option of nobody", ["-o", "foo=bar", "n1"]],
   ["unknown scope", ["--scope", "foo", "n1"]],
   ["scope swarm", ["--scope", "swarm", "n1"]],
   ["ingress on a bridge", ["--ingress", "n1"]],

@@ -21,18 +21,12 @@ export const OF_REFUSALS = [
   },
   {
     id: "stricter",
-    area: /^(refusals|networks|connect|ports)$/,
-    aspect: /^(exit code|stderr|)$/,
-    docker: /^(0||\[\{"Name":"n1".*)$/s,
+    name: /(option of nobody|name with a s|begins with a dot|multicast|is everything|IPv6 off|unknown scope|host name that is none|IPv6 address without brackets|exposed with an unknown protocol)/,
+    aspect: /^(exit code|stderr)$/,
+    docker: /^0?$/,
     title: "Mistakes that Docker takes are refused",
     reason:
       "Unknown driver options (`-o foo=bar`: a misspelt one would be without effect and nobody told), names with a slash, a space or a leading dot, unknown scopes, subnets of the multicast range or of everything, an IPv6 subnet with `--ipv6=false`, host names that are none, protocols that are none, an IPv6 address without brackets in `-p`.",
-  },
-  {
-    id: "prepared-on-neither",
-    name: /^to prepare: /,
-    title: "What both refuse",
-    reason: "Some cases are about a network that cannot be made: a subnet with host bits, macvlan without the kernel's dummy driver.",
   },
   {
     id: "library-words",

@@ -13,9 +13,7 @@ export const OF_TRAFFIC = [
   {
     id: "hosts-order",
     area: /^inside$/,
-    name: /\/etc\/hosts$/,
-    docker: /127\.0\.0\.1 localhost/,
-    weft: /127\.0\.0\.1 localhost/,
+    name: /^(two networks|priority|internal and another): \/etc\/hosts$/,
     title: "/etc/hosts lists the address of the default route first",
     reason: "A program that looks its own name up gets the address by which it reaches others. Docker has the order of joining.",
   },
@@ -37,9 +35,9 @@ export const OF_TRAFFIC = [
   {
     id: "time-to-live",
     area: /^names$/,
-    weft: / 5 IN /,
+    name: /^time to live$/,
     title: "Local answers live 5 seconds",
-    reason: "Docker says 600: clients then keep the address of what was replaced. Weft also answers EDNS with EDNS.",
+    reason: "Docker says 600: clients then keep the address of what was replaced.",
   },
   {
     id: "no-leak",
@@ -52,16 +50,9 @@ export const OF_TRAFFIC = [
   {
     id: "edns",
     area: /^names$/,
-    weft: /EDNS/,
+    name: /^(EDNS|class chaos)$/,
     title: "A question with EDNS is answered with EDNS",
     reason: "RFC 6891 section 6.1.1. Classes other than IN are refused; Docker answers them as IN.",
-  },
-  {
-    id: "cached",
-    area: /^names$/,
-    name: /outside/,
-    title: "Answers from outside are cached",
-    reason: "By their time to live, which then counts down.",
   },
   {
     id: "published-ipv6",
