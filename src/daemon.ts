@@ -199,6 +199,7 @@ async function bringUp(config: Config, log: Logger, stack: Stack, stopping: () =
     ipam: new IpamRegistry([new EmbeddedIpam(), new NullIpam()], plugins),
     underlay: { addresses: config.underlayAddresses, mtuBytes, vxlanPort: config.vxlanPort },
     defaultBridge: config.bridge,
+    egress: config.egress,
     stateDir: config.stateDir,
     clock: systemClock,
     randomBytes: (count) => randomBytes(count),

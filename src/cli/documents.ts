@@ -30,7 +30,7 @@ export function networkDocument(response: InspectNetworkResponse__Output, verbos
   const containers = response.endpoints.map((one) => [
     one.sandboxId || `ep-${one.endpointId}`,
     {
-      Name: one.sandboxName || one.endpointName,
+      Name: network.name === EGRESS_NETWORK ? one.endpointName : one.sandboxName || one.endpointName,
       EndpointID: one.endpointId,
       MacAddress: one.mac,
       IPv4Address: one.ipv4,
@@ -96,6 +96,11 @@ export function networkRow(network: Network__Output) {
   };
 }
 
+/** A sandbox's way out of the host, which Docker shows with the network and not with the sandbox. */
+const EGRESS_NETWORK = "weft_gwbridge";
+const ownEndpoints = ({ endpoints }: Sandbox__Output): SandboxEndpoint__Output[] =>
+  endpoints.filter(({ network }) => network!.name !== EGRESS_NETWORK);
+
 /** Docker's EndpointSettings. */
 function endpointSettings(one: SandboxEndpoint__Output, sandbox: Sandbox__Output) {
   const endpoint = one.endpoint!;
@@ -123,11 +128,11 @@ function endpointSettings(one: SandboxEndpoint__Output, sandbox: Sandbox__Output
 /** Docker's word for whose stack it is: another's, or that of the first network. */
 function networkMode(sandbox: Sandbox__Output): string {
   if (sandbox.joinedTo !== "") return `container:${sandbox.joinedTo}`;
-  return sandbox.endpoints[0]?.network?.name ?? "none";
+  return ownEndpoints(sandbox)[0]?.network?.name ?? "none";
 }
 
 export function sandboxDocument(sandbox: Sandbox__Output) {
-  const networks = sandbox.endpoints.map((one) => [one.network!.name, endpointSettings(one, sandbox)]);
+  const networks = ownEndpoints(sandbox).map((one) => [one.network!.name, endpointSettings(one, sandbox)]);
   return {
     Id: sandbox.id,
     Name: sandbox.name,
@@ -162,14 +167,18 @@ export function sandboxDocument(sandbox: Sandbox__Output) {
 
 /** A row of `sandbox ls`. */
 export function sandboxRow(sandbox: Sandbox__Output, nowMs: number) {
-  const addresses = sandbox.endpoints.flatMap(({ endpoint }) =>
+  const addresses = ownEndpoints(sandbox).flatMap(({ endpoint }) =>
     [endpoint!.ipv4, endpoint!.ipv6].filter((cidr) => cidr !== "").map(hostPart),
   );
   return {
     ID: shortId(sandbox.id),
     Name: sandbox.name,
     Networks:
-      sandbox.joinedTo === "" ? sandbox.endpoints.map(({ network }) => network!.name).join(", ") : `sandbox:${shortId(sandbox.joinedTo)}`,
+      sandbox.joinedTo === ""
+        ? ownEndpoints(sandbox)
+            .map(({ network }) => network!.name)
+            .join(", ")
+        : `sandbox:${shortId(sandbox.joinedTo)}`,
     Addresses: addresses.join(", "),
     Ports: portsText(sandbox),
     Command: JSON.stringify(sandbox.program?.argv.join(" ") ?? ""),

@@ -56,6 +56,7 @@ export const schema = z.strictObject({
       mtuBytes: z.int().min(MTU_MIN).max(MTU_MAX).default(1500).describe("its largest IP packet"),
     })
     .prefault({}),
+  egress: z.boolean().default(true).describe("whether sandboxes that are on overlays only reach out of the host, by network weft_gwbridge"),
   metrics: hostPort.nullable().default(null).describe("host:port of the Prometheus metrics; null: off"),
   log: z
     .strictObject({

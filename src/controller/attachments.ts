@@ -5,7 +5,7 @@ import { endpointKey } from "../store/keys.ts";
 import type { Put } from "../store/store.ts";
 import { attempt, type Context, endpointOwner, newId, put } from "./context.ts";
 import { endpointLinks } from "./links.ts";
-import { checkName } from "./names.ts";
+import { checkName, isEgress, shortId } from "./names.ts";
 import { checkAttachment } from "./network-modes.ts";
 import { stackInode } from "./stack-inode.ts";
 import type { AttachRequest, EndpointRecord, NetworkRecord, SandboxRecord } from "./types.ts";
@@ -67,7 +67,7 @@ export async function prepareAttachment(
       id,
       networkId: network.id,
       sandboxId: sandbox.id,
-      name: sandbox.name,
+      name: isEgress(network) ? `gateway_${shortId(sandbox.id)}` : sandbox.name,
       mac: made.mac,
       ipv4: lease.ipv4,
       ipv6: lease.ipv6,
@@ -107,15 +107,20 @@ export async function realizeAttachments(
       context.datapath.declare(endpointOwner(endpoint.id), driver.declareEndpoint(network, endpoint, sandbox.namespacePath)),
     ),
   );
-  const failed = declared.find((result) => result.status === "rejected");
-  if (failed !== undefined) throw failed.reason;
+  throwFirst(declared);
   const before = sandboxInterfaces(others);
   const after = sandboxInterfaces([...others, ...fresh]);
   const changes = routeChanges(before, after);
   if (changes.remove.length > 0) await context.namespaces.deleteRoutes(sandbox.namespacePath, changes.remove);
-  for (const link of after)
-    if (fresh.some(({ endpoint }) => endpoint.id === link.endpointId)) await configureInterface(context, sandbox, link, true);
+  const links = after.filter((link) => fresh.some(({ endpoint }) => endpoint.id === link.endpointId));
+  throwFirst(await Promise.allSettled(links.map((link) => configureInterface(context, sandbox, link, true))));
   await addRoutes(context, sandbox, changes.add);
+}
+
+/** Once all have come to an end: what is undone next must not overtake one of them. */
+function throwFirst(results: readonly PromiseSettledResult<unknown>[]): void {
+  const failed = results.find((result) => result.status === "rejected");
+  if (failed !== undefined) throw failed.reason;
 }
 
 /** The way back: `gone` endpoints' interfaces go, `rest` takes over the default routes. Throws if an interface can't be withdrawn. */
@@ -126,8 +131,7 @@ export async function withdrawAttachments(
   rest: readonly Attachment[],
 ): Promise<void> {
   const results = await Promise.allSettled(gone.map(({ endpoint }) => context.datapath.withdraw(endpointOwner(endpoint.id))));
-  const failed = results.find((result) => result.status === "rejected");
-  if (failed !== undefined) throw failed.reason;
+  throwFirst(results);
   if (rest.length === 0 || stackInode(context, sandbox) === null) return;
   const changes = routeChanges(sandboxInterfaces([...gone, ...rest]), sandboxInterfaces(rest));
   await attempt(context, `moving the default route of sandbox ${sandbox.name}`, () => addRoutes(context, sandbox, changes.add));

@@ -45,6 +45,8 @@ export interface ControllerOptions {
   readonly defaultBridge?: DefaultBridgeSettings;
   /** Processes of sandboxes; absent: none is known of. */
   readonly programs?: ProgramHost;
+  /** Whether sandboxes whose networks lead nowhere are given a way out of the host. */
+  readonly egress?: boolean;
   readonly underlay: Underlay;
   /** Absolute. Namespaces of sandboxes are kept in its folder `netns`. */
   readonly stateDir: string;

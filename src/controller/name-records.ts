@@ -4,7 +4,7 @@ import type { Member, NameRecords } from "../dns/names.ts";
 import type { Context } from "./context.ts";
 import { attachmentsOf } from "./context.ts";
 import { linkedTo, linkNames } from "./links.ts";
-import { DEFAULT_BRIDGE } from "./names.ts";
+import { DEFAULT_BRIDGE, isEgress } from "./names.ts";
 
 export function nameRecords(context: Context): NameRecords {
   const { state, pending } = context;
@@ -15,6 +15,7 @@ export function nameRecords(context: Context): NameRecords {
     sandbox: (id) => state.sandboxes.get(id),
     attachments: (sandboxId) =>
       attachmentsOf(context, { id: sandboxId })
+        .filter(({ network }) => !isEgress(network))
         .sort((a, b) => b.endpoint.gwPriority - a.endpoint.gwPriority)
         .map(({ endpoint, network }) => ({ endpoint, network, named: network.name !== DEFAULT_BRIDGE })),
     links: (sandboxId) =>

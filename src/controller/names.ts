@@ -12,6 +12,10 @@ export const DEFAULT_BRIDGE = "bridge";
 /** Docker's other name for it, where a network is named. */
 export const DEFAULT_NETWORK = "default";
 
+/** The network by which sandboxes on overlays reach out (egress.ts). */
+export const EGRESS_NETWORK = "weft_gwbridge";
+export const isEgress = (network: { readonly name: string }): boolean => network.name === EGRESS_NETWORK;
+
 /** Names that Docker gives to networks of its own. */
 const PREDEFINED = new Set([DEFAULT_BRIDGE, DEFAULT_NETWORK, "host", "none"]);
 

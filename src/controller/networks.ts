@@ -15,6 +15,8 @@ import {
   checkName,
   DEFAULT_BRIDGE,
   DEFAULT_NETWORK,
+  EGRESS_NETWORK,
+  isEgress,
   isPredefined,
   refusePredefined,
   refusePredefinedRemoval,
@@ -73,7 +75,18 @@ export function addressSpaceOf(context: Pick<Context, "drivers">, network: Pick<
 export async function createNetwork(context: Context, request: CreateNetworkRequest): Promise<NetworkRecord> {
   refusePredefined(request.name);
   checkName(request.name, "network name");
+  checkEgressNetwork(request);
   return makeNetwork(context, request);
+}
+
+/** A user may make the way out of sandboxes on overlays (egress.ts) to his liking, but it must be one. */
+function checkEgressNetwork({ name, driver, internal, configOnly }: CreateNetworkRequest): void {
+  if (name !== EGRESS_NETWORK) return;
+  if ((driver && driver !== DEFAULT_DRIVER) || internal || configOnly) {
+    throw invalidArgument(
+      `network ${EGRESS_NETWORK} is the way out for sandboxes on overlay networks: it must be a bridge, and not internal`,
+    );
+  }
 }
 
 /** createNetwork for names that users don't choose, too. */
@@ -187,7 +200,8 @@ async function chooseSubnets(
 export async function pruneNetworks(context: Context, match: (network: NetworkRecord) => boolean): Promise<NetworkRecord[]> {
   const pruned: NetworkRecord[] = [];
   for (const network of listNetworks(context)) {
-    if (isPredefined(network) || network.configOnly || network.ingress || !match(network)) continue;
+    // One that waits for sandboxes may be what its user made of it.
+    if (isPredefined(network) || isEgress(network) || network.configOnly || network.ingress || !match(network)) continue;
     if (context.state.endpointsOfNetwork(network.id).length > 0) continue;
     try {
       pruned.push(await removeNetwork(context, network.id));

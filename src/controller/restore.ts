@@ -4,7 +4,8 @@
 //   2. our namespaces that are gone (the host was booted) are made anew; users' that are gone are reported
 //   3. everything is declared in one step: TAPs that the last daemon left are attached to again, missing ones made
 //   4. interfaces are configured: all of those that are new; routes of all
-//   5. names are served again
+//   5. sandboxes get the way out that they need and lack, as after a crash in the middle of a connect
+//   6. names are served again
 //
 // A part that fails is reported and the rest goes on: one broken network must not take the host's others down.
 import { join } from "node:path";
@@ -15,7 +16,7 @@ import { hasResolver } from "./dns-settings.ts";
 import { configureHost } from "./networks.ts";
 import { routeHost } from "./routing.ts";
 import { applySysctls } from "./sandbox-settings.ts";
-import { namespaceFolder } from "./sandboxes.ts";
+import { mendEgress, namespaceFolder } from "./sandboxes.ts";
 import { stackInode } from "./stack-inode.ts";
 import type { SandboxRecord } from "./types.ts";
 import { sandboxInterfaces } from "./wants.ts";
@@ -93,6 +94,7 @@ export async function restore(context: Context): Promise<RestoreReport> {
   await inParallel([...standing.values()], (sandbox) =>
     guarded(`sandbox ${sandbox.name}`, () => configureSandbox(context, sandbox, recreated.includes(sandbox), failed)),
   );
+  for (const sandbox of standing.values()) await guarded(`the way out of sandbox ${sandbox.name}`, () => mendEgress(context, sandbox));
   await guarded("files of sandboxes that are gone", () => context.names.prune(new Set(state.sandboxes.keys())));
   await inParallel([...standing.values()].filter(hasResolver), (sandbox) =>
     guarded(`DNS of sandbox ${sandbox.name}`, () => context.names.open(sandbox)),

@@ -5,7 +5,7 @@
 // on when, and IPv4 and IPv6 may leave by different networks.
 import type { Driver } from "../drivers/driver.ts";
 import type { InterfaceConfig } from "../netns/namespaces.ts";
-import { byName } from "./names.ts";
+import { byName, isEgress } from "./names.ts";
 import type { EndpointRecord, NetworkRecord } from "./types.ts";
 
 export interface Attachment {
@@ -29,7 +29,13 @@ export function sandboxInterfaces(attachments: readonly Attachment[]): SandboxIn
   const joined = attachments
     .filter(({ endpoint }) => endpoint.interfaceName !== null)
     .map((attachment) => ({ ...attachment, join: attachment.driver.join(attachment.network, attachment.endpoint) }))
-    .sort((a, b) => b.endpoint.gwPriority - a.endpoint.gwPriority || byName(a.network, b.network));
+    // The way out for those that have no other counts last: it may be there for a moment after another has come.
+    .sort(
+      (a, b) =>
+        Number(isEgress(a.network)) - Number(isEgress(b.network)) ||
+        b.endpoint.gwPriority - a.endpoint.gwPriority ||
+        byName(a.network, b.network),
+    );
   const ipv4Route = joined.find(({ join, endpoint }) => join.gatewayIpv4 !== null && endpoint.ipv4 !== null);
   const ipv6Route = joined.find(({ join, endpoint }) => join.gatewayIpv6 !== null && endpoint.ipv6 !== null);
   return joined.map((attachment) => {

@@ -81,6 +81,8 @@ export interface Driver {
   readonly withoutAddresses?: boolean;
   /** The host has an address in its subnets, so they must not overlap what the host routes elsewhere. */
   readonly avoidsHostRoutes: boolean;
+  /** Its networks have no gateway: a sandbox that is on such ones only is given another way out of the host. */
+  readonly leadsNowhere?: boolean;
   /** Whether static VTEPs mean anything to its networks. */
   readonly hasPeers: boolean;
 

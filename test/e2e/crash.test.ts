@@ -207,7 +207,7 @@ test("an engine that trapped is rebuilt from the declarations, and traffic goes 
 test("after removal nothing is left", async () => {
   const paths = (await a.api.call("sandbox", "List", {})).sandboxes.map(({ namespacePath }) => namespacePath);
   await a.must("sandbox", "rm", "a1", "a2");
-  await a.must("network", "rm", "local", NETWORK);
+  await a.must("network", "rm", "local", NETWORK, "weft_gwbridge");
   for (const path of paths) expect(namespaceMounts(a.stateDir)).not.toContain(path);
   expect((await a.host.links()).map(({ ifname }) => ifname).sort()).toEqual(["lo", "up0", "weft0"]); // that of the predefined network
 });

@@ -2,7 +2,7 @@
 //
 // Hosts must agree on a network's VNI. With no cluster to settle it, the user gives it on each host; a network that is left
 // to choose takes the lowest that is free here, which agrees with another host only if the same networks were created there.
-// Not here: encryption (refused, not ignored), a gateway (an overlay alone leads nowhere else).
+// Not here: encryption (refused, not ignored), a gateway (an overlay leads nowhere else: controller/egress.ts has the way out).
 import type { EndpointRecord, NetworkRecord, PeerRecord } from "../../controller/types.ts";
 import type { Declaration } from "../../datapath/declarations.ts";
 import { addressInUse, exhausted, invalidArgument, unavailable } from "../../errors.ts";
@@ -34,6 +34,7 @@ export class OverlayDriver implements Driver {
   readonly withoutAddresses = true;
   readonly avoidsHostRoutes = false;
   readonly hasPeers = true;
+  readonly leadsNowhere = true;
 
   async createNetwork(draft: NetworkDraft, host: DriverHost): Promise<DriverState> {
     const options = readOverlayOptions(draft.options);
