@@ -215,7 +215,7 @@ export function memberDelete(domain: u32, vtep: u32): void {
   if (domains.isSet(domain) && vteps.isSet(vtep)) members.remove(domain, vtep);
 }
 
-export function saSet(sa: u32, spi: u32, flagsAndIcv: u32, peer: u32, udp: u32): u32 {
+export function saSet(sa: u32, spi: u32, flagsAndIcv: u32, peer: u32, udp: u32, first: u32): u32 {
   const flags = flagsAndIcv & 0xffff;
   const icvBytes = flagsAndIcv >> 16;
   const vtep = peer & 0xffff;
@@ -230,7 +230,7 @@ export function saSet(sa: u32, spi: u32, flagsAndIcv: u32, peer: u32, udp: u32):
   if (other != 0 && other != sa) return REFUSED_TAKEN;
   let entry = sad.at(sa);
   if (entry.used == 0) {
-    entry = sad.claim(sa, spi, flags);
+    entry = sad.claim(sa, spi, flags, <u64>first << 10);
   } else if (entry.spi != spi || ((entry.flags ^ flags) & (SA_FLAG_OUTBOUND | SA_FLAG_ESN)) != 0) {
     return REFUSED_TAKEN; // what was counted under another key would be carried over to this one
   }
@@ -240,6 +240,7 @@ export function saSet(sa: u32, spi: u32, flagsAndIcv: u32, peer: u32, udp: u32):
   entry.port = <u16>(peer >> 16);
   entry.udpPort = <u16>udp;
   entry.pseudo = udp >> 16;
+  entry.first = first;
   entry.packetLimit = packetLimit;
   entry.byteLimit = bswap<u64>(load<u64>(ARGUMENTS, 8));
   return DONE;

@@ -125,6 +125,11 @@ export interface AssociationDeclaration {
   /** The key protects at most so many packets, and bytes; at most 2^32-1 packets without `esn`. */
   readonly packetLimit: number;
   readonly byteLimit: number;
+  /**
+   * Where its sequence numbers go on when the key was used before, 0 if it was not: nothing is sent by a number up to it, and
+   * nothing is taken by one. Rounded up to a multiple of 1024, and looked at only when the association is new.
+   */
+  readonly firstSequence: number;
   /** Tell of its first authentic datagram. */
   readonly notify: boolean;
   /** Out: what the peer is sent by. At most one of a peer's. */

@@ -132,7 +132,7 @@ function applyRow(engine: EngineExports, p: Uint32Array, at: number): number {
     case UPLINK_SET:
       return engine.uplinkSet(a, b, c);
     case SA_SET:
-      return engine.saSet(a, b, c, d, e);
+      return engine.saSet(a, b, c, d, e, f);
     case SA_DELETE:
       engine.saDelete(a);
       return 0;

@@ -59,6 +59,9 @@ import {
 } from "./ops.ts";
 import { addressBytes, addressWords, isIpv6, macWords } from "./words.ts";
 
+/** What the engine counts `firstSequence` in. */
+const FIRST_SEQUENCE_UNIT = 1024;
+
 /** Before Linux 6.2 a TAP refuses UDP super-frames (EINVAL), so the engine must not make any. */
 export function takesUdpGso(kernelRelease: string): boolean {
   const [major = 0, minor = 0] = kernelRelease.split(".").map((part) => Number.parseInt(part, 10));
@@ -246,6 +249,7 @@ export class Tables {
       flags | (icvBytes << 16),
       (this.vteps.ensure(peer) | (portIndex << 16)) >>> 0,
       ((udpPort ?? 0) | (pseudo << 16)) >>> 0,
+      Math.ceil(association.firstSequence / FIRST_SEQUENCE_UNIT),
     ];
     return addressRow(SA_SET, numbers, [...words64(packetLimit), ...words64(byteLimit)]);
   }

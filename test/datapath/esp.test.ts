@@ -249,6 +249,20 @@ describe.each(BUILDS)("ESP (%s)", (build) => {
     });
   });
 
+  it("goes on behind what an earlier life of the key may have sent, and takes nothing of it", () => {
+    const { a, b } = pair(build, { out: { first: 2 } });
+    const early = pair(build);
+    const sent = arriving(a.run([{ port: TAP, frame: datagram(64) }]));
+    expect(sequenceOf(a, OUT)).toBe(2049n);
+    expect(b.run(sent)).toHaveLength(1);
+    early.b.exports.saDelete(IN);
+    early.b.sa(IN, { spi: SPI, vtep: 1, port: ESP, first: 1 });
+    for (let i = 0; i < 3; i++) early.b.run(arriving(early.a.run([{ port: TAP, frame: datagram(64) }])));
+    expect(early.b.drops()).toEqual({ "esp-replayed": 3 });
+    setSequence(early.a, OUT, 1024n);
+    expect(early.b.run(arriving(early.a.run([{ port: TAP, frame: datagram(64) }])))).toHaveLength(1);
+  });
+
   describe("in", () => {
     let a: Engine;
     let b: Engine;
@@ -357,6 +371,6 @@ describe.each(BUILDS)("ESP (%s)", (build) => {
     const keepalive = a.probe(1, abi.PROBE_KEEPALIVE);
     expect(keepalive.map(({ bytes }) => [...bytes])).toEqual([[0xff]]);
     expect([a.lawDifference(), a.counter("originated"), a.counter("tx")]).toEqual([0, 2, 2]);
-    expect(a.exports.saSet(3, RETURN_SPI, 16 << 16, 1, 0)).toBe(0);
+    expect(a.exports.saSet(3, RETURN_SPI, 16 << 16, 1, 0, 0)).toBe(0);
   });
 });

@@ -60,6 +60,7 @@ function association(
     innerChecksum: false,
     packetLimit: 2 ** 40,
     byteLimit: 2 ** 50,
+    firstSequence: 0,
     notify: direction === "in",
     current: direction === "out",
     key: new KeyMaterial(new Uint8Array(36).fill(from + 1)),

@@ -73,6 +73,7 @@ const association: fc.Arbitrary<AssociationDeclaration> = fc
     udpPort: 4500,
     innerChecksum: false,
     byteLimit: 2 ** 38,
+    firstSequence: 0,
     notify: false,
     key,
   }));
@@ -117,6 +118,7 @@ const secure = (one: Pick<AssociationDeclaration, "id" | "direction" | "spi" | "
   innerChecksum: false,
   packetLimit: 1000,
   byteLimit: 1000,
+  firstSequence: 0,
   notify: false,
   key,
 });

@@ -137,6 +137,8 @@ export interface SaOptions {
   readonly icvBytes?: number;
   readonly udpPort?: number;
   readonly pseudo?: number;
+  /** In units of 1024. */
+  readonly first?: number;
   readonly packetLimit?: bigint;
   readonly byteLimit?: bigint;
 }
@@ -257,7 +259,16 @@ export class Engine {
     } = options;
     this.view.setBigUint64(ARGUMENTS, packetLimit);
     this.view.setBigUint64(ARGUMENTS + 8, byteLimit);
-    done(this.exports.saSet(sa, spi, flags | (icvBytes << 16), vtep | (port << 16), udpPort | ((options.pseudo ?? 0) << 16)));
+    done(
+      this.exports.saSet(
+        sa,
+        spi,
+        flags | (icvBytes << 16),
+        vtep | (port << 16),
+        udpPort | ((options.pseudo ?? 0) << 16),
+        options.first ?? 0,
+      ),
+    );
     if ((flags & SA_FLAG_OUTBOUND) !== 0) done(this.exports.spdSet(vtep, sa));
   }
 

@@ -63,7 +63,7 @@ export function extend(newest: u64, low: u32): u64 {
   return high == 0 ? 0 : ((high - 1) << 32) | <u64>low;
 }
 
-/** Nothing was received yet. */
-export function clear(sa: u32): void {
-  memory.fill(<usize>REPLAY_WINDOWS + <usize>sa * WINDOW_BYTES, 0, WINDOW_BYTES);
+/** Of all up to the newest, nothing was received yet, or everything may have been. */
+export function fill(sa: u32, received: bool): void {
+  memory.fill(<usize>REPLAY_WINDOWS + <usize>sa * WINDOW_BYTES, received ? 0xff : 0, WINDOW_BYTES);
 }

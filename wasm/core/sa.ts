@@ -5,16 +5,16 @@
 //   ┌─────┬───────┬──────┬──────┬─────────┬──────────┬─────┬──────┬──────┬──────┬──────────┬─────────┬───────┐
 //   │ SPI │ flags │ VTEP │ port │ udpPort │ seenPort │ ICV │ told │      │ used │ sequence │ packets │ bytes │
 //   └─────┴───────┴──────┴──────┴─────────┴──────────┴─────┴──────┴──────┴──────┴──────────┴─────────┴───────┘
-//   48             56          64         72     80       88          96       104
-//   ┌─────────────┬───────────┬──────────┬──────┬────────┬───────────┬────────┬───┐
-//   │ packetLimit │ byteLimit │ replayed │ late │ forged │ malformed │ pseudo │   │ 128
-//   └─────────────┴───────────┴──────────┴──────┴────────┴───────────┴────────┴───┘
+//   48             56          64         72     80       88          96       100     104
+//   ┌─────────────┬───────────┬──────────┬──────┬────────┬───────────┬────────┬───────┬───┐
+//   │ packetLimit │ byteLimit │ replayed │ late │ forged │ malformed │ pseudo │ first │   │ 128
+//   └─────────────┴───────────┴──────────┴──────┴────────┴───────────┴────────┴───────┴───┘
 //
 // sequence: the last one sent, or the newest received. It survives an engine's reset: a sequence number that is used twice
 // under one key gives the key away (a repeated nonce), so tables/sad goes on where the former engine stopped.
 //
 import {
-  SA_BYTE_LIMIT, SA_BYTES, SA_FLAGS, SA_FORGED, SA_ICV_BYTES, SA_LATE, SA_LENGTH, SA_MALFORMED, SA_PACKET_LIMIT, SA_PACKETS, SA_PORT,
+  SA_BYTE_LIMIT, SA_BYTES, SA_FIRST, SA_FLAGS, SA_FORGED, SA_ICV_BYTES, SA_LATE, SA_LENGTH, SA_MALFORMED, SA_PACKET_LIMIT, SA_PACKETS, SA_PORT,
   SA_PSEUDO, SA_REPLAYED, SA_SEQUENCE, SA_SPI, SA_UDP_PORT, SA_USED, SA_VTEP,
 } from "../shared/abi";
 
@@ -39,7 +39,7 @@ import {
   forged: u64;
   malformed: u64;
   pseudo: u32; // with SA_FLAG_CHECKSUM: the sum of both addresses, folded, in memory order
-  pad2: u32;
+  first: u32; // in units of 1024: where the host said that its numbers go on
 }
 
 if (offsetof<SecurityAssociation>() != 104) ERROR("a security association's fields must end at 104 bytes");
@@ -54,6 +54,7 @@ if (offsetof<SecurityAssociation>("icvBytes") != SA_ICV_BYTES) ERROR("icvBytes i
 if (offsetof<SecurityAssociation>("packetLimit") != SA_PACKET_LIMIT) ERROR("packetLimit is not at SA_PACKET_LIMIT");
 if (offsetof<SecurityAssociation>("byteLimit") != SA_BYTE_LIMIT) ERROR("byteLimit is not at SA_BYTE_LIMIT");
 if (offsetof<SecurityAssociation>("pseudo") != SA_PSEUDO) ERROR("pseudo is not at SA_PSEUDO");
+if (offsetof<SecurityAssociation>("first") != SA_FIRST) ERROR("first is not at SA_FIRST");
 if (offsetof<SecurityAssociation>("used") != SA_USED) ERROR("used is not at SA_USED");
 if (offsetof<SecurityAssociation>("sequence") != SA_SEQUENCE) ERROR("sequence is not at SA_SEQUENCE");
 if (offsetof<SecurityAssociation>("packets") != SA_PACKETS) ERROR("packets is not at SA_PACKETS");

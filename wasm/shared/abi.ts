@@ -1,7 +1,7 @@
 // Names and numbers that both sides speak. Lists are APPEND ONLY: the numbers travel in captures, traces and metrics.
 
 /** Raised whenever a layout or a call changes; the host refuses a module with another number. */
-export const ABI_VERSION = 2;
+export const ABI_VERSION = 3;
 
 // ── Receive descriptor: native -> engine ─────────────────────────────────────────────────────────────────────────────
 //
@@ -285,6 +285,7 @@ export const SA_LATE = 72;
 export const SA_FORGED = 80;
 export const SA_MALFORMED = 88;
 export const SA_PSEUDO = 96; // u32
+export const SA_FIRST = 100; // u32
 
 export const SPD_ENTRY_LENGTH = 8;
 export const SPD_SA = 0; // u16

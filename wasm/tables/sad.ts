@@ -56,10 +56,11 @@ export function bySpi(spi: u32): u32 {
 }
 
 /**
- * An unused entry for this SPI and direction, its counters zero but for what a former engine used of the same one. The caller
- * has checked ranges, and that no other inbound one has the SPI; it fills in the rest.
+ * An unused entry for this SPI and direction, its counters zero but for what a former engine used of the same one, and not below
+ * `first`: what an earlier daemon may have sent, or has received. The caller has checked ranges, and that no other inbound one
+ * has the SPI; it fills in the rest.
  */
-export function claim(sa: u32, spi: u32, flags: u32): SecurityAssociation {
+export function claim(sa: u32, spi: u32, flags: u32, first: u64): SecurityAssociation {
   const entry = at(sa);
   const outbound = flags & SA_FLAG_OUTBOUND;
   const again = entry.spi == spi && (entry.flags & SA_FLAG_OUTBOUND) == outbound;
@@ -69,10 +70,10 @@ export function claim(sa: u32, spi: u32, flags: u32): SecurityAssociation {
   entry.spi = spi;
   entry.flags = flags;
   if (outbound != 0) {
-    entry.sequence = sequence == 0 ? 0 : sequence + SKIP;
+    entry.sequence = max<u64>(first, sequence == 0 ? 0 : sequence + SKIP);
   } else {
-    entry.sequence = sequence;
-    if (!again) replay.clear(sa);
+    entry.sequence = max<u64>(first, sequence);
+    if (!again || first > sequence) replay.fill(sa, first != 0);
     index(sa, spi);
   }
   return entry;

@@ -70,7 +70,7 @@ export function replayOffer(newest: u64, sequence: u64): u32 {
 }
 
 export function replayClear(): void {
-  replay.clear(1);
+  replay.fill(1, false);
 }
 
 export function replayExtend(newest: u64, low: u32): u64 {
