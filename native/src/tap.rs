@@ -5,7 +5,7 @@
 // cross in both directions. A persistent device stays when its descriptor closes: the next daemon attaches to it again.
 
 use std::fs::OpenOptions;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
 use napi::Env;
@@ -29,6 +29,10 @@ const TUN_F_TSO4: libc::c_ulong = 0x02;
 const TUN_F_TSO6: libc::c_ulong = 0x04;
 const TUN_F_USO4: libc::c_ulong = 0x20;
 const TUN_F_USO6: libc::c_ulong = 0x40;
+
+// linux/sockios.h, linux/ethtool.h
+const SIOCETHTOOL: libc::Ioctl = 0x8946;
+const ETHTOOL_GLINK: u32 = 0x0a;
 
 const TUN_DEVICE: &str = "/dev/net/tun";
 
@@ -73,7 +77,29 @@ fn open(place: &Place, options: &TapOptions, settings: Option<&LinkSettings>) ->
     // Last, so that a device which could not be set up goes away with its descriptor.
     // SAFETY: the argument is a number, not a pointer.
     check(unsafe { libc::ioctl(raw, TUNSETPERSIST, libc::c_ulong::from(options.persist)) }, "TUNSETPERSIST", &object)?;
+    settle_carrier(request.ifr_name);
     Ok(fd)
+}
+
+/// Has the kernel act on the carrier that came back with us. By itself it does so for a hundred interfaces a second, and until
+/// then an interface sends nothing; but whoever asks for the state of a link gets one that has been acted on (Linux 6.8; an
+/// older kernel takes its time). What it answers is of no interest, nor is a failure.
+fn settle_carrier(name: [libc::c_char; libc::IFNAMSIZ]) {
+    // SAFETY: no pointers.
+    let raw = unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) };
+    if raw == -1 {
+        return;
+    }
+    // SAFETY: `raw` was opened above and nobody else knows it.
+    let socket = unsafe { OwnedFd::from_raw_fd(raw) };
+    // struct ethtool_value: command, and the answer.
+    let mut value = [ETHTOOL_GLINK, 0u32];
+    // SAFETY: ifreq is integers, arrays and pointers; all zero bytes are a valid value of it.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    request.ifr_name = name;
+    request.ifr_ifru.ifru_data = value.as_mut_ptr().cast();
+    // SAFETY: a whole ifreq that points to a whole ethtool_value; both outlive the call.
+    unsafe { libc::ioctl(socket.as_raw_fd(), SIOCETHTOOL, &mut request) };
 }
 
 fn set_offloads(raw: libc::c_int, wanted: bool, object: &str) -> SystemResult<()> {
