@@ -210,7 +210,7 @@ async function bringUp(config: Config, log: Logger, stack: Stack, stopping: () =
   await controller.restore();
   stack.push("audit of the host's rules", auditRules(nat, config.datapath.auditIntervalS, log));
   await controller.ensurePredefined();
-  controller.followPrograms();
+  await controller.followPrograms();
   await removeAbandoned(controller, log);
   removeOldLogs(config.stateDir, controller);
   const reconciliation = repeat(

@@ -84,8 +84,8 @@ export class CnmController implements Controller {
   }
 
   /** Sandboxes of `run --rm` that outlived the last daemon: removes those whose processes did not, and goes on watching. */
-  followPrograms(): void {
-    for (const { sandbox } of this.listSandboxes()) follow(this.#context, sandbox);
+  async followPrograms(): Promise<void> {
+    for (const { sandbox } of this.listSandboxes()) await follow(this.#context, sandbox);
   }
 
   /** Removes sandboxes of `run --rm` that nothing runs in; failures are logged. */
@@ -143,7 +143,7 @@ export class CnmController implements Controller {
 
   async createSandbox(request: CreateSandboxRequest): Promise<SandboxView> {
     const view = await createSandbox(this.#context, request);
-    follow(this.#context, view.sandbox);
+    void follow(this.#context, view.sandbox);
     return view;
   }
 

@@ -12,15 +12,18 @@ export function isInUse({ programs }: Pick<Context, "programs">, { program }: Sa
   return [program.process, program.supervisor].some((process) => process !== null && programs.alive(process));
 }
 
-/** Sees to it that the sandbox is removed when its processes have ended. For others than those of `--rm` there is nothing to do. */
-export function follow(context: Context, sandbox: SandboxRecord): void {
+/**
+ * Sees to it that the sandbox is removed when its processes have ended; where they have already, it is when this resolves. For
+ * others than those of `--rm` there is nothing to do.
+ */
+export async function follow(context: Context, sandbox: SandboxRecord): Promise<void> {
   const { programs } = context;
   if (programs === undefined || !sandbox.removeOnExit || sandbox.program === null) return;
-  const settle = (): void =>
-    void attempt(context, `removing sandbox ${sandbox.name} of an ended run --rm`, () => settled(context, sandbox.id));
+  const settle = (): Promise<boolean> =>
+    attempt(context, `removing sandbox ${sandbox.name} of an ended run --rm`, () => settled(context, sandbox.id));
   const { process, supervisor } = sandbox.program;
-  const watched = [process, supervisor].filter((one) => one !== null && programs.watch(one, settle));
-  if (watched.length === 0) settle();
+  const watched = [process, supervisor].filter((one) => one !== null && programs.watch(one, () => void settle()));
+  if (watched.length === 0) await settle();
 }
 
 /** The program of a sandbox is started; told by who started it. */
@@ -28,7 +31,8 @@ export async function programStarted(context: Context, reference: string, starte
   const { id } = findSandbox(context, reference);
   return context.locks.run([exclusive(sandboxLock({ id }))], async () => {
     const noted = await noteProgram(context, context.state.sandboxes.get(id) ?? findSandbox(context, reference), started);
-    follow(context, noted);
+    // Not waited for: a removal wants the lock that is held here.
+    void follow(context, noted);
     return noted;
   });
 }
@@ -42,7 +46,7 @@ async function settled(context: Context, id: Id): Promise<void> {
     if (process !== undefined) {
       const adopted: SandboxRecord = { ...sandbox, program: { ...sandbox.program, process, supervisor: null } };
       await commit(context, [put(sandboxKey(id), adopted)]);
-      follow(context, adopted);
+      await follow(context, adopted);
       return;
     }
   }
