@@ -163,6 +163,8 @@ export interface DatapathInfo {
   readonly ports: number;
   readonly vteps: number;
   readonly startedAt: string; // ISO 8601
+  /** Interfaces that ports wait for, in words: they were deleted, or are not there yet. */
+  readonly missing: readonly string[];
   readonly engineBytes: number;
   readonly cipher: CipherInfo;
 }

@@ -41,6 +41,7 @@ import { dumpFdb, dumpNeighbors } from "./dumps.ts";
 import { Esp } from "./esp.ts";
 import type { Notice } from "./messages.ts";
 import { compileEngine } from "./module.ts";
+import { missingText } from "./parents.ts";
 import { Plane } from "./plane.ts";
 import { Repair } from "./repair.ts";
 import { Standing } from "./standing.ts";
@@ -176,7 +177,7 @@ export class WeftDatapath implements DatapathService {
   }
 
   info(): DatapathInfo {
-    const { standing, tables } = this.#plane;
+    const { standing, tables, taps } = this.#plane;
     const { client, underlays, vxlanPort, fdbSlots, spinUs, startedAt } = this.#plane.require();
     return {
       abiVersion: ABI_VERSION,
@@ -188,6 +189,7 @@ export class WeftDatapath implements DatapathService {
       ports: standing.ports.size,
       vteps: tables.vteps.size,
       startedAt,
+      missing: taps.lost.map(({ port }) => missingText(port)),
       engineBytes: MEMORY_LENGTH,
       cipher: client.cipher,
     };

@@ -5,13 +5,19 @@
 //   ports that stand + sockets that are open ─> what each socket lets in now, and what it shall
 import { DEAF, hasInterface, type Listening, listenPacketPort } from "../ports/packet.ts";
 import type { DatapathLog } from "./datapath-api.ts";
-import type { PortDeclaration } from "./declarations.ts";
+import type { OpenPortDeclaration, PortDeclaration } from "./declarations.ts";
 import { LOST, type OpenTap } from "./taps.ts";
 
 /** "eth0" of a TAP or parent, "eth0.100" of an uplink. */
 export function interfaceOf(port: PortDeclaration | undefined): string {
   if (port === undefined) return "";
   return port.kind === "uplink" ? port.id.slice(port.id.indexOf("/") + 1) : port.interfaceName;
+}
+
+/** The interface of a port without one, for people. */
+export function missingText(port: OpenPortDeclaration): string {
+  if (port.kind === "packet") return `parent interface ${port.interfaceName}`;
+  return `interface ${port.interfaceName} in ${port.namespacePath ?? "the host's namespace"}`;
 }
 
 /** Whether it is a packet socket without an interface. */

@@ -205,6 +205,7 @@ test("a parent that vanishes and comes back is told of, and its figures go on", 
   await peers.end();
   await eventually("the loss is logged", () => logged(/stays without its interface/) === 1);
   expect(await answered(inside.get("red")!, "10.71.0.1")).toBe(0);
+  expect(await daemon.must("status")).toContain("parent interface eth0 is missing");
   expect((await uplink()).rx).toBeGreaterThanOrEqual(before.rx);
   await plugIn();
   await eventually("the return is logged", () => logged(/a parent interface is there again/) === 1);

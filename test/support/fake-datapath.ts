@@ -71,6 +71,7 @@ export class FakeDatapath implements DatapathService {
       ports: this.figures.ports.length,
       vteps: this.vteps.length,
       startedAt: "2026-01-02T03:04:05.000Z",
+      missing: [],
       engineBytes: 100663296,
       cipher: { by: "native", reason: "self-test passed" },
     };
