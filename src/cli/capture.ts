@@ -17,6 +17,8 @@ interface Flags {
 }
 
 const SNAPLEN_MAX = 262144;
+/** For the last frames; a daemon that takes longer is not waited for. */
+const SETTLE_MS = 1000;
 
 function target(name: string, flags: Flags) {
   if (flags.sandbox && flags.network) throw new UsageError("give --sandbox or --network, not both");
@@ -34,6 +36,25 @@ async function at<T>(path: string, work: Promise<T>): Promise<T> {
   }
 }
 
+/**
+ * Comes after `end`, once the frames captured until then are here: figures that are asked for at the end go through the data
+ * plane and back on the same ways as the frames, and so come behind them.
+ */
+function settled(context: Context, end: AbortSignal): AbortSignal {
+  const controller = new AbortController();
+  const settle = async (): Promise<void> => {
+    try {
+      for await (const _ of context.client.stream("diagnostics", "Stats", {}, AbortSignal.timeout(SETTLE_MS))) break;
+    } catch {
+      // A daemon that does not answer has no more frames either.
+    }
+    setImmediate(() => controller.abort());
+  };
+  if (end.aborted) controller.abort();
+  end.addEventListener("abort", () => void settle(), { once: true });
+  return controller.signal;
+}
+
 async function capture(context: Context, name: string, flags: Flags): Promise<void> {
   const toStdout = flags.write === undefined || flags.write === "-";
   if (toStdout && context.host.stdoutIsTerminal) {
@@ -42,7 +63,7 @@ async function capture(context: Context, name: string, flags: Flags): Promise<vo
   const ends = [context.host.interrupted()];
   if (flags.duration !== undefined) ends.push(AbortSignal.timeout(durationMs(flags.duration)));
   const request = { ...target(name, flags), snapLength: flags.snaplen ?? 0 };
-  const stream = context.client.stream("diagnostics", "Capture", request, AbortSignal.any(ends));
+  const stream = context.client.stream("diagnostics", "Capture", request, settled(context, AbortSignal.any(ends)));
 
   // The file is made once the daemon has agreed: a refused capture leaves none behind.
   let file: FileHandle | undefined;
