@@ -30,5 +30,5 @@ export async function measure(subject) {
     tookUs[n] = (performance.now() - started) * 1000;
   }
   tookUs.sort();
-  return { medianUs: tookUs[SAMPLES / 2], p99Us: tookUs[Math.floor(SAMPLES * 0.99)] };
+  return { medianUs: tookUs[SAMPLES / 2] ?? 0, p99Us: tookUs[Math.floor(SAMPLES * 0.99)] ?? 0 };
 }

@@ -91,6 +91,7 @@ export function driverCompliance(name: string, { make, variants }: DriverCase): 
         ipv4: draft.ipv4,
         ipv6: draft.ipv6,
         aliases: [],
+        links: [],
         interfaceName: interfacePrefix === null ? null : `${interfacePrefix}0`,
         gwPriority: 0,
         driverState,
