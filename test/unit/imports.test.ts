@@ -55,19 +55,21 @@ const LEAVES = ["net", "errors", "clock", "log", "metrics", "paths", "config", "
 const SRC_ROOMS: Record<string, readonly string[]> = {
   // argv, exit codes; the composition root, the only place that constructs and orders subsystems.
   main: ["daemon", "cli"],
-  daemon: ["api", "controller", "dns", "drivers", "ipam", "store", "datapath", "ports", "netns", "nat", "plugins", "purge"],
+  daemon: ["api", "controller", "dns", "drivers", "ipam", "keys", "store", "datapath", "ports", "netns", "nat", "plugins", "purge"],
   // Beside the daemon: what one leaves on the host, taken without one.
   purge: ["dns", "nat", "netns", "ports", "store"],
   // The CLI is a client: what it knows of the daemon is the API. Programs in sandboxes are its own children.
   cli: ["api", "netns"],
-  api: ["controller", "datapath"],
-  controller: ["dns", "drivers", "ipam", "store", "datapath", "netns", "nat"],
+  api: ["controller", "datapath", "keys"],
+  controller: ["dns", "drivers", "ipam", "keys", "store", "datapath", "netns", "nat"],
   // Names are computed from records that the composition root feeds: of the controller, dns knows their types.
   dns: ["ports"],
   drivers: ["controller", "datapath", "ipam", "netns", "nat"],
   ipam: ["store", "plugins"],
   // Programs of other people, over HTTP: it knows the protocol's frame, not what is asked.
   plugins: [],
+  // Who may encrypt with whom: it derives associations from secrets, and knows no network.
+  keys: ["store", "datapath"],
   store: [],
   // The datapath knows no CNM object.
   datapath: ["ports", "netns"],
