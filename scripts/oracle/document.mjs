@@ -8,7 +8,8 @@ export const DOCUMENT = join(ROOT, "docs/differences-from-docker.md");
 const [BEGIN, END] = ["<!-- written by npm run oracle -- --write -->", "<!-- end -->"];
 
 /** @param {string} title @param {readonly import("./differences.mjs").Reason[]} reasons */
-const section = (title, reasons) => [`## ${title}`, "", ...reasons.flatMap(({ title: what, reason }) => [`**${what}.** ${reason}`, ""])];
+const section = (title, reasons) =>
+  reasons.length === 0 ? [] : [`## ${title}`, "", ...reasons.flatMap(({ title: what, reason }) => [`**${what}.** ${reason}`, ""])];
 
 /** The document with the list as it is now. @param {string} text */
 export function withList(text) {

@@ -49,7 +49,8 @@ export function ipamEntries(flags: IpamFlags): IpamEntry[] {
     return found;
   };
   for (const range of ipRange) {
-    if (tryParsePrefix(range) === null) throw invalidArgument(`invalid CIDR address: ${range}`);
+    if (!/\/\d{1,3}$/.test(range) || tryParseAddress(range.split("/")[0]!) === null)
+      throw invalidArgument(`invalid CIDR address: ${range}`);
     const entry = owner("range", range);
     if (entry.ipRange !== "")
       throw invalidArgument(`cannot configure multiple ranges (${range}, ${entry.ipRange}) on the same subnet (${entry.subnet})`);

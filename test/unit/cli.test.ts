@@ -45,6 +45,11 @@ describe("network create", () => {
       },
     },
     {
+      what: "a range with host bits, for the daemon to refuse",
+      argv: ["--subnet", "10.1.0.0/24", "--ip-range", "10.1.0.77/26", "n"],
+      request: { ipam: [{ subnet: "10.1.0.0/24", ipRange: "10.1.0.77/26" }] },
+    },
+    {
       what: "driver options and labels, with and without values",
       argv: ["-o", "com.docker.network.driver.mtu=1400", "--opt", "encrypted", "--label", "team=a=b", "--label", "x", "n"],
       request: { options: { "com.docker.network.driver.mtu": "1400", encrypted: "" }, labels: { team: "a=b", x: "" } },

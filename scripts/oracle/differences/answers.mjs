@@ -29,10 +29,25 @@ export const OF_ANSWERS = [
   {
     id: "pools",
     area: /^networks$/,
-    name: /^(defaults|dual stack, IPv6 subnet only)$/,
+    name: /^dual stack, IPv6 subnet only$/,
     aspect: /\.(Gateway|Subnet)$/,
-    title: "Subnets are listed IPv4 first, and the first default pool may be another",
+    title: "Subnets are listed IPv4 first",
     reason: "Where a user gave only the IPv6 subnet, Docker lists it before the IPv4 one that it chose.",
+  },
+  {
+    id: "default-interface",
+    name: /^predefined bridge$/,
+    aspect: /bridge\.name$/,
+    title: "The interface of the network `bridge` is `weft0`",
+    reason: "So that Docker and Weft can serve on one host.",
+  },
+  {
+    id: "macvlan-gateway",
+    engine: /moby/,
+    name: /^macvlan/,
+    aspect: /\.Gateway$/,
+    title: "A macvlan network without `--gateway` has its subnet's first address for one",
+    reason: "The newest Docker gives its containers no default route then.",
   },
   {
     id: "requested-addresses",
@@ -56,12 +71,6 @@ export const OF_ANSWERS = [
     engine: /moby/,
     title: "A connect that was refused leaves nothing behind",
     reason: "Docker keeps the network among those of the container, without an address.",
-  },
-  {
-    id: "late-reuse",
-    name: /^address after connecting again$/,
-    title: "Released addresses are given again late",
-    reason: "So that what still knows the old owner doesn't reach a new one. Docker gives the lowest that is free.",
   },
   {
     id: "label-template",

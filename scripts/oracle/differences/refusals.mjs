@@ -69,8 +69,8 @@ export const OF_REFUSALS = [
   {
     id: "port-taken",
     area: /^ports$/,
-    name: /port taken by a container, one address/,
+    docker: /^Bind for /,
     title: "A conflict of ports names the address that was asked for",
-    reason: "Docker names 0.0.0.0, which holds it.",
+    reason: "Docker names the address which holds it, 0.0.0.0 or [::].",
   },
 ];
