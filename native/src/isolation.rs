@@ -15,9 +15,18 @@ use crate::fault::{SystemError, SystemResult};
 /// A file and where it is to be seen: (source, target).
 pub type FilePair<'a> = (&'a str, &'a str);
 
-pub fn own_hostname(hostname: &str) -> SystemResult<()> {
+/// `domainname` (NIS's, which getdomainname(2) answers): empty: as the host's.
+pub fn own_hostname(hostname: &str, domainname: &str) -> SystemResult<()> {
     leave(CloneFlags::CLONE_NEWUTS)?;
-    sethostname(hostname).map_err(|errno| SystemError::new("sethostname", hostname, errno))
+    sethostname(hostname).map_err(|errno| SystemError::new("sethostname", hostname, errno))?;
+    if domainname.is_empty() {
+        return Ok(());
+    }
+    // SAFETY: the kernel reads that many bytes.
+    match unsafe { libc::setdomainname(domainname.as_ptr().cast(), domainname.len()) } {
+        0 => Ok(()),
+        _ => Err(SystemError::last("setdomainname", domainname)),
+    }
 }
 
 pub fn own_files(files: &[FilePair<'_>]) -> SystemResult<()> {

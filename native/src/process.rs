@@ -29,6 +29,8 @@ pub struct RunOptions {
     pub env: Option<HashMap<String, String>>,
     pub cwd: Option<String>,
     pub hostname: Option<String>,
+    /// Counts with a hostname only.
+    pub domainname: Option<String>,
     pub files: Option<Vec<FileMount>>,
     /// The slave of a pseudo-terminal, for its three streams; a copy is taken.
     pub terminal: Option<i32>,
@@ -77,7 +79,7 @@ pub fn run_in_namespace<'env>(
             terminal::give(&mut command, copy_of(slave, &place.object("a terminal"))?)?;
         }
         if let Some(hostname) = &options.hostname {
-            own_hostname(hostname)?;
+            own_hostname(hostname, options.domainname.as_deref().unwrap_or_default())?;
         }
         if let Some(files) = &options.files {
             let pairs: Vec<FilePair<'_>> =

@@ -86,6 +86,7 @@ export function endpointMessage(record: EndpointRecord): Endpoint {
     interfaceName: record.interfaceName ?? "",
     gwPriority: record.gwPriority,
     links: record.links.map(({ target, alias }) => ({ target, alias })),
+    driverOptions: { ...record.driverOptions },
   };
 }
 
@@ -146,5 +147,6 @@ export function attachRequest(message: Attachment__Output): AttachRequest {
     ...(message.aliases.length > 0 ? { aliases: message.aliases } : {}),
     ...(message.links.length > 0 ? { links: message.links.map(({ target, alias }) => ({ sandbox: target, ...present({ alias }) })) } : {}),
     ...(message.gwPriority === 0 ? {} : { gwPriority: message.gwPriority }),
+    ...(Object.keys(message.driverOptions).length === 0 ? {} : { driverOptions: message.driverOptions }),
   };
 }

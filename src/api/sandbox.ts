@@ -61,6 +61,10 @@ export function sandboxHandlers(controller: Controller, stateDir: string): AllHa
       const removed = await controller.removeSandbox(request.sandbox, request.force);
       return { sandbox: sandboxMessage(removed, stateDir) };
     },
+    async Stop({ sandbox, signal, timeoutSeconds }) {
+      const timeout = timeoutSeconds === undefined ? {} : { timeoutS: timeoutSeconds };
+      return { sandbox: withProgram(await controller.stopSandbox(sandbox, { ...present({ signal }), ...timeout })) };
+    },
     async Rename(request) {
       return { sandbox: withProgram(await controller.renameSandbox(request.sandbox, request.name)) };
     },

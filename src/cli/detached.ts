@@ -33,10 +33,10 @@ export async function startDetached(
   argv: readonly string[],
   options: DetachOptions,
 ): Promise<Detached | NotStarted> {
-  const { hostname = "", files = [] } = identity(sandbox);
+  const { hostname = "", domainname = "", files = [] } = identity(sandbox);
   makeFolders(dirname(sandbox.logPath), 0o700);
   const input = options.terminal ? "terminal" : options.interactive ? "open" : "null";
-  const order = [sandbox.namespacePath, hostname, sandbox.logPath, String(options.logBytes), sandbox.exitPath, input];
+  const order = [sandbox.namespacePath, hostname, domainname, sandbox.logPath, String(options.logBytes), sandbox.exitPath, input];
   const mounts = files.map(({ source, target }) => `${source}:${target}`);
   const shim = spawn(SHIM_PATH, [...order, ...mounts, "--", ...argv], {
     detached: true,

@@ -109,7 +109,7 @@ function endpointSettings(one: SandboxEndpoint__Output, sandbox: Sandbox__Output
     Links:
       endpoint.links.length === 0 || one.network!.name === "bridge" ? null : endpoint.links.map((link) => `${link.target}:${link.alias}`),
     Aliases: endpoint.aliases,
-    DriverOpts: null,
+    DriverOpts: Object.keys(endpoint.driverOptions).length === 0 ? null : openMap({ ...endpoint.driverOptions }),
     GwPriority: one.endpoint!.gwPriority,
     NetworkID: endpoint.networkId,
     EndpointID: endpoint.id,

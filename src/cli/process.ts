@@ -70,17 +70,18 @@ const exitCode = ({ code, signal }: ChildExit): number => code ?? SIGNALLED + (s
 /** Who the program is and whom it knows: with the host's network stack, what the host says. */
 export function identity({
   hostname,
+  domainname,
   resolvConfPath,
   hostsPath,
   hostnamePath,
-}: Sandbox__Output): Pick<ProcessOptions, "hostname" | "files"> {
+}: Sandbox__Output): Pick<ProcessOptions, "hostname" | "domainname" | "files"> {
   if (resolvConfPath === "") return {};
   const files = [
     { source: resolvConfPath, target: "/etc/resolv.conf" },
     { source: hostsPath, target: "/etc/hosts" },
     { source: hostnamePath, target: "/etc/hostname" },
   ];
-  return { hostname, files };
+  return { hostname, domainname, files };
 }
 
 /** What programs know of their sandbox. */

@@ -33,7 +33,7 @@ export function sandboxOptions(command: Command): Command {
   return command
     .option(
       "--network <network>",
-      "NET[,ip=A][,ip6=A][,mac=M][,alias=X][,gw-priority=N]..., repeatable; or host, none, sandbox:NAME (its stack)",
+      "NET[,ip=A][,ip6=A][,mac=M][,alias=X][,gw-priority=N][,driver-opt=K=V]..., repeatable; or host, none, sandbox:NAME (its stack)",
       collect,
     )
     .option("--network-alias <name>", "another name on the first network, repeatable", collect)

@@ -4,6 +4,7 @@ import { collect, group, leaf, type Session } from "./command.ts";
 import { sandboxDocument, sandboxRow } from "./documents.ts";
 import { UsageError } from "./errors.ts";
 import { createRequest, portSpecs, type SandboxFlags, sandboxOptions } from "./sandbox-flags.ts";
+import { wholeNumber } from "./values.ts";
 
 export function register(program: Command, host: Session): void {
   const sandbox = group(program, "sandbox", "Make, look at and remove sandboxes; run programs in them");
@@ -89,6 +90,22 @@ export function register(program: Command, host: Session): void {
   })
     .alias("remove")
     .option("-f, --force", "also where its program runs, which is killed, or something of it can't be taken down properly");
+
+  leaf<{ timeout?: string; signal?: string }>(sandbox, host, {
+    usage: "stop <sandbox...>",
+    summary: "End the programs that run in sandboxes; the sandboxes stay",
+    examples: ["weft sandbox stop api", "weft sandbox stop -t 30 -s SIGINT api"],
+    async run(context, references, { timeout, signal }) {
+      const timeoutSeconds = timeout === undefined ? {} : { timeoutSeconds: wholeNumber("--timeout", timeout) };
+      await context.each(references, async (reference) => {
+        const request = { sandbox: reference, signal: signal ?? "", ...timeoutSeconds };
+        const { sandbox: stopped } = await context.client.call("sandbox", "Stop", request);
+        context.print(`${stopped!.name}\n`);
+      });
+    },
+  })
+    .option("-t, --timeout <seconds>", "after these it is killed; -1: never (default: 10)")
+    .option("-s, --signal <signal>", "what it is sent first (default: SIGTERM)");
 
   leaf(sandbox, host, {
     usage: "rename <sandbox> <name>",

@@ -38,9 +38,10 @@ export interface AttachmentFlags {
   aliases: string[];
   links?: { target: string; alias: string }[];
   gwPriority?: number;
+  driverOptions?: Record<string, string>;
 }
 
-const ATTACHMENT_KEYS: Readonly<Record<string, "network" | "ipv4" | "ipv6" | "mac" | "alias" | "gwPriority">> = {
+const ATTACHMENT_KEYS: Readonly<Record<string, "network" | "ipv4" | "ipv6" | "mac" | "alias" | "gwPriority" | "driverOption">> = {
   name: "network",
   ip: "ipv4",
   ip6: "ipv6",
@@ -48,6 +49,7 @@ const ATTACHMENT_KEYS: Readonly<Record<string, "network" | "ipv4" | "ipv6" | "ma
   "mac-address": "mac",
   alias: "alias",
   "gw-priority": "gwPriority",
+  "driver-opt": "driverOption",
 };
 
 /** `--link SANDBOX[:ALIAS]` */
@@ -59,19 +61,26 @@ export function link(text: string): { target: string; alias: string } {
   return { target, alias };
 }
 
-const PRIORITY_MAX = 2 ** 31 - 1;
+const NUMBER_MAX = 2 ** 31 - 1;
 
 /** A whole number that may be negative. `option`: for the message. */
-export function gatewayPriority(option: string, text: string): number {
+export function wholeNumber(option: string, text: string): number {
   const number = /^[+-]?\d{1,10}$/.test(text) ? Number(text) : Number.NaN;
-  if (!(Math.abs(number) <= PRIORITY_MAX)) throw new UsageError(`invalid ${option} "${text}": give a whole number`);
+  if (!(Math.abs(number) <= NUMBER_MAX)) throw new UsageError(`invalid ${option} "${text}": give a whole number`);
   return number;
 }
 
-/** `--network NET[,ip=A][,ip6=A][,mac=M][,alias=X][,gw-priority=N]...`, or Docker's long form with name=NET. */
+/** "a,b=1" -> a, b=1; a part in quotes may have commas: `a,"b=1,2"` -> a, b=1,2. */
+function parts(text: string): string[] {
+  const found = text.match(/"[^"]*"(?=,|$)|[^,"]+|(?<=^|,)(?=,|$)/g) ?? [];
+  if (found.join(",").length !== text.length) throw new UsageError(`invalid --network "${text}": a quoted part is "key=value,value"`);
+  return found.map((part) => part.replace(/^"(.*)"$/, "$1"));
+}
+
+/** `--network NET[,ip=A][,ip6=A][,mac=M][,alias=X][,gw-priority=N][,driver-opt=K=V]...`, or Docker's long form with name=NET. */
 export function attachment(text: string): AttachmentFlags {
   const found: AttachmentFlags = { network: "", aliases: [] };
-  for (const [at, part] of text.split(",").entries()) {
+  for (const [at, part] of parts(text).entries()) {
     const cut = part.indexOf("=");
     const key = cut < 0 ? (at === 0 ? "name" : part) : part.slice(0, cut).trim();
     const value = cut < 0 ? (at === 0 ? part : "") : part.slice(cut + 1);
@@ -81,7 +90,8 @@ export function attachment(text: string): AttachmentFlags {
     if (value === "")
       throw new UsageError(`invalid --network "${text}": ${cut < 0 && at === 0 ? "name a network" : `${key} needs a value`}`);
     if (field === "alias") found.aliases.push(value);
-    else if (field === "gwPriority") found.gwPriority = gatewayPriority(key, value);
+    else if (field === "driverOption") found.driverOptions = { ...found.driverOptions, ...strictPairs("driver-opt", [value]) };
+    else if (field === "gwPriority") found.gwPriority = wholeNumber(key, value);
     else if (found[field]) throw new UsageError(`invalid --network "${text}": ${key} is given twice`);
     else found[field] = value;
   }

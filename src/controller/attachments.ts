@@ -4,6 +4,7 @@ import { parseMac, randomMac } from "../net/mac.ts";
 import { endpointKey } from "../store/keys.ts";
 import type { Put } from "../store/store.ts";
 import { attempt, type Context, endpointOwner, newId, put } from "./context.ts";
+import { interfaceSysctls, readEndpointOptions, wishedName } from "./endpoint-options.ts";
 import { endpointLinks } from "./links.ts";
 import { checkName, isEgress, shortId } from "./names.ts";
 import { checkAttachment } from "./network-modes.ts";
@@ -35,6 +36,7 @@ export async function prepareAttachment(
   const { state, ipam } = context;
   const driver = context.drivers.get(network.driver);
   checkAttachment(network, driver, request);
+  const options = readEndpointOptions(request.driverOptions ?? {});
   const numbered = driver.addressSpace !== null;
   let mac = request.mac ? parseMac(request.mac) : null;
   if (mac === null && numbered && (await ipam.requiresMac(network.id))) mac = randomMac(context.randomBytes);
@@ -61,7 +63,8 @@ export async function prepareAttachment(
     const id = newId(context);
     const made = driver.createEndpoint(network, { id, ipv4: lease.ipv4, ipv6: lease.ipv6, mac, takenMacs }, context.host);
     const { interfacePrefix } = driver.join(network, lease);
-    const interfaceName = interfacePrefix === null ? null : freeInterfaceName(interfacePrefix, linkNames);
+    const interfaceName =
+      interfacePrefix === null ? null : (wishedName(options, linkNames) ?? freeInterfaceName(interfacePrefix, linkNames));
     if (interfaceName !== null) linkNames.add(interfaceName);
     endpoint = {
       id,
@@ -75,6 +78,7 @@ export async function prepareAttachment(
       links,
       interfaceName,
       gwPriority: request.gwPriority ?? 0,
+      driverOptions: { ...request.driverOptions },
       driverState: made.driverState,
     };
   } catch (error) {
@@ -150,12 +154,24 @@ export async function configureInterface(
   // In namespaces of ours IPv6 is off on new interfaces, elsewhere we can't know.
   if (setAddresses && (link.ipv6 || !sandbox.ownsNamespace))
     await context.namespaces.enableIpv6(sandbox.namespacePath, link.name, link.ipv6);
+  if (setAddresses) await setSysctls(context, sandbox, link);
   await context.namespaces.configure(sandbox.namespacePath, {
     name: link.name,
     up: true,
     ...(setAddresses ? { addresses: [...link.addresses] } : {}),
     ...(link.routes.length > 0 ? { routes: [...link.routes] } : {}),
   });
+}
+
+/** Before it is up: some of them are about what the kernel does at that moment. */
+async function setSysctls(context: Context, sandbox: SandboxRecord, { name, endpointId }: SandboxInterface): Promise<void> {
+  const values = interfaceSysctls(context.state.endpoints.get(endpointId)?.driverOptions ?? {}, name);
+  if (Object.keys(values).length === 0) return;
+  try {
+    await context.namespaces.writeSysctls(sandbox.namespacePath, values);
+  } catch (error) {
+    throw invalidArgument(`cannot set sysctls of interface ${name} in sandbox ${sandbox.name}: ${(error as Error).message}`);
+  }
 }
 
 async function addRoutes(

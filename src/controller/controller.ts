@@ -23,6 +23,7 @@ import { updateSandbox } from "./republishing.ts";
 import { type RestoreReport, restore } from "./restore.ts";
 import { connect, createSandbox, disconnect, inspectSandbox, listSandboxes, removeSandbox } from "./sandboxes.ts";
 import { State } from "./state.ts";
+import { type StopRequest, stopSandbox } from "./stop.ts";
 import { follow, isInUse, programStarted } from "./transient.ts";
 import type {
   AttachRequest,
@@ -149,6 +150,10 @@ export class CnmController implements Controller {
 
   renameSandbox(reference: string, name: string): Promise<SandboxRecord> {
     return renameSandbox(this.#context, reference, name);
+  }
+
+  stopSandbox(reference: string, request: StopRequest): Promise<SandboxRecord> {
+    return stopSandbox(this.#context, reference, request);
   }
 
   programStarted(reference: string, started: StartedProgram): Promise<SandboxRecord> {

@@ -20,6 +20,7 @@ export function nameRecords(context: Context): NameRecords {
         .map(({ endpoint, network }) => ({ endpoint, network, named: network.name !== DEFAULT_BRIDGE })),
     links: (sandboxId) =>
       linkedTo(context, sandboxId).map((link) => ({ names: linkNames(link), ipv4: link.endpoint.ipv4, ipv6: link.endpoint.ipv6 })),
+    defaultBridge: () => state.networkByName(DEFAULT_BRIDGE),
     members: (networkId) =>
       state.endpointsOfNetwork(networkId).flatMap((endpoint): Member[] => {
         const sandbox = endpoint.sandboxId === null ? undefined : state.sandboxes.get(endpoint.sandboxId);

@@ -68,6 +68,7 @@ const endpoint = z.object({
   links: z.array(z.object({ target: z.string(), alias: z.string() })).default([]),
   interfaceName: z.string().nullable(),
   gwPriority: z.number().int().default(0),
+  driverOptions: texts.default({}),
   driverState: z.record(z.string(), z.unknown()),
 }) satisfies z.ZodType<EndpointRecord>;
 

@@ -2,6 +2,7 @@
 // table is computed from it.
 import type { Exposed, PortSpec, Protocol } from "../net/port-spec.ts";
 import type { ProgramState, StartedProgram } from "./programs.ts";
+import type { StopRequest } from "./stop.ts";
 
 /** 64 hexadecimal digits. */
 export type Id = string;
@@ -64,6 +65,8 @@ export interface EndpointRecord {
   readonly interfaceName: string | null;
   /** Of those whose network has a gateway, the highest gives the default route. */
   readonly gwPriority: number;
+  /** As the user gave them (`--driver-opt`). */
+  readonly driverOptions: Readonly<Record<string, string>>;
   readonly driverState: Readonly<Record<string, unknown>>;
 }
 
@@ -173,6 +176,7 @@ export interface AttachRequest {
   aliases?: string[];
   links?: LinkRequest[];
   gwPriority?: number;
+  driverOptions?: Record<string, string>;
 }
 
 export interface LinkRequest {
@@ -251,6 +255,8 @@ export interface Controller {
   updateSandbox(reference: string, request: UpdateSandboxRequest): Promise<SandboxView>;
   removeSandbox(reference: string, force: boolean): Promise<SandboxRecord>;
   renameSandbox(reference: string, name: string): Promise<SandboxRecord>;
+  /** Ends its program; resolves when it has. */
+  stopSandbox(reference: string, request: StopRequest): Promise<SandboxRecord>;
   /** The program of a sandbox runs. */
   programStarted(reference: string, started: StartedProgram): Promise<SandboxRecord>;
   programState(sandbox: SandboxRecord): ProgramState;

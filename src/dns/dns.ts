@@ -136,6 +136,7 @@ export class EmbeddedDns implements NameService {
         extra: resolvedHosts(
           sandbox.extraHosts,
           this.#followed.attachments(sandbox.id).map(({ network }) => network),
+          this.#followed.defaultBridge?.(),
         ),
       }),
       hostname: `${sandbox.hostname}\n`,

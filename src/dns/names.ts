@@ -12,6 +12,8 @@ export interface NameRecords {
   /** What the sandbox is attached to, in the order in which its networks are asked. */
   attachments(sandboxId: Id): readonly NamedAttachment[];
   members(networkId: Id): readonly Member[];
+  /** The network whose gateway `host-gateway` is; absent: there is none on this host. */
+  defaultBridge?(): NetworkRecord | undefined;
   /** Lines of its /etc/hosts for others. */
   links(sandboxId: Id): readonly HostsLine[];
 }

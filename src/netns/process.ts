@@ -15,6 +15,8 @@ export interface ProcessOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Its own, in a UTS namespace. */
   readonly hostname?: string;
+  /** Of that UTS namespace; empty: the host's. */
+  readonly domainname?: string;
   /** Files that it sees at `target`, where the host has others. */
   readonly files?: readonly { readonly source: string; readonly target: string }[];
   /** The slave of a pseudo-terminal, for its streams. */
@@ -32,9 +34,10 @@ export function processOf(pid: number): ProcessId | null {
 export function runProcess(options: ProcessOptions): Promise<ChildExit> {
   const inherited = Object.entries(process.env).filter((entry): entry is [string, string] => entry[1] !== undefined);
   const env = { ...Object.fromEntries(inherited), ...options.env };
-  const { hostname, files, terminal } = options;
+  const { hostname, domainname, files, terminal } = options;
   const own = {
     ...(hostname === undefined ? {} : { hostname }),
+    ...(domainname === undefined ? {} : { domainname }),
     ...(files === undefined ? {} : { files: [...files] }),
     ...(terminal === undefined ? {} : { terminal }),
   };

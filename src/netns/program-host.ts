@@ -16,6 +16,11 @@ export interface ProgramHost {
   find(sandboxId: string): readonly ProcessId[];
   /** Kills all of these and waits until they, and the other one, have ended. */
   kill(sandboxId: string, known: readonly ProcessId[], waitFor: ProcessId | null): Promise<void>;
+  /**
+   * Sends `signal` to the program, kills it where it lives on after `timeoutMs`, waits for its supervisor, which notes how it
+   * ended, and kills what else there is of the sandbox.
+   */
+  stop(sandboxId: string, program: ProcessId, supervisor: ProcessId | null, signal: number, timeoutMs: number): Promise<void>;
   /** How its program ended; null: it has not, or nobody was left to note it. */
   exit(sandboxId: string): ProgramExit | null;
   /** The sandbox is removed: what was noted of its program goes, its output too. */

@@ -2,6 +2,7 @@
 // which `weft run` and `weft sandbox exec` give to what they start, and what that starts inherits; what somebody put into the
 // namespace by other means is not ours to end.
 import { readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { constants } from "node:os";
 import { setTimeout as pause } from "node:timers/promises";
 import { sandboxExitPath, sandboxLogPath } from "../config/defaults.ts";
 import type { ProcessId } from "../controller/types.ts";
@@ -11,6 +12,8 @@ import type { ProgramExit, ProgramHost } from "./program-host.ts";
 
 const KILL_WAIT_MS = 3000;
 const LOOK_MS = 5;
+/** What a timer can count to; what is longer is for ever. */
+const TIMER_MS_MAX = 2 ** 31;
 
 export class Programs implements ProgramHost {
   readonly #native: Pick<Native, "processStart" | "watchProcess">;
@@ -51,10 +54,29 @@ export class Programs implements ProgramHost {
     const deadline = Date.now() + KILL_WAIT_MS;
     // Again until none is left: a process may have had a child while we looked.
     for (let left = [...known, ...this.find(sandboxId)]; left.length > 0 && Date.now() < deadline; left = [...this.find(sandboxId)]) {
-      for (const one of left) if (this.alive(one)) killQuietly(one.pid);
+      for (const one of left) if (this.alive(one)) signalQuietly(one.pid, constants.signals.SIGKILL);
       while (left.some((one) => this.alive(one)) && Date.now() < deadline) await pause(LOOK_MS);
     }
     while (waitFor !== null && this.alive(waitFor) && Date.now() < deadline) await pause(LOOK_MS);
+  }
+
+  async stop(sandboxId: string, program: ProcessId, supervisor: ProcessId | null, signal: number, timeoutMs: number): Promise<void> {
+    if (this.alive(program)) signalQuietly(program.pid, signal);
+    await this.#ended(program, timeoutMs);
+    if (this.alive(program)) signalQuietly(program.pid, constants.signals.SIGKILL);
+    await this.#ended(program, KILL_WAIT_MS);
+    if (supervisor !== null) await this.#ended(supervisor, KILL_WAIT_MS);
+    await this.kill(sandboxId, [], supervisor);
+  }
+
+  /** Resolves at its end, or after `timeoutMs`. */
+  async #ended(process: ProcessId, timeoutMs: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    await new Promise<void>((resolve) => {
+      if (timeoutMs < TIMER_MS_MAX) timer = setTimeout(resolve, timeoutMs);
+      if (!this.watch(process, resolve)) resolve();
+    });
+    clearTimeout(timer);
   }
 
   exit(sandboxId: string): ProgramExit | null {
@@ -81,9 +103,9 @@ function removeQuietly(path: string): void {
   }
 }
 
-function killQuietly(pid: number): void {
+function signalQuietly(pid: number, signal: number): void {
   try {
-    process.kill(pid, "SIGKILL");
+    process.kill(pid, signal);
   } catch {
     // It has just ended.
   }

@@ -262,6 +262,8 @@ export interface RunOptions {
   env?: Record<string, string>;
   cwd?: string;
   hostname?: string;
+  /** Counts with a hostname only. */
+  domainname?: string;
   files?: { source: string; target: string }[];
   /** The slave of a pseudo-terminal: the program's streams and the controlling terminal of its session. A copy is taken. */
   terminal?: number;

@@ -94,6 +94,7 @@ export function driverCompliance(name: string, { make, variants }: DriverCase): 
         links: [],
         interfaceName: interfacePrefix === null ? null : `${interfacePrefix}0`,
         gwPriority: 0,
+        driverOptions: {},
         driverState,
       });
     }

@@ -27,21 +27,27 @@ const exec = (name: string, ...argv: readonly string[]): Promise<string> => daem
 test("lines of /etc/hosts in Docker's order, a domain name, a MAC address, and sysctls that a namespace made anew has too", async () => {
   const hosts = ["--add-host", "db:192.0.2.7", "--add-host", "six=[2001:db8::7]", "--add-host", "outside:host-gateway"];
   const names = ["--hostname", "app", "--domainname", "example.org"];
+  const option = 'web,ip=10.88.0.9,ip6=fd88::9,"driver-opt=com.docker.network.endpoint.sysctls=net.ipv4.conf.IFNAME.arp_notify=1"';
   const sysctls = ["--sysctl", "net.ipv4.ip_unprivileged_port_start=0", "--sysctl", "net.ipv4.conf.eth0.log_martians=1"];
   await daemon.must(
     ...["sandbox", "create", ...hosts, ...names, ...sysctls, "--mac-address", "02:42:0a:58:00:63"],
-    ...["--network", "web,ip=10.88.0.9,ip6=fd88::9", "a"],
+    ...["--network", option, "a"],
   );
+  const [{ IPAM }] = await daemon.json("network", "inspect", "bridge");
+  const hostGateway = IPAM.Config[0].Gateway;
   expect((await exec("a", "cat", "/etc/hosts")).split("\n").slice(6)).toEqual([
     "192.0.2.7\tdb",
     "2001:db8::7\tsix",
-    "10.88.0.1\toutside",
-    "fd88::1\toutside",
+    `${hostGateway}\toutside`,
     "10.88.0.9\tapp.example.org app",
     "fd88::9\tapp.example.org app",
   ]);
-  const read = () => exec("a", "cat", "/proc/sys/net/ipv4/ip_unprivileged_port_start", "/proc/sys/net/ipv4/conf/eth0/log_martians");
-  expect(await read()).toBe("0\n1");
+  // It is the host, reached from a network of another kind too.
+  await exec("a", "ping", "-c1", "-W2", hostGateway);
+  expect(await exec("a", "cat", "/proc/sys/kernel/domainname")).toBe("example.org");
+  const eth0 = "/proc/sys/net/ipv4/conf/eth0";
+  const read = () => exec("a", "cat", "/proc/sys/net/ipv4/ip_unprivileged_port_start", `${eth0}/log_martians`, `${eth0}/arp_notify`);
+  expect(await read()).toBe("0\n1\n1");
   expect(await exec("a", "cat", "/sys/class/net/eth0/address")).not.toBe("");
   expect(await exec("a", "ip", "-o", "link", "show", "eth0")).toContain("02:42:0a:58:00:63");
   // No address is tentative: it can be used at once.
@@ -50,7 +56,7 @@ test("lines of /etc/hosts in Docker's order, a domain name, a MAC address, and s
   await daemon.kill9();
   await lab.umount(namespacePath);
   await daemon.start();
-  expect(await read()).toBe("0\n1");
+  expect(await read()).toBe("0\n1\n1");
   const [shown] = await daemon.json("sandbox", "inspect", "a");
   expect(shown).toMatchObject({ Domainname: "example.org", ExtraHosts: ["db:192.0.2.7", "six:2001:db8::7", "outside:host-gateway"] });
   await daemon.must("sandbox", "rm", "a");

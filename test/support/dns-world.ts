@@ -37,7 +37,17 @@ export function sandbox(name: string, more: Partial<SandboxRecord> = {}): Sandbo
 }
 
 export function endpoint(on: NetworkRecord, of: SandboxRecord, more: Partial<EndpointRecord> = {}): EndpointRecord {
-  const rest = { mac: null, ipv4: null, ipv6: null, aliases: [], links: [], interfaceName: "eth0", gwPriority: 0, driverState: {} };
+  const rest = {
+    mac: null,
+    ipv4: null,
+    ipv6: null,
+    aliases: [],
+    links: [],
+    interfaceName: "eth0",
+    gwPriority: 0,
+    driverOptions: {},
+    driverState: {},
+  };
   return { id: newId(), networkId: on.id, sandboxId: of.id, name: of.name, ...rest, ...more };
 }
 

@@ -2,6 +2,7 @@
 // and the CLI have to carry (names, references, active endpoints), and can be told to fail with any error.
 import { createHash } from "node:crypto";
 import type { ProgramState, StartedProgram } from "../../src/controller/programs.ts";
+import type { StopRequest } from "../../src/controller/stop.ts";
 import type {
   AttachRequest,
   Controller,
@@ -173,6 +174,11 @@ export class FakeController implements Controller {
     return renamed;
   }
 
+  async stopSandbox(reference: string, request: StopRequest): Promise<SandboxRecord> {
+    this.#arrive({ stopSandbox: reference, ...request });
+    return this.#sandbox(reference);
+  }
+
   async programStarted(reference: string, started: StartedProgram): Promise<SandboxRecord> {
     this.#arrive({ programStarted: reference, started });
     return this.#sandbox(reference);
@@ -256,6 +262,7 @@ export class FakeController implements Controller {
       links: (request.links ?? []).map(({ sandbox: target, alias }) => ({ target, alias: alias ?? target })),
       interfaceName: `eth${ifs}`,
       gwPriority: request.gwPriority ?? 0,
+      driverOptions: request.driverOptions ?? {},
       driverState: {},
     };
     this.endpoints.set(endpoint.id, endpoint);

@@ -7,7 +7,7 @@ import { parseExposed } from "../../src/net/port-spec.ts";
 import { type Bench, startController } from "../support/controller.ts";
 
 async function start(before?: Bench): Promise<Bench> {
-  const options = { defaultBridge: schema.parse({}).bridge };
+  const options = { defaultBridge: schema.parse({}).bridge, egress: true };
   const bench = await startController({ ...(before && { store: before.store, namespaces: before.namespaces }), options });
   await bench.controller.restore();
   await bench.controller.ensurePredefined();
@@ -46,6 +46,22 @@ describe("on the network bridge", () => {
       MY_DB_PORT_6379_TCP_PORT_END: "6381",
     });
     expect(environment(bench, "redis")).toEqual({});
+  });
+
+  it("follows the other's new name at once; a sandbox's way out of the host keeps its own", async () => {
+    const bench = await start();
+    await bench.controller.createSandbox({ name: "redis" });
+    await bench.controller.createSandbox({ name: "web", ...linked("redis", "db") });
+    const written: string[] = [];
+    bench.namespaces.onChange = (what) => void written.push(what);
+    await bench.controller.renameSandbox("redis", "valkey");
+    expect(written).toEqual(["write files web"]);
+    expect(hosts(bench, "web")[0]!.names.at(-1)).toBe("valkey");
+    await bench.controller.createNetwork({ name: "over", driver: "overlay" });
+    const { sandbox } = await bench.controller.createSandbox({ name: "far", networks: [{ network: "over" }] });
+    await bench.controller.renameSandbox("far", "farther");
+    const names = bench.controller.inspectSandbox("farther").endpoints.map(({ endpoint }) => endpoint.name);
+    expect(names).toEqual(["farther", `gateway_${sandbox.id.slice(0, 12)}`]);
   });
 
   it("gives a line in hosts: alias, hostname, name", async () => {

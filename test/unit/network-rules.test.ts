@@ -394,7 +394,7 @@ describe("prune", () => {
 
 describe("what an earlier version stored", () => {
   it("is read as that version meant it", async () => {
-    const later = ["ingress", "configOnly", "configFrom", "gwPriority", "joinedTo"];
+    const later = ["ingress", "configOnly", "configFrom", "gwPriority", "driverOptions", "joinedTo"];
     const store = new MemoryStore();
     for (const { key, value } of await bench.store.list("")) {
       if ((value as { configOnly?: boolean }).configOnly === true) continue;

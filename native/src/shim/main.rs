@@ -43,6 +43,7 @@ const FORWARDED: [libc::c_int; 6] =
 struct Order {
     namespace: String,
     hostname: String,
+    domainname: String,
     log: String,
     log_bytes: u64,
     exit_file: String,
@@ -84,7 +85,7 @@ fn main() -> ExitCode {
 fn read_order() -> Option<Order> {
     let mut words = std::env::args().skip(1);
     let mut next = || words.next();
-    let (namespace, hostname, log) = (next()?, next()?, next()?);
+    let (namespace, hostname, domainname, log) = (next()?, next()?, next()?, next()?);
     let (log_bytes, exit_file, input) = (next()?.parse().ok()?, next()?, next()?);
     let mut files = Vec::new();
     loop {
@@ -96,7 +97,17 @@ fn read_order() -> Option<Order> {
         files.push((source.to_owned(), target.to_owned()));
     }
     let argv: Vec<String> = words.collect();
-    (!argv.is_empty()).then_some(Order { namespace, hostname, log, log_bytes, exit_file, input, files, argv })
+    (!argv.is_empty()).then_some(Order {
+        namespace,
+        hostname,
+        domainname,
+        log,
+        log_bytes,
+        exit_file,
+        input,
+        files,
+        argv,
+    })
 }
 
 fn start(order: &Order) -> Result<(Child, OwnedFd, log::Log), (i32, String)> {
@@ -119,7 +130,7 @@ fn enter(order: &Order) -> SystemResult<()> {
     let file = File::open(path).map_err(|error| SystemError::io("open", path, &error))?;
     setns(file, CloneFlags::CLONE_NEWNET).map_err(|errno| SystemError::new("setns", path, errno))?;
     if !order.hostname.is_empty() {
-        isolation::own_hostname(&order.hostname)?;
+        isolation::own_hostname(&order.hostname, &order.domainname)?;
     }
     if !order.files.is_empty() {
         let pairs: Vec<_> = order.files.iter().map(|(source, target)| (source.as_str(), target.as_str())).collect();

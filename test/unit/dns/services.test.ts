@@ -14,7 +14,7 @@ describe("names of services", () => {
 describe("host-gateway", () => {
   const config = (gateway: string | null) => ({ subnet: "10.0.0.0/24", ipRange: null, gateway, auxAddresses: {} });
 
-  it("is the host on the first bridge network, and no line where there is none", () => {
+  it("is the gateway of the predefined bridge, else of the first bridge network, and no line where there is none", () => {
     const hosts = [
       { name: "h", address: "host-gateway" },
       { name: "x", address: "192.0.2.1" },
@@ -23,5 +23,7 @@ describe("host-gateway", () => {
     const bridge = { driver: "bridge", ipam: [config("10.2.0.1"), config("fd02::1")] };
     expect(resolvedHosts(hosts, [overlay, bridge]).map(({ address }) => address)).toEqual(["10.2.0.1", "fd02::1", "192.0.2.1"]);
     expect(resolvedHosts(hosts, [overlay])).toEqual([hosts[1]]);
+    const predefined = { driver: "bridge", ipam: [config("172.17.0.1")] };
+    expect(resolvedHosts(hosts, [bridge], predefined)).toEqual([{ name: "h", address: "172.17.0.1" }, hosts[1]]);
   });
 });
