@@ -13,7 +13,7 @@ import { bold, ROOT, report } from "./steps.mjs";
 const HOURS = 60 * 60 * 1000;
 
 try {
-  await setup({ packages: TEST_PACKAGES, privileged: true });
+  await setup({ packages: TEST_PACKAGES, privileged: true, guest: true });
   await build();
 } catch (error) {
   report(error);

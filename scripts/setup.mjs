@@ -4,6 +4,7 @@
 // Checked, never mended: Node's version, root, /dev/net/tun, cargo. Each has a message that says what to do.
 import { accessSync, closeSync, constants, existsSync, openSync, readFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
+import { guestKernel } from "./guest-kernel.mjs";
 import { ROOT, run, StepError, step } from "./steps.mjs";
 
 const NODE_MIN = [20, 19];
@@ -44,6 +45,8 @@ export const TEST_PACKAGES = {
   tshark: "tshark", // decodes captures: the oracle of the interop tests
   "bind9-dnsutils": "dig", // asks the embedded DNS
   "python3-scapy": null, // builds frames that no code of ours built
+  "qemu-system-x86": "qemu-system-x86_64", // a machine whose kernel has ESP, without /dev/kvm
+  "busybox-static": "busybox", // its first program
 };
 
 /** @param {string} program */
@@ -159,8 +162,8 @@ async function nodeModules() {
 }
 
 /**
- * @param {{ packages?: Record<string, string | null>, privileged?: boolean }} [needs] Debian packages beside the compiler,
- *   and whether namespaces and TAPs will be made.
+ * @param {{ packages?: Record<string, string | null>, privileged?: boolean, guest?: boolean }} [needs] Debian packages beside
+ *   the compiler, whether namespaces and TAPs will be made, and whether a virtual machine will be started.
  */
 export async function setup(needs = {}) {
   await step("Node", checkNode);
@@ -171,4 +174,5 @@ export async function setup(needs = {}) {
   }
   await step("Debian packages", () => debianPackages({ ...BUILD_PACKAGES, ...needs.packages }));
   await step("npm packages", nodeModules);
+  if (needs.guest) await step("a kernel for the tests' virtual machine", guestKernel);
 }

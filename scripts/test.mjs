@@ -105,7 +105,7 @@ function count(exitCode) {
 }
 
 try {
-  await setup({ packages: TEST_PACKAGES, privileged: true });
+  await setup({ packages: TEST_PACKAGES, privileged: true, guest: true });
   await build(whole ? [SENDER_STAGE, VECTORS_STAGE] : []);
 } catch (error) {
   report(error);
