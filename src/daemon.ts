@@ -26,6 +26,7 @@ import { EmbeddedIpam } from "./ipam/embedded.ts";
 import { NullIpam } from "./ipam/null.ts";
 import { IpamRegistry } from "./ipam/registry.ts";
 import { PluginIpams } from "./ipam/remote/plugins.ts";
+import { NoKeys } from "./keys/no-keys.ts";
 import { createLogger, type Logger } from "./log.ts";
 import { serveMetrics } from "./metrics.ts";
 import { KernelNat } from "./nat/host-nat.ts";
@@ -167,6 +168,7 @@ async function bringUp(config: Config, log: Logger, stack: Stack, stopping: () =
     vxlanPort: config.vxlanPort,
     fdbSlots: config.datapath.fdbSlots,
     spinUs: config.datapath.spinUs,
+    crypto: config.datapath.crypto,
     auditIntervalS: config.datapath.auditIntervalS,
     stateDir: config.stateDir,
     log: logTo(log),
@@ -188,6 +190,9 @@ async function bringUp(config: Config, log: Logger, stack: Stack, stopping: () =
   const { sockets, specs, retryS } = config.plugins;
   const host = { folders: { sockets, specs }, retryMs: retryS * 1000, monotonicMs: () => systemClock.monotonicMs(), wait };
   const plugins = new PluginIpams({ store, host, log: logTo(log) });
+  const keys = new NoKeys();
+  await keys.start();
+  stack.push("keys", () => keys.stop());
   const controller = await openController({
     nat,
     programs: new Programs(native(), stateDir),
@@ -198,6 +203,8 @@ async function bringUp(config: Config, log: Logger, stack: Stack, stopping: () =
     drivers: new DriverRegistry(builtinDrivers()),
     ipam: new IpamRegistry([new EmbeddedIpam(), new NullIpam()], plugins),
     underlay: { addresses: config.underlayAddresses, mtuBytes, vxlanPort: config.vxlanPort },
+    keys,
+    cipher: () => datapath.info().cipher,
     defaultBridge: config.bridge,
     egress: config.egress,
     stateDir: config.stateDir,
@@ -221,7 +228,7 @@ async function bringUp(config: Config, log: Logger, stack: Stack, stopping: () =
   stack.push("reconciliation of addresses", () => void reconciliation.end());
   stack.push("sandboxes of run --rm", () => controller.removeTransient());
 
-  const handlers = allHandlers(controller, datapath, {
+  const handlers = allHandlers(controller, datapath, keys, {
     version: VERSION,
     nodeName: config.nodeName,
     stateDir: config.stateDir,

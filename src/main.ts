@@ -1,5 +1,6 @@
 // Entry of bin/weft: hands argv and the process's streams to the CLI and ends with its exit code.
 import { createInterface } from "node:readline";
+import { buffer } from "node:stream/consumers";
 import { type CliHost, runCli } from "./cli/index.ts";
 
 // `weft network ls | head -1` closes the pipe early: that is no failure.
@@ -25,6 +26,7 @@ const host: CliHost = {
       lines.once("close", () => done(null));
     });
   },
+  readInput: () => buffer(process.stdin),
   interrupted() {
     const controller = new AbortController();
     for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => controller.abort());

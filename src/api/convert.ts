@@ -8,7 +8,7 @@ import type {
   IpamConfig,
   NetworkRecord,
   NetworkView,
-  PeerRecord,
+  PeerView,
   SandboxRecord,
   SandboxView,
 } from "../controller/types.ts";
@@ -20,6 +20,7 @@ import type { Network } from "./generated/weft/v1/Network.ts";
 import type { NetworkEndpoint } from "./generated/weft/v1/NetworkEndpoint.ts";
 import type { Sandbox } from "./generated/weft/v1/Sandbox.ts";
 import type { StaticPeer } from "./generated/weft/v1/StaticPeer.ts";
+import { encryptionText } from "./key.ts";
 
 /** For objects with optional fields: the fields whose text is empty are left out. */
 export function present<T extends Record<string, unknown>>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
@@ -130,13 +131,16 @@ export function sandboxMessage(record: SandboxRecord, stateDir: string, endpoint
 }
 
 /** `networks` gives the peer's network its name. */
-export function staticPeerMessage(record: PeerRecord, networks: readonly NetworkRecord[]): StaticPeer {
+export function staticPeerMessage(record: PeerView, networks: readonly NetworkRecord[]): StaticPeer {
   return {
     address: record.address,
     port: record.port,
     networkId: record.networkId ?? "",
     networkName: networks.find((one) => one.id === record.networkId)?.name ?? "",
     createdAt: record.createdAt,
+    encryption: encryptionText(record.keyed),
+    espTransport: record.keyed?.transport ?? "",
+    leftOutOf: [...record.leftOutOf],
   };
 }
 

@@ -53,6 +53,13 @@ function statsMessage(stats: DatapathStats, names: PortNames): StatsResponse {
   };
 }
 
+/** Bridge domains whose frames cross the underlay inside ESP. */
+const encryptedDomains = (controller: Controller): string[] =>
+  controller
+    .listNetworks()
+    .map(({ id }) => controller.inspectNetwork(id))
+    .flatMap(({ encrypted, domains }) => (encrypted ? domains : []));
+
 /** Which ports or domains a capture means. */
 async function captureTarget(request: CaptureRequest__Output, controller: Controller, datapath: DatapathService): Promise<CaptureOptions> {
   const sandbox = (reference: string): CaptureOptions => {
@@ -78,10 +85,12 @@ async function captureTarget(request: CaptureRequest__Output, controller: Contro
       throw error;
     }
   };
+  if (request.decrypt && request.target !== "underlay")
+    throw invalidArgument("--decrypt is for captures of the underlay: frames of sandboxes and networks are never encrypted");
   switch (request.target) {
     case "underlay":
       if (datapath.info().underlay.length === 0) throw forbidden("this daemon has no underlay: it was started without --underlay-address");
-      return { underlay: true };
+      return { underlay: true, ...(request.decrypt ? { opened: encryptedDomains(controller) } : {}) };
     case "sandbox":
       return sandbox(request.sandbox ?? "");
     case "network":

@@ -64,10 +64,11 @@ export function networkHandlers(controller: Controller): AllHandlers["network"] 
     async Inspect(request) {
       const view = controller.inspectNetwork(request.network);
       return {
-        network: networkMessage(view.network),
+        network: networkMessage({ ...view.network, options: { ...view.chosenOptions, ...view.network.options } }),
         endpoints: view.endpoints.map(networkEndpointMessage),
         peers: view.peers.map(({ address, port }) => ({ address, port })),
         subnets: view.subnets,
+        warnings: [...view.warnings],
       };
     },
     async Remove(request) {

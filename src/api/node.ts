@@ -70,6 +70,8 @@ export function nodeHandlers(controller: Controller, datapath: DatapathService, 
         ports: info.ports,
         vteps: info.vteps,
         engineBytes: String(info.engineBytes),
+        crypto: info.cipher.by,
+        cryptoReason: info.cipher.reason,
       };
     },
   };

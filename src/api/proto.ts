@@ -7,6 +7,7 @@ import { loadSync, type PackageDefinition } from "@grpc/proto-loader";
 import { PROTO_PATH } from "../paths.ts";
 import type { DiagnosticsServiceDefinition } from "./generated/weft/v1/DiagnosticsService.ts";
 import type { EndpointServiceDefinition } from "./generated/weft/v1/EndpointService.ts";
+import type { KeyServiceDefinition } from "./generated/weft/v1/KeyService.ts";
 import type { NetworkServiceDefinition } from "./generated/weft/v1/NetworkService.ts";
 import type { NodeServiceDefinition } from "./generated/weft/v1/NodeService.ts";
 import type { SandboxServiceDefinition } from "./generated/weft/v1/SandboxService.ts";
@@ -32,6 +33,7 @@ export const SERVICES = {
   sandbox: service<SandboxServiceDefinition>("SandboxService"),
   node: service<NodeServiceDefinition>("NodeService"),
   staticPeer: service<StaticPeerServiceDefinition>("StaticPeerService"),
+  key: service<KeyServiceDefinition>("KeyService"),
   diagnostics: service<DiagnosticsServiceDefinition>("DiagnosticsService"),
 } as const;
 

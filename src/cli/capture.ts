@@ -14,6 +14,7 @@ interface Flags {
   readonly duration?: string;
   readonly sandbox?: boolean;
   readonly network?: boolean;
+  readonly decrypt?: boolean;
 }
 
 const SNAPLEN_MAX = 262144;
@@ -62,7 +63,7 @@ async function capture(context: Context, name: string, flags: Flags): Promise<vo
   }
   const ends = [context.host.interrupted()];
   if (flags.duration !== undefined) ends.push(AbortSignal.timeout(durationMs(flags.duration)));
-  const request = { ...target(name, flags), snapLength: flags.snaplen ?? 0 };
+  const request = { ...target(name, flags), snapLength: flags.snaplen ?? 0, decrypt: flags.decrypt ?? false };
   const stream = context.client.stream("diagnostics", "Capture", request, settled(context, AbortSignal.any(ends)));
 
   // The file is made once the daemon has agreed: a refused capture leaves none behind.
@@ -94,13 +95,15 @@ export function register(program: Command, host: Session): void {
     examples: [
       "weft capture -w a.pcapng a             a sandbox's frames, until ctrl-c",
       "weft capture prod | tshark -r -        a network's",
-      "weft capture underlay --duration 5s -w wire.pcapng    VXLAN as it is on the wire",
+      "weft capture underlay --duration 5s -w wire.pcapng    VXLAN and ESP as they are on the wire",
+      "weft capture underlay --decrypt -w inner.pcapng       frames of encrypted networks in the place of ESP",
     ],
     run: (context, [name], flags) => capture(context, name!, flags),
   })
     .option("-w, --write <file>", "to this file; - is stdout")
     .option("--snaplen <bytes>", "bytes kept of each frame (default: all)", integer("--snaplen", 1, SNAPLEN_MAX))
     .option("--duration <duration>", "end after so long")
+    .option("--decrypt", "of the underlay: inner frames of encrypted networks in the place of ESP")
     .option("--sandbox", "the name is a sandbox's")
     .option("--network", "the name is a network's");
 }

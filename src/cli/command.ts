@@ -21,6 +21,8 @@ export interface CliHost {
   readonly columns: number | undefined;
   /** One line of standard input without its end; null: there is none. */
   readLine(): Promise<string | null>;
+  /** All of standard input. */
+  readInput(): Promise<Buffer>;
   /** Aborted at the first SIGINT or SIGTERM, for commands that run until then. */
   interrupted(): AbortSignal;
   /** Runs the daemon until it has stopped; answers its exit code. */

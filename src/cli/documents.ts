@@ -70,8 +70,9 @@ export function networkDocument(response: InspectNetworkResponse__Output, verbos
     Labels: openMap({ ...network.labels }),
     Peers: response.peers.map((peer) => ({ Name: peer.address, IP: peer.address, Port: peer.port })),
     Status: { IPAM: { Subnets: openMap(Object.fromEntries(subnets)) } },
+    Warnings: response.warnings,
   };
-  return withoutEmpty(document, ["Peers"]);
+  return withoutEmpty(document, ["Peers", "Warnings"]);
 }
 
 const labelText = (labels: Readonly<Record<string, string>>): string =>

@@ -36,6 +36,8 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
   logs: { summary: "What the program of a `run -d` has written", load: () => import("./logs.ts") },
   port: { summary: "Published ports of a sandbox", load: () => import("./port.ts") },
   peer: { summary: "Static peers (VTEPs): add, rm, ls", load: () => import("./peer.ts") },
+  cluster: { summary: "Keys of encrypted networks: keys new, keys rotate, keys ls", load: () => import("./cluster.ts") },
+  sa: { summary: "Security associations of encrypted networks", load: () => import("./sa.ts") },
   stats: { summary: "Packets and bytes by port, and the engine's counters", load: diagnostics },
   drops: { summary: "Why packets were dropped, and how many", load: diagnostics },
   fdb: { summary: "Where a network's MAC addresses are", load: diagnostics },

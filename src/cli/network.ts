@@ -74,6 +74,7 @@ export function register(program: Command, host: Session): void {
       "weft network create -d overlay --subnet 10.2.0.0/24 \\",
       "     -o com.docker.network.driver.overlay.vxlanid_list=5000 \\",
       "     -o com.docker.network.driver.mtu=1400 fixed                with a VNI and an MTU of one's own",
+      "weft network create -d overlay --opt encrypted secret           in ESP; peers need keys (weft peer add --key-file)",
       "weft network create --ipv6 --subnet fd00:1::/64 --internal lab  both families, no way out",
       "weft network create --ipam-driver dhcp --ipam-opt if=eth0 lan    addresses from the plugin dhcp",
       "weft network create --config-only --subnet 10.3.0.0/24 settings",

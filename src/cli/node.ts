@@ -51,6 +51,8 @@ const infoDocument = (info: InfoResponse__Output) => ({
   Ports: info.ports,
   Vteps: info.vteps,
   EngineBytes: figure(info.engineBytes),
+  Crypto: info.crypto,
+  CryptoReason: info.cryptoReason,
 });
 
 const plural = (count: number, what: string, many = `${what}s`): string => `${count} ${count === 1 ? what : many}`;
@@ -144,6 +146,7 @@ export function register(program: Command, host: Session): void {
             "engine",
             `${Math.round(Number(info.engineBytes) / IEC_MIB)} MiB, ${amount(info.fdbSlots)} FDB slots, spins up to ${info.spinUs} us`,
           ],
+          ["crypto", `${info.crypto}: ${info.cryptoReason}`],
         ]),
       );
     },

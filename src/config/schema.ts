@@ -79,6 +79,10 @@ export const schema = z.strictObject({
         .max(SPIN_MAX_US)
         .default(50)
         .describe("microseconds of polling before a sleep while traffic is recent; 0: never"),
+      crypto: z
+        .enum(["auto", "native", "wasm"])
+        .default("auto")
+        .describe("who seals and opens encrypted networks' frames: native, wasm (the engine itself), auto: native, else wasm"),
       auditIntervalS: z.int().min(0).default(60).describe("seconds between audits of the engine's tables; 0: only by weft audit"),
     })
     .prefault({}),

@@ -8,10 +8,12 @@
 // Between commit and success an object is `pending`: its name and addresses are taken, but it is shown to nobody.
 import type { Clock } from "../clock.ts";
 import type { Datapath } from "../datapath/declarations.ts";
+import type { CipherInfo } from "../datapath/messages.ts";
 import type { NameService } from "../dns/names.ts";
 import type { DriverHost, Drivers, Underlay } from "../drivers/driver.ts";
 import { WeftError } from "../errors.ts";
 import type { Ipam } from "../ipam/ipam.ts";
+import type { KeyService } from "../keys/key-service.ts";
 import type { HostNat } from "../nat/types.ts";
 import type { NetworkNamespaces } from "../netns/namespaces.ts";
 import type { ProgramHost } from "../netns/program-host.ts";
@@ -48,6 +50,10 @@ export interface ControllerOptions {
   /** Whether sandboxes whose networks lead nowhere are given a way out of the host. */
   readonly egress?: boolean;
   readonly underlay: Underlay;
+  /** Which peers have keys; absent: none, and encrypted networks have no peers. */
+  readonly keys?: KeyService;
+  /** Who seals and opens; absent: nobody. */
+  readonly cipher?: () => CipherInfo;
   /** Absolute. Namespaces of sandboxes are kept in its folder `netns`. */
   readonly stateDir: string;
   readonly clock: Pick<Clock, "nowIso">;
@@ -94,6 +100,7 @@ export function createContext(options: ControllerOptions, state: State): Context
       underlay: options.underlay,
       linkNames: () => options.namespaces.linkNames(null),
       links: () => options.namespaces.hostLinks(),
+      cipher: options.cipher ?? (() => ({ by: "none", reason: "this daemon was started without one" })),
       randomBytes: options.randomBytes,
     },
   };

@@ -10,9 +10,11 @@
 // restore.ts. What is true in the data plane is computed from records by drivers/ and wants.ts.
 import type { NameRecords } from "../dns/names.ts";
 import type { Ipam } from "../ipam/ipam.ts";
+import type { PeerSecret } from "../keys/key-service.ts";
 import { attempt, type Context, type ControllerOptions, createContext } from "./context.ts";
 import { nameRecords } from "./name-records.ts";
 import { addressSpaceOf, createNetwork, inspectNetwork, listNetworks, pruneNetworks, removeNetwork } from "./networks.ts";
+import { keyWarnings } from "./peer-keys.ts";
 import { addPeer, listPeers, removePeer } from "./peers.ts";
 import { ensurePredefined } from "./predefined.ts";
 import { type ProgramState, programState, type StartedProgram } from "./programs.ts";
@@ -34,6 +36,7 @@ import type {
   NetworkRecord,
   NetworkView,
   PeerRecord,
+  PeerView,
   SandboxRecord,
   SandboxView,
   UpdateSandboxRequest,
@@ -185,19 +188,19 @@ export class CnmController implements Controller {
     return inspectSandbox(this.#context, reference);
   }
 
-  addPeer(address: string, port: number | undefined, network: string | undefined): Promise<PeerRecord> {
-    return addPeer(this.#context, address, port, network);
+  addPeer(address: string, port: number | undefined, network: string | undefined, secret?: PeerSecret): Promise<PeerRecord> {
+    return addPeer(this.#context, address, port, network, secret);
   }
 
   removePeer(address: string, network: string | undefined): Promise<PeerRecord> {
     return removePeer(this.#context, address, network);
   }
 
-  listPeers(): readonly PeerRecord[] {
+  listPeers(): readonly PeerView[] {
     return listPeers(this.#context);
   }
 
   warnings(): readonly string[] {
-    return [...this.#context.warnings.values()];
+    return [...this.#context.warnings.values(), ...keyWarnings(this.#context)];
   }
 }

@@ -32,6 +32,7 @@ import {
   refuseUsedConfiguration,
   withConfiguration,
 } from "./network-rules.ts";
+import { admissiblePeers, forgetKeys, isEncrypted, leftOut, leftOutText } from "./peer-keys.ts";
 import { rerouteHost, routeHost } from "./routing.ts";
 import type { CreateNetworkRequest, Id, IpamConfig, NetworkRecord, NetworkView } from "./types.ts";
 
@@ -62,9 +63,13 @@ export function inspectNetwork(context: Context, reference: string): NetworkView
     .map((endpoint) => ({ endpoint, sandbox: endpoint.sandboxId === null ? null : (state.sandboxes.get(endpoint.sandboxId) ?? null) }));
   const driver = context.drivers.get(network.driver);
   const domains = (driver.declareNetwork(network, []).domains ?? []).map(({ id }) => id);
-  const peers = driver.hasPeers ? [...state.peers.values()].filter(({ networkId }) => networkId === null || networkId === network.id) : [];
+  const peers = driver.hasPeers
+    ? admissiblePeers(context, network).filter(({ networkId }) => networkId === null || networkId === network.id)
+    : [];
   const subnets = addressSpaceOf(context, network) === null ? {} : context.ipam.usage(network.id);
-  return { network, endpoints, peers, domains, subnets };
+  const chosenOptions = driver.chosenOptions?.(network) ?? {};
+  const warnings = leftOut(context, network).map((address) => leftOutText(network, address));
+  return { network, endpoints, peers, domains, subnets, encrypted: isEncrypted(context, network), chosenOptions, warnings };
 }
 
 /** Null: the network has no pools. */
@@ -132,6 +137,7 @@ export async function makeNetwork(context: Context, asked: CreateNetworkRequest)
     };
     try {
       const network = await admitNetwork(context, driver, draft, puts);
+      for (const address of leftOut(context, network)) context.log("warn", leftOutText(network, address));
       context.log("info", "network created", { name, id: shortId(id), driver: driver.name, subnets: subnets.map(({ subnet }) => subnet) });
       return network;
     } catch (error) {
@@ -245,6 +251,7 @@ export async function dropNetwork(context: Context, id: Id): Promise<NetworkReco
     context.ipam.closeNetwork(id);
     context.lastAddresses.forget(id);
     if (!network.configOnly) await context.ipam.releaseSubnets(network);
+    if (ownPeers.length > 0) await attempt(context, "removing secrets of the network's peers", () => forgetKeys(context));
     await rerouteHost(context);
     context.log("info", "network removed", { name: network.name, id: shortId(id) });
     return network;
@@ -260,7 +267,7 @@ export async function realizeNetwork(context: Context, network: NetworkRecord): 
 
 export function declareNetwork(context: Context, network: NetworkRecord): Promise<void> {
   const driver = context.drivers.get(network.driver);
-  return context.datapath.declare(networkOwner(network.id), driver.declareNetwork(network, [...context.state.peers.values()]));
+  return context.datapath.declare(networkOwner(network.id), driver.declareNetwork(network, admissiblePeers(context, network)));
 }
 
 export async function configureHost(context: Context, network: NetworkRecord): Promise<void> {

@@ -1,20 +1,24 @@
-// Static VTEPs: the other hosts, named by the operator, of one overlay network or of all.
+// Static VTEPs: the other hosts, named by the operator, of one overlay network or of all. Which of them have keys, and what
+// follows from it, is in peer-keys.ts.
 import { alreadyExists, invalidArgument, notFound, WeftError } from "../errors.ts";
+import type { PeerSecret } from "../keys/key-service.ts";
 import { addressRange, canonicalAddress, formatAddress, parseAddress } from "../net/address.ts";
 import { peerKey } from "../store/keys.ts";
 import { attempt, type Context, commit, put } from "./context.ts";
 import { exclusive } from "./locks.ts";
 import { byName } from "./names.ts";
 import { declareNetwork, findNetwork, NETWORKS_LOCK } from "./networks.ts";
-import type { NetworkRecord, PeerRecord } from "./types.ts";
+import { checkPeerKeys, forgetKeys, leftOutOf, leftOutText } from "./peer-keys.ts";
+import type { NetworkRecord, PeerRecord, PeerView } from "./types.ts";
 
 /** Those of all networks first, then by network and address. */
-export function listPeers(context: Context): PeerRecord[] {
+export function listPeers(context: Context): PeerView[] {
+  const keyed = new Map((context.keys?.peers() ?? []).map((one) => [one.address, one]));
   const named = [...context.state.peers.values()].map((peer) => {
     const network = peer.networkId === null ? "" : (context.state.networks.get(peer.networkId)?.name ?? "");
     return { name: `${network} ${peer.address}`, peer };
   });
-  return named.sort(byName).map(({ peer }) => peer);
+  return named.sort(byName).map(({ peer }) => ({ ...peer, keyed: keyed.get(peer.address) ?? null, leftOutOf: leftOutOf(context, peer) }));
 }
 
 export async function addPeer(
@@ -22,6 +26,7 @@ export async function addPeer(
   addressText: string,
   port: number | undefined,
   networkReference: string | undefined,
+  secret?: PeerSecret,
 ): Promise<PeerRecord> {
   const { underlay } = context;
   const address = checkAddress(context, addressText);
@@ -32,20 +37,33 @@ export async function addPeer(
     const network = findPeerNetwork(context, networkReference);
     const key = peerKey(network?.id ?? null, address);
     if (context.state.peers.has(key)) throw alreadyExists(`peer ${address} ${of(network)} already exists`);
+    checkPeerKeys(context, address, peerPort, network, secret);
     const peer: PeerRecord = { address, port: peerPort, networkId: network?.id ?? null, createdAt: context.clock.nowIso() };
-    await commit(context, [put(key, peer)]);
+    // A secret brings the address into all encrypted networks that it is in.
+    const affected = secret === undefined ? network : null;
+    if (secret !== undefined) await context.keys!.setPeer(address, peerPort, secret);
     try {
-      await declareAffected(context, network);
+      await commit(context, [put(key, peer)]);
+    } catch (error) {
+      await attempt(context, "removing the peer's secret", () => forgetKeys(context));
+      throw error;
+    }
+    try {
+      await declareAffected(context, affected);
     } catch (error) {
       if (!(await attempt(context, "removing the peer from the store", () => commit(context, [], [key])))) {
         throw new WeftError("UNAVAILABLE", `${(error as Error).message}; undoing it failed as well, so peer ${address} is stored`, {
           cause: error,
         });
       }
-      await attempt(context, "withdrawing the peer", () => declareAffected(context, network));
+      if (secret !== undefined) await attempt(context, "removing the peer's secret", () => context.keys!.removePeer(address));
+      await attempt(context, "withdrawing the peer", () => declareAffected(context, affected));
       throw error;
     }
-    context.log("info", "peer added", { address, port: peerPort, network: network?.name ?? "all" });
+    context.log("info", "peer added", { address, port: peerPort, network: network?.name ?? "all", keys: secret?.kind ?? "none" });
+    for (const name of leftOutOf(context, peer)) {
+      context.log("warn", leftOutText(context.state.networkByName(name)!, address));
+    }
     return peer;
   });
 }
@@ -68,6 +86,7 @@ export async function removePeer(context: Context, addressText: string, networkR
       });
       throw error;
     }
+    await attempt(context, "removing the peer's secret", () => forgetKeys(context));
     context.log("info", "peer removed", { address, network: network?.name ?? "all" });
     return peer;
   });

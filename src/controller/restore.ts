@@ -14,6 +14,7 @@ import { configureInterface } from "./attachments.ts";
 import { attachment, attachmentsOf, type Context, endpointOwner, networkOwner } from "./context.ts";
 import { hasResolver } from "./dns-settings.ts";
 import { configureHost } from "./networks.ts";
+import { admissiblePeers, forgetKeys, keyWarnings } from "./peer-keys.ts";
 import { routeHost } from "./routing.ts";
 import { applySysctls } from "./sandbox-settings.ts";
 import { mendEgress, namespaceFolder } from "./sandboxes.ts";
@@ -73,7 +74,10 @@ export async function restore(context: Context): Promise<RestoreReport> {
   const declarations = new Map<string, Declaration>();
   const names = new Map<string, string>();
   for (const network of state.networks.values()) {
-    declarations.set(networkOwner(network.id), context.drivers.get(network.driver).declareNetwork(network, [...state.peers.values()]));
+    declarations.set(
+      networkOwner(network.id),
+      context.drivers.get(network.driver).declareNetwork(network, admissiblePeers(context, network)),
+    );
     names.set(networkOwner(network.id), `network ${network.name}`);
   }
   const standing = new Map([...present, ...recreated].map((sandbox) => [sandbox.id, sandbox]));
@@ -84,6 +88,7 @@ export async function restore(context: Context): Promise<RestoreReport> {
     declarations.set(endpointOwner(endpoint.id), driver.declareEndpoint(network, endpoint, sandbox.namespacePath));
     names.set(endpointOwner(endpoint.id), `endpoint of ${sandbox.name} on ${network.name}`);
   }
+  await guarded("secrets of peers that are gone", () => forgetKeys(context));
   const failed = await context.datapath.declareAll(declarations);
   for (const [owner, error] of failed) failures.push({ what: names.get(owner) ?? owner, error });
 
@@ -110,6 +115,7 @@ export async function restore(context: Context): Promise<RestoreReport> {
     failures,
   };
   say(context, report);
+  for (const text of keyWarnings(context)) context.log("warn", text);
   return report;
 }
 

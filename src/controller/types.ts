@@ -1,5 +1,6 @@
 // The CNM objects as they are stored and shown. Plain data: what is here is what survives a restart, and every forwarding
 // table is computed from it.
+import type { KeyedPeer, PeerSecret } from "../keys/key-service.ts";
 import type { Exposed, PortSpec, Protocol } from "../net/port-spec.ts";
 import type { ProgramState, StartedProgram } from "./programs.ts";
 import type { StopRequest } from "./stop.ts";
@@ -218,10 +219,23 @@ export interface NetworkView {
   readonly network: NetworkRecord;
   readonly endpoints: readonly { endpoint: EndpointRecord; sandbox: SandboxRecord | null }[];
   readonly peers: readonly PeerRecord[];
+  /** Whether its frames leave the host inside ESP only. */
+  readonly encrypted: boolean;
+  /** Options that were not given, as the driver has settled them. */
+  readonly chosenOptions: Readonly<Record<string, string>>;
+  /** What is not as its user may believe. */
+  readonly warnings: readonly string[];
   /** Its bridge domains in the data plane. On a parent interface it may share one with other networks. */
   readonly domains: readonly string[];
   /** cidr -> how full it is. */
   readonly subnets: Readonly<Record<string, { ipsInUse: number; dynamicIpsAvailable: number }>>;
+}
+
+export interface PeerView extends PeerRecord {
+  /** Null: it has no keys, and is in no encrypted network. */
+  readonly keyed: KeyedPeer | null;
+  /** Names of encrypted networks that it would be in if it had. */
+  readonly leftOutOf: readonly string[];
 }
 
 export interface SandboxView {
@@ -265,9 +279,10 @@ export interface Controller {
   listSandboxes(): readonly SandboxView[];
   inspectSandbox(reference: string): SandboxView;
 
-  addPeer(address: string, port: number | undefined, network: string | undefined): Promise<PeerRecord>;
+  /** `secret`: for encrypted networks. */
+  addPeer(address: string, port: number | undefined, network: string | undefined, secret?: PeerSecret): Promise<PeerRecord>;
   removePeer(address: string, network: string | undefined): Promise<PeerRecord>;
-  listPeers(): readonly PeerRecord[];
+  listPeers(): readonly PeerView[];
   /** What the daemon's operator should know while it is so. */
   warnings(): readonly string[];
 }

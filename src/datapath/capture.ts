@@ -7,11 +7,13 @@
 // packets of its file, never anybody else's, and never a frame on its way.
 //
 // An underlay port shows two things: to who captures it, the datagrams, as IP packets; to who captures a bridge domain, the
-// frames in them. Those are two interfaces of the file, for an interface has one link type.
+// frames in them. Those are two interfaces of the file, for an interface has one link type. A capture that shows the underlay
+// `opened` has the frames of encrypted domains there, and leaves out the ESP that they crossed in.
 import { DIRECTION_RX } from "../../wasm/shared/abi.ts";
+import { IP_PROTOCOL_ESP } from "../../wasm/shared/protocol.ts";
 import { type CaptureRecord, captureRecords, type DatagramRecord } from "./capture-records.ts";
 import type { CaptureOptions } from "./datapath-api.ts";
-import { outerHeaders } from "./outer-headers.ts";
+import { ipHeader, isMapped, outerHeaders } from "./outer-headers.ts";
 import {
   concat,
   enhancedPacket,
@@ -44,15 +46,29 @@ export interface UnderlayEnd {
   readonly port: number;
   /** Of its transmit sockets. */
   readonly sourcePorts: readonly number[];
+  /** VXLAN in UDP unless it says otherwise: ESP in UDP, or bare ESP, which has no ports. */
+  readonly framing?: "udp-esp" | "raw-esp";
 }
 
 const REBUILT = "outer addresses, ports and lengths are the wire's; hop limit, identification and UDP checksum are made up";
 const UNKNOWN_ADDRESS = new Uint8Array(16);
 
+/** IP packets begin with a version; ESP begins with an SPI, which says nothing. */
+const hasIpv4Header = ({ direction, bytes }: CaptureRecord, { framing }: UnderlayEnd, remote: Uint8Array): boolean =>
+  framing === "raw-esp" && direction === DIRECTION_RX && isMapped(remote) && (bytes[0] ?? 0) >> 4 === 4;
+
+const NONE = new Uint8Array(0);
+
 function outerHeadersOf(record: CaptureRecord, datagram: DatagramRecord, underlay: UnderlayEnd | undefined): Uint8Array {
   const known = datagram.localAddress.some((byte) => byte !== 0);
   const local = known ? datagram.localAddress : (underlay?.address ?? UNKNOWN_ADDRESS);
   const remote = datagram.remoteAddress;
+  if (underlay?.framing === "raw-esp") {
+    // Raw sockets of IPv4 give the header as it came (raw(7)); those of IPv6 keep it, as UDP sockets do.
+    if (hasIpv4Header(record, underlay, remote)) return NONE;
+    const ends = record.direction === DIRECTION_RX ? { source: remote, destination: local } : { source: local, destination: remote };
+    return ipHeader({ ...ends, protocol: IP_PROTOCOL_ESP, payloadLength: record.originalLength });
+  }
   const { remotePort, socket, sum: payloadSum } = datagram;
   const payload = { payloadLength: record.originalLength, payloadSum };
   if (record.direction === DIRECTION_RX) {
@@ -72,6 +88,7 @@ class Subscriber implements AsyncIterableIterator<Uint8Array> {
   readonly #leave: (subscriber: Subscriber) => void;
   readonly #ports: ReadonlySet<string>;
   readonly #domains: ReadonlySet<string>;
+  readonly #opened: ReadonlySet<string>;
   readonly #interfaces = new Map<string, number>();
   #queue: Uint8Array[] = [];
   #queuedBytes = 0;
@@ -85,6 +102,7 @@ class Subscriber implements AsyncIterableIterator<Uint8Array> {
     this.snapLength = options.snapLengthBytes ?? SNAP_LENGTH_DEFAULT;
     this.#ports = new Set(options.ports);
     this.#domains = new Set(options.domains);
+    this.#opened = new Set(options.opened);
     this.#names = names;
     this.#leave = leave;
   }
@@ -101,7 +119,7 @@ class Subscriber implements AsyncIterableIterator<Uint8Array> {
     if (!this.#begun) return;
     const port = this.#names.port(record.port) ?? `#${record.port}`;
     const underlay = this.#names.underlay(port);
-    if (!this.#wants(port, underlay !== undefined, record)) return;
+    if (!this.#wants(port, underlay, record)) return;
     if (this.#queuedBytes > QUEUE_BYTES_MAX) {
       this.lost++;
       return;
@@ -132,11 +150,14 @@ class Subscriber implements AsyncIterableIterator<Uint8Array> {
     return id;
   }
 
-  #wants(port: string, isUnderlay: boolean, { domain, datagram }: CaptureRecord): boolean {
-    if (datagram !== null) return this.everything || this.options.underlay === true || this.#ports.has(port);
+  #wants(port: string, underlay: UnderlayEnd | undefined, { domain, datagram }: CaptureRecord): boolean {
+    if (datagram !== null) {
+      if (this.options.opened !== undefined && underlay?.framing !== undefined) return false;
+      return this.everything || this.options.underlay === true || this.#ports.has(port);
+    }
     const name = this.#names.domain(domain);
-    if (name !== undefined && this.#domains.has(name)) return true;
-    return !isUnderlay && (this.everything || this.#ports.has(port));
+    if (name !== undefined && (this.#domains.has(name) || (underlay !== undefined && this.#opened.has(name)))) return true;
+    return underlay === undefined && (this.everything || this.#ports.has(port));
   }
 
   #push(chunk: Uint8Array): void {
@@ -231,7 +252,7 @@ export class CaptureHub {
     const subscribers = [...this.#subscribers];
     return {
       ports: new Set(subscribers.flatMap((one) => one.options.ports ?? [])),
-      domains: new Set(subscribers.flatMap((one) => one.options.domains ?? [])),
+      domains: new Set(subscribers.flatMap((one) => [...(one.options.domains ?? []), ...(one.options.opened ?? [])])),
       underlay: subscribers.some((one) => one.options.underlay === true),
     };
   }

@@ -29,7 +29,7 @@ export class Captures {
   subscribe(options: CaptureOptions): AsyncIterableIterator<Uint8Array> {
     this.#plane.require();
     for (const port of options.ports ?? []) this.#plane.portIndex(port);
-    for (const domain of options.domains ?? []) this.#plane.checkDomain(domain);
+    for (const domain of [...(options.domains ?? []), ...(options.opened ?? [])]) this.#plane.checkDomain(domain);
     return this.#hub.subscribe(options);
   }
 

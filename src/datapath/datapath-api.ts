@@ -235,8 +235,10 @@ export interface CaptureOptions {
   readonly ports?: readonly string[];
   /** Ids of bridge domains. */
   readonly domains?: readonly string[];
-  /** The underlay: VXLAN datagrams as they are on the wire, as IP packets (without link headers). */
+  /** The underlay: VXLAN and ESP datagrams as they are on the wire, as IP packets (without link headers). */
   readonly underlay?: boolean;
+  /** With `underlay`: ids of encrypted bridge domains. Their frames are shown as they are inside ESP, and no ESP is. */
+  readonly opened?: readonly string[];
   /** Bytes kept of each frame, or of each datagram with its outer headers; 262144 (all of it) unless given. */
   readonly snapLengthBytes?: number;
   /** Ends the capture; the iterator then finishes. */

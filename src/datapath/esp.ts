@@ -93,7 +93,8 @@ export class Esp {
     }
     for (const port of opened) {
       this.#ports.set(port.name, port);
-      this.#plane.espEnds.set(port.name, { address: addressBytes(port.address), port: ESP_UDP_PORT, sourcePorts: [ESP_UDP_PORT] });
+      const framing = port.kind === "raw" ? "raw-esp" : "udp-esp";
+      this.#plane.espEnds.set(port.name, { address: addressBytes(port.address), port: ESP_UDP_PORT, sourcePorts: [ESP_UDP_PORT], framing });
     }
   }
 

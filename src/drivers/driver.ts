@@ -11,6 +11,7 @@
 // with `interfacePrefix` null; one on a parent interface (macvlan) declares a port of another kind.
 import type { EndpointRecord, Id, NetworkRecord, PeerRecord } from "../controller/types.ts";
 import type { AddressText, Declaration } from "../datapath/declarations.ts";
+import type { CipherInfo } from "../datapath/messages.ts";
 import type { AddressSpace } from "../ipam/default-pools.ts";
 import type { NatNetwork } from "../nat/types.ts";
 import type { InterfaceConfig, LinkInfo } from "../ports/native.ts";
@@ -37,6 +38,8 @@ export interface DriverHost {
   /** Interfaces in the daemon's own namespace. */
   linkNames(): Promise<readonly string[]>;
   links(): Promise<readonly HostLink[]>;
+  /** Who would seal and open encrypted networks' frames. */
+  cipher(): CipherInfo;
   randomBytes(count: number): Uint8Array;
 }
 
@@ -85,6 +88,10 @@ export interface Driver {
   readonly leadsNowhere?: boolean;
   /** Whether static VTEPs mean anything to its networks. */
   readonly hasPeers: boolean;
+  /** Whether frames of that network leave the host encrypted, so that only peers with keys are of it; absent: of none. */
+  encrypts?(network: NetworkRecord): boolean;
+  /** What the driver has settled of options that were not given, shown with those that were. */
+  chosenOptions?(network: NetworkRecord): Readonly<Record<string, string>>;
 
   /** Throws a WeftError if the network can't be. */
   createNetwork(draft: NetworkDraft, host: DriverHost): Promise<DriverState>;

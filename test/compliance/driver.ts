@@ -29,6 +29,7 @@ const stored = <T>(value: T): T => frozen(JSON.parse(JSON.stringify(value)) as T
 const hostWith = (networks: readonly NetworkRecord[]): DriverHost => ({
   networks,
   underlay: { addresses: ["192.0.2.1"], mtuBytes: 1500, vxlanPort: 4789 },
+  cipher: () => ({ by: "native", reason: "self-test passed" }),
   linkNames: async () => ["lo", "eth0"],
   links: async () => [
     { name: "lo", mac: "00:00:00:00:00:00", mtuBytes: 65536 },

@@ -8,10 +8,12 @@ import { type ApiServer, startApi } from "../../src/api/server.ts";
 import { createLogger } from "../../src/log.ts";
 import { FakeController } from "./fake-controller.ts";
 import { FakeDatapath } from "./fake-datapath.ts";
+import { MemoryKeys } from "./memory-keys.ts";
 
 export interface ServedApi {
   readonly controller: FakeController;
   readonly datapath: FakeDatapath;
+  readonly keys: MemoryKeys;
   readonly client: ApiClient;
   readonly server: ApiServer;
   readonly socketPath: string;
@@ -26,9 +28,10 @@ export async function serveApi(): Promise<ServedApi> {
   const socketPath = join(folder, "run", "weft.sock");
   const controller = new FakeController();
   const datapath = new FakeDatapath();
+  const keys = new MemoryKeys();
   const logged: Record<string, unknown>[] = [];
   const log = createLogger({ level: "debug", format: "json", to: { write: (line) => logged.push(JSON.parse(line)) } });
-  const handlers = allHandlers(controller, datapath, {
+  const handlers = allHandlers(controller, datapath, keys, {
     version: "0.0.0-test",
     nodeName: "node-a",
     stateDir: folder,
@@ -41,7 +44,7 @@ export async function serveApi(): Promise<ServedApi> {
   const server = await startApi({ socketPath, handlers, log });
   const client = new ApiClient(socketPath);
   return {
-    ...{ controller, datapath, client, server, socketPath, folder, logged },
+    ...{ controller, datapath, keys, client, server, socketPath, folder, logged },
     async close() {
       client.close();
       await server.close();

@@ -29,6 +29,7 @@ export async function cli(argv: readonly string[], setting: CliSetting = {}): Pr
     stdoutIsTerminal: setting.terminal ?? false,
     columns: setting.columns,
     readLine: async () => setting.typed ?? null,
+    readInput: async () => Buffer.from(setting.typed ?? ""),
     interrupted: () => setting.interrupted ?? new AbortController().signal,
     async runDaemon(flags) {
       daemon = flags;

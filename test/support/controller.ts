@@ -7,12 +7,14 @@ import { IpamRegistry } from "../../src/ipam/registry.ts";
 import { MemoryStore } from "../../src/store/memory.ts";
 import type { Store } from "../../src/store/store.ts";
 import { MemoryDatapath } from "./memory-datapath.ts";
+import { MemoryKeys } from "./memory-keys.ts";
 import { MemoryNames } from "./memory-names.ts";
 import { MemoryNamespaces } from "./memory-namespaces.ts";
 
 export interface Bench {
   readonly controller: CnmController;
   readonly store: Store;
+  readonly keys: MemoryKeys;
   readonly datapath: MemoryDatapath;
   readonly namespaces: MemoryNamespaces;
   readonly names: MemoryNames;
@@ -23,10 +25,11 @@ export const STATE_DIR = "/var/lib/weft";
 
 /** `kernel`, `store`: what an earlier one left. */
 export async function startController(
-  parts: { store?: Store; namespaces?: MemoryNamespaces; options?: Partial<ControllerOptions> } = {},
+  parts: { store?: Store; namespaces?: MemoryNamespaces; keys?: MemoryKeys; options?: Partial<ControllerOptions> } = {},
 ): Promise<Bench> {
   const store = parts.store ?? new MemoryStore();
   const namespaces = parts.namespaces ?? new MemoryNamespaces();
+  const keys = parts.keys ?? new MemoryKeys();
   const datapath = new MemoryDatapath(namespaces);
   const names = new MemoryNames(namespaces);
   const logged: string[] = [];
@@ -38,6 +41,8 @@ export async function startController(
     drivers: new DriverRegistry(builtinDrivers()),
     ipam: new IpamRegistry([new EmbeddedIpam(), new NullIpam()]),
     underlay: { addresses: ["192.0.2.1"], mtuBytes: 1500, vxlanPort: 4789 },
+    keys,
+    cipher: () => ({ by: "native", reason: "self-test passed" }),
     stateDir: STATE_DIR,
     clock: { nowIso: () => "2026-01-31T12:00:00.000Z" },
     randomBytes: countingBytes(),
@@ -45,7 +50,7 @@ export async function startController(
     ...parts.options,
   });
   names.follow(controller.nameRecords);
-  return { controller, store, datapath, namespaces, names, logged };
+  return { controller, store, keys, datapath, namespaces, names, logged };
 }
 
 let draws = 0;

@@ -12,11 +12,13 @@ import type {
   NetworkRecord,
   NetworkView,
   PeerRecord,
+  PeerView,
   SandboxRecord,
   SandboxView,
   UpdateSandboxRequest,
 } from "../../src/controller/types.ts";
 import { alreadyExists, forbidden, invalidArgument, notFound } from "../../src/errors.ts";
+import type { PeerSecret } from "../../src/keys/key-service.ts";
 
 const CREATED_AT = "2026-01-02T03:04:05.000Z";
 const idOf = (text: string): string => createHash("sha256").update(text).digest("hex");
@@ -102,7 +104,16 @@ export class FakeController implements Controller {
       network.ipam.map(({ subnet }) => [subnet, { ipsInUse: 3 + endpoints.length, dynamicIpsAvailable: 250 }]),
     );
     const peers = this.peers.filter(({ networkId }) => networkId === null || networkId === network.id);
-    return { network, endpoints, peers: network.driver === "overlay" ? peers : [], domains: [network.id, `${network.id}/1`], subnets };
+    return {
+      network,
+      endpoints,
+      peers: network.driver === "overlay" ? peers : [],
+      encrypted: network.options.encrypted !== undefined,
+      chosenOptions: this.chosenOptions,
+      warnings: this.networkWarnings,
+      domains: [network.id, `${network.id}/1`],
+      subnets,
+    };
   }
 
   async connect(sandbox: string, request: AttachRequest): Promise<EndpointRecord> {
@@ -207,8 +218,12 @@ export class FakeController implements Controller {
     return { sandbox, endpoints, linked: [], linkEnvironment: {} };
   }
 
-  async addPeer(address: string, port: number | undefined, network: string | undefined): Promise<PeerRecord> {
+  /** Of the peers that were added with one. */
+  readonly secrets = new Map<string, PeerSecret>();
+
+  async addPeer(address: string, port: number | undefined, network: string | undefined, secret?: PeerSecret): Promise<PeerRecord> {
     this.#arrive({ addPeer: address, port, network });
+    if (secret !== undefined) this.secrets.set(address, secret);
     const peer = {
       address,
       port: port ?? 4789,
@@ -227,9 +242,20 @@ export class FakeController implements Controller {
     return this.peers.splice(at, 1)[0]!;
   }
 
-  listPeers(): readonly PeerRecord[] {
-    return this.peers;
+  listPeers(): readonly PeerView[] {
+    return this.peers.map((peer) => {
+      const secret = this.secrets.get(peer.address);
+      if (secret === undefined) return { ...peer, keyed: null, leftOutOf: this.leftOutOf };
+      const transport = secret.kind === "seed" ? secret.transport : secret.out.transport;
+      const keyed = { address: peer.address, kind: secret.kind, transport, vxlanPort: peer.port, index: null, since: null, heard: false };
+      return { ...peer, keyed, leftOutOf: [] };
+    });
   }
+
+  /** Of every network and of every peer without keys. */
+  leftOutOf: string[] = [];
+  chosenOptions: Record<string, string> = {};
+  networkWarnings: string[] = [];
 
   readonly warned: string[] = [];
 

@@ -442,7 +442,9 @@ describe("other commands", () => {
 
   it("peer add, ls, rm", async () => {
     await given("network create -d overlay prod", "peer add --network prod --port 8472 192.0.2.3");
-    expect((await weft(["peer", "ls"])).stdout).toMatch(/^ADDRESS {4}PORT {2}NETWORK {2}CREATED\n192.0.2.3 {2}8472 {2}prod {5}2026/);
+    expect((await weft(["peer", "ls"])).stdout).toMatch(
+      /^ADDRESS {4}PORT {2}NETWORK {2}ENCRYPTION {2}CREATED\n192.0.2.3 {2}8472 {2}prod {5}none {8}2026/,
+    );
     expect(await weft(["peer", "rm", "192.0.2.3"])).toMatchObject({ code: 1, stderr: "weft: no static peer 192.0.2.3\n" });
     expect(await weft(["peer", "rm", "--network", "prod", "192.0.2.3"])).toMatchObject({ code: 0, stdout: "192.0.2.3\n" });
     expect(await weft(["peer", "add", "--port", "0", "192.0.2.3"])).toMatchObject({ code: 2 });

@@ -1,8 +1,9 @@
 // `-o` of overlay networks.
 import { invalidArgument } from "../../errors.ts";
 import { COMMON_OPTIONS } from "../common-options.ts";
-import { type Option, type OptionValues, type RefusedOptions, readOptions } from "../options.ts";
+import { boolean, type Option, type OptionValues, readOptions } from "../options.ts";
 
+export const ENCRYPTED_KEY = "encrypted";
 export const VNI_KEY = "com.docker.network.driver.overlay.vxlanid_list";
 
 // Specification: 24 bits (RFC 7348 section 5). 0 is left out as by everybody.
@@ -19,14 +20,17 @@ const OVERLAY_OPTIONS = {
     fallback: [],
     read: readVnis,
   } as Option<readonly number[]>,
+  encrypted: {
+    key: ENCRYPTED_KEY,
+    doc: "Frames cross the underlay inside ESP only. The same on every host of the network.",
+    fallback: false,
+    // Docker's has no value: its presence says it.
+    read: (text, key) => text === "" || boolean(text, key),
+  } as Option<boolean>,
 } as const;
 
-const OVERLAY_REFUSED: RefusedOptions = {
-  encrypted: "overlay networks are sent in the clear; a network that asks for encryption is refused rather than left without",
-};
-
 export const readOverlayOptions = (given: Readonly<Record<string, string>>): OptionValues<typeof OVERLAY_OPTIONS> =>
-  readOptions("overlay", OVERLAY_OPTIONS, given, OVERLAY_REFUSED);
+  readOptions("overlay", OVERLAY_OPTIONS, given);
 
 function readVnis(text: string, key: string): number[] {
   const vnis = text.split(",").map((part) => {

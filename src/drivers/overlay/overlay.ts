@@ -2,7 +2,8 @@
 //
 // Hosts must agree on a network's VNI. With no cluster to settle it, the user gives it on each host; a network that is left
 // to choose takes the lowest that is free here, which agrees with another host only if the same networks were created there.
-// Not here: encryption (refused, not ignored), a gateway (an overlay leads nowhere else: controller/egress.ts has the way out).
+// An encrypted one's frames cross the underlay inside ESP only; who has keys is not the driver's business: peers without are
+// not among those that it is given. Not here: a gateway (an overlay leads nowhere else: controller/egress.ts has the way out).
 import type { EndpointRecord, NetworkRecord, PeerRecord } from "../../controller/types.ts";
 import type { Declaration } from "../../datapath/declarations.ts";
 import { addressInUse, exhausted, invalidArgument, unavailable } from "../../errors.ts";
@@ -14,15 +15,26 @@ import type { InterfaceConfig } from "../../ports/native.ts";
 import { checkMtu, MTU_KEY } from "../common-options.ts";
 import type { Driver, DriverHost, DriverState, EndpointDraft, Join, NetworkDraft, Underlay } from "../driver.ts";
 import { readOverlayOptions, VNI_AUTOMATIC_MIN, VNI_KEY, VNI_MAX } from "./options.ts";
-import { type OverlayState, overlayEndpoint, overlayNetwork, overlayState } from "./wants.ts";
+import { isEncryptedOverlay, type OverlayState, overlayEndpoint, overlayNetwork, overlayState } from "./wants.ts";
 
 /** Outer IPv4 or IPv6 header, UDP, VXLAN, inner Ethernet header. */
 const OVERHEAD_IPV4_BYTES = 20 + 8 + 8 + 14;
 const OVERHEAD_IPV6_BYTES = 40 + 8 + 8 + 14;
 
-/** The largest inner packet whose datagram the underlay carries whole. */
-export function overlayMtu(underlay: Underlay): number {
+/**
+ * What ESP adds in UDP (RFC 3948, 4303, 4106): UDP, SPI and sequence number, IV; the ICV behind. What is sealed between is a
+ * multiple of four bytes and ends with two of ESP's own; it begins with the UDP and VXLAN headers and the inner Ethernet header.
+ */
+const ESP_IN_UDP_BYTES = 8 + 8 + 8 + 16;
+const SEALED_BYTES = 8 + 8 + 14 + 2;
+
+/**
+ * The largest inner packet whose datagram the underlay carries whole. A host with addresses of both families counts with the
+ * longer header, and one with peers that want ESP without UDP with UDP: a network has one MTU.
+ */
+export function overlayMtu(underlay: Underlay, encrypted = false): number {
   const ipv6 = underlay.addresses.some((address) => parseAddress(address).family === 6);
+  if (encrypted) return ((underlay.mtuBytes - (ipv6 ? 40 : 20) - ESP_IN_UDP_BYTES) & ~3) - SEALED_BYTES;
   return underlay.mtuBytes - (ipv6 ? OVERHEAD_IPV6_BYTES : OVERHEAD_IPV4_BYTES);
 }
 
@@ -41,11 +53,12 @@ export class OverlayDriver implements Driver {
     if (host.underlay.addresses.length === 0) {
       throw unavailable("overlay networks need an address of this host that other hosts reach: start the daemon with --underlay-address");
     }
-    const fitting = overlayMtu(host.underlay);
+    if (options.encrypted) requireCipher(draft.name, host);
+    const fitting = overlayMtu(host.underlay, options.encrypted);
     const mtuBytes = options.mtuBytes ?? fitting;
     if (mtuBytes > fitting) {
       throw invalidArgument(
-        `MTU ${mtuBytes} is too large: the underlay's is ${host.underlay.mtuBytes}, which leaves ${fitting} inside VXLAN; lower ${MTU_KEY} or raise the MTU of the underlay`,
+        `MTU ${mtuBytes} is too large: the underlay's is ${host.underlay.mtuBytes}, which leaves ${fitting} inside ${options.encrypted ? "VXLAN in ESP" : "VXLAN"}; lower ${MTU_KEY} or raise the MTU of the underlay`,
       );
     }
     checkMtu(mtuBytes, draft.enableIpv6);
@@ -54,12 +67,22 @@ export class OverlayDriver implements Driver {
       if (network.driver === this.name) for (const vni of overlayState(network).vnis) taken.set(vni, network.name);
     }
     const count = subnetPairs(draft.ipam).length;
-    const state: OverlayState = { vnis: options.vnis.length > 0 ? given(options.vnis, count, taken) : automatic(count, taken), mtuBytes };
+    const vnis = options.vnis.length > 0 ? given(options.vnis, count, taken) : automatic(count, taken);
+    const state: OverlayState = { vnis, mtuBytes, ...(options.encrypted ? { encrypted: true } : {}) };
     return { ...state };
   }
 
   declareNetwork(network: NetworkRecord, peers: readonly PeerRecord[]): Declaration {
     return overlayNetwork(network, peers);
+  }
+
+  encrypts(network: NetworkRecord): boolean {
+    return isEncryptedOverlay(network);
+  }
+
+  /** Of an encrypted network the MTU: users have to know it who attach a device of their own. */
+  chosenOptions(network: NetworkRecord): Readonly<Record<string, string>> {
+    return isEncryptedOverlay(network) ? { [MTU_KEY]: String(overlayState(network).mtuBytes) } : {};
   }
 
   hostInterfaces(): readonly InterfaceConfig[] {
@@ -85,6 +108,14 @@ export class OverlayDriver implements Driver {
   declareEndpoint(network: NetworkRecord, endpoint: EndpointRecord, namespacePath: string): Declaration {
     return overlayEndpoint(network, endpoint, namespacePath);
   }
+}
+
+function requireCipher(name: string, host: DriverHost): void {
+  const { by, reason } = host.cipher();
+  if (by !== "none") return;
+  throw unavailable(
+    `network ${name} can't be encrypted: this host has no cipher that passes its test (${reason}); change datapath.crypto or build again, or leave out --opt encrypted`,
+  );
 }
 
 /** From the address, so that an address that moves to another host keeps its MAC and nobody's ARP entry goes stale. */

@@ -13,9 +13,13 @@ export interface OverlayState {
   /** One per pair of subnets. */
   readonly vnis: readonly number[];
   readonly mtuBytes: number;
+  /** Absent: the network is of a time before encryption, and is not. */
+  readonly encrypted?: boolean;
 }
 
 export const overlayState = (network: NetworkRecord): OverlayState => network.driverState as unknown as OverlayState;
+
+export const isEncryptedOverlay = (network: NetworkRecord): boolean => overlayState(network).encrypted === true;
 
 /** The network's id, with `/<n>` behind it where it has several. */
 export function overlayDomain(network: NetworkRecord, index: number): string {
@@ -46,6 +50,7 @@ export function overlayNetwork(network: NetworkRecord, peers: readonly PeerRecor
       clampMss: true,
       fdbLimit,
       fdbAgeS,
+      ...(isEncryptedOverlay(network) ? { encrypted: true } : {}),
     })),
     vteps,
   };

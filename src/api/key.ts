@@ -1,0 +1,57 @@
+// KeyService: rings of pairs and security associations, as the key service tells of them.
+import type { Controller } from "../controller/types.ts";
+import type { AssociationView, KeyedPeer, KeyService } from "../keys/key-service.ts";
+import type { Association } from "./generated/weft/v1/Association.ts";
+import type { KeyedPeer as KeyedPeerMessage } from "./generated/weft/v1/KeyedPeer.ts";
+import type { AllHandlers } from "./server.ts";
+
+export const encryptionText = (keyed: Pick<KeyedPeer, "kind"> | null): string =>
+  keyed === null ? "none" : keyed.kind === "seed" ? "key" : "by-hand";
+
+const keyedPeerMessage = (peer: KeyedPeer): KeyedPeerMessage => ({
+  address: peer.address,
+  encryption: encryptionText(peer),
+  espTransport: peer.transport,
+  ...(peer.index === null ? {} : { index: peer.index }),
+  since: peer.since ?? "",
+  heard: peer.heard,
+});
+
+const associationMessage = (one: AssociationView): Association => ({
+  spi: one.spi,
+  peer: one.peer,
+  direction: one.direction,
+  algorithm: one.algorithm,
+  espTransport: one.transport,
+  current: one.current,
+  ageS: Math.round(one.ageS),
+  packets: String(one.packets),
+  bytes: String(one.bytes),
+  sequence: String(one.sequence),
+  replayed: String(one.replayed),
+  late: String(one.late),
+  forged: String(one.forged),
+  malformed: String(one.malformed),
+  esn: one.esn,
+  icvBytes: one.icvBytes,
+});
+
+const order = (a: AssociationView, b: AssociationView): number =>
+  a.peer.localeCompare(b.peer) || a.direction.localeCompare(b.direction) || a.spi - b.spi;
+
+export function keyHandlers(controller: Controller, keys: KeyService): AllHandlers["key"] {
+  return {
+    async Rotate() {
+      await keys.rotate();
+      return { pairs: keys.peers().filter(({ kind }) => kind === "seed").length };
+    },
+    async List() {
+      return { peers: keys.peers().map(keyedPeerMessage) };
+    },
+    async Associations({ network }) {
+      const peers = network === "" ? null : new Set(controller.inspectNetwork(network).peers.map(({ address }) => address));
+      const all = [...(await keys.list())].filter(({ peer }) => peers === null || peers.has(peer)).sort(order);
+      return { associations: all.map(associationMessage) };
+    },
+  };
+}

@@ -1,0 +1,44 @@
+// weft sa: security associations, without their keys.
+import type { Command } from "commander";
+import type { Association__Output } from "../api/generated/weft/v1/Association.ts";
+import { leaf, type Session } from "./command.ts";
+import { figure, span } from "./values.ts";
+
+const row = (one: Association__Output) => ({
+  Spi: `0x${one.spi.toString(16).padStart(8, "0")}`,
+  Peer: one.peer,
+  Direction: one.direction,
+  Algorithm: one.algorithm,
+  Transport: one.espTransport,
+  Current: one.current,
+  AgeS: one.ageS,
+  Packets: figure(one.packets),
+  Bytes: figure(one.bytes),
+  Sequence: figure(one.sequence),
+  Replayed: figure(one.replayed),
+  Late: figure(one.late),
+  Forged: figure(one.forged),
+  Malformed: figure(one.malformed),
+  Esn: one.esn,
+  IcvBytes: one.icvBytes,
+});
+
+export function register(program: Command, host: Session): void {
+  leaf(program, host, {
+    usage: "sa [network]",
+    summary: "Security associations of encrypted networks: peers, ages, figures; no keys",
+    examples: ["weft sa", "weft sa prod                            those with peers of network prod", "weft sa --format json"],
+    async run(context, [network]) {
+      const { associations } = await context.client.call("key", "Associations", { network: network ?? "" });
+      context.list(associations.map(row), {
+        header: ["SPI", "PEER", "DIR", "ALGORITHM", "TRANSPORT", "AGE", "PACKETS", "BYTES", "REPLAYED", "LATE", "FORGED"],
+        cells: (one) => [
+          ...[one.Spi, one.Peer, `${one.Direction}${one.Current ? "*" : ""}`, one.Algorithm, one.Transport, span(one.AgeS)],
+          ...[one.Packets, one.Bytes, one.Replayed, one.Late, one.Forged].map(String),
+        ],
+        id: (one) => one.Spi,
+        right: [6, 7, 8, 9, 10],
+      });
+    },
+  });
+}
