@@ -222,6 +222,19 @@ describe("configureInterface", () => {
     await native().closeFd(fd);
   });
 
+  it("is seen to be without a program as soon as that is gone", async () => {
+    const namespace = await namespaces.create("a");
+    const running = async () => (await native().links(namespace)).find(({ name }) => name === "eth0")!.running;
+    // The kernel takes the flag away within a second, and rarely at once: three times, for one may be lucky.
+    for (let round = 0; round < 3; round++) {
+      const fd = await native().openTap(tapOptions(namespace, "eth0"));
+      await native().configureInterface(namespace, { name: "eth0", up: true });
+      await expect.poll(running).toBe(true);
+      await native().closeFd(fd);
+      expect(await running()).toBe(false);
+    }
+  });
+
   it("has IPv6 addresses ready at once", async () => {
     const namespace = await namespaces.create("a");
     const fd = await native().openTap(tapOptions(namespace, "eth0"));

@@ -166,6 +166,8 @@ fn parse(entry: &Entry) -> Option<LinkInfo> {
             libc::IFLA_ADDRESS => link.mac = mac_text(value),
             libc::IFLA_MTU => link.mtu_bytes = u32_at(value, 0)?,
             libc::IFLA_TXQLEN => link.tx_queue_length = u32_at(value, 0)?,
+            // The flag follows it up to a second later.
+            libc::IFLA_CARRIER => link.running &= value.first().is_some_and(|carrier| *carrier != 0),
             libc::IFLA_LINKINFO => {
                 let found = attributes(value, 0).find(|(kind, _)| *kind == IFLA_INFO_KIND);
                 link.kind = found.map(|(_, name)| text_of(name)).unwrap_or_default();
