@@ -26,8 +26,7 @@ export default defineConfig({
         test: {
           name: "host",
           include: HOST_TESTS,
-          maxWorkers: 1,
-          fileParallelism: false,
+          maxWorkers: 2,
           testTimeout: 120_000,
           hookTimeout: 120_000,
           sequence: { groupOrder: 1 },

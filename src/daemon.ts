@@ -10,7 +10,7 @@ import { closeSync, existsSync, readdirSync, readFileSync, rmSync, statSync, wri
 import { dirname, join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { allHandlers } from "./api/handlers.ts";
-import { type ApiServer, startApi } from "./api/server.ts";
+import { type ApiServer, checkSocketPath, startApi } from "./api/server.ts";
 import { systemClock } from "./clock.ts";
 import { sandboxLogPath } from "./config/defaults.ts";
 import { type Config, loadConfig } from "./config/load.ts";
@@ -153,6 +153,7 @@ async function bringUp(config: Config, log: Logger, stack: Stack, stopping: () =
   checkPrivileges();
   checkTun();
   requireAddon();
+  await checkSocketPath(config.socket);
   const mtuBytes = await underlayMtu(config.underlayAddresses);
 
   makeStateDir(config.stateDir);

@@ -126,13 +126,25 @@ function isAlive(path: string): Promise<boolean> {
   });
 }
 
-/** Refuses a path that is taken by something alive or by something that is no socket. */
-async function claim(path: string): Promise<void> {
+/**
+ * Refuses a path that no socket can have, or that is taken by something alive or by something that is no socket. The daemon asks
+ * before it touches the host: what can't serve should leave no trace.
+ */
+export async function checkSocketPath(socketPath: string): Promise<void> {
+  const path = resolve(socketPath);
+  if (Math.max(Buffer.byteLength(path), Buffer.byteLength(besideOf(path))) > SOCKET_PATH_MAX) {
+    throw invalidArgument(
+      `socket path ${path} is too long: a Unix socket's path has at most ${SOCKET_PATH_MAX} bytes; give a shorter --socket`,
+    );
+  }
   const there = lstatSync(path, { throwIfNoEntry: false });
   if (there === undefined) return;
   if (!there.isSocket()) throw alreadyExists(`${path} exists and is no socket: move it away or give --socket`);
   if (await isAlive(path)) throw alreadyExists(`another daemon serves on ${path}: stop it or give --socket`);
 }
+
+/** Where the socket is made before it takes its place. */
+const besideOf = (path: string): string => join(dirname(path), `.${process.pid}.sock`);
 
 function bind(server: Server, path: string): Promise<void> {
   return new Promise((done, fail) => {
@@ -143,13 +155,8 @@ function bind(server: Server, path: string): Promise<void> {
 export async function startApi(options: ApiOptions): Promise<ApiServer> {
   const { log } = options;
   const path = resolve(options.socketPath);
-  const beside = join(dirname(path), `.${process.pid}.sock`);
-  if (Buffer.byteLength(path) > SOCKET_PATH_MAX || Buffer.byteLength(beside) > SOCKET_PATH_MAX) {
-    throw invalidArgument(
-      `socket path ${path} is too long: a Unix socket's path has at most ${SOCKET_PATH_MAX} bytes; give a shorter --socket`,
-    );
-  }
-
+  const beside = besideOf(path);
+  await checkSocketPath(path);
   const closing = new AbortController();
   const calls: Calls = { closing: closing.signal, active: new Set(), log };
   const server = new Server();
@@ -163,7 +170,6 @@ export async function startApi(options: ApiOptions): Promise<ApiServer> {
 
   try {
     makeFolders(dirname(path), 0o755);
-    await claim(path);
     await bind(server, beside);
     chmodSync(beside, SOCKET_MODE);
     renameSync(beside, path);

@@ -16,7 +16,7 @@ import { endpointKey } from "../store/keys.ts";
 import { withdrawAttachments } from "./attachments.ts";
 import { attempt, type Context, commit } from "./context.ts";
 import { EGRESS_NETWORK, isEgress } from "./names.ts";
-import { makeNetwork } from "./networks.ts";
+import { dropNetwork, makeNetwork } from "./networks.ts";
 import { forgetFlows } from "./routing.ts";
 import type { CreateNetworkRequest, NetworkRecord, SandboxRecord } from "./types.ts";
 import type { Attachment } from "./wants.ts";
@@ -56,6 +56,23 @@ export async function egressNetwork(context: Context): Promise<NetworkRecord | n
     context.warnings.set(EGRESS_NETWORK, message);
     context.log("warn", message);
     return null;
+  }
+}
+
+/**
+ * Does what joins sandboxes to networks, with the way out that these networks need, or null. A refusal leaves nothing: where it
+ * was made for this, and nobody else came meanwhile, it goes again.
+ */
+export async function withEgress<T>(context: Context, links: readonly Link[], work: (way: NetworkRecord | null) => Promise<T>): Promise<T> {
+  const isNew = context.state.networkByName(EGRESS_NETWORK) === undefined;
+  const way = needsEgress(context, links) ? await egressNetwork(context) : null;
+  try {
+    return await work(way);
+  } catch (error) {
+    if (way !== null && isNew && context.state.endpointsOfNetwork(way.id).length === 0) {
+      await attempt(context, `removing network ${EGRESS_NETWORK}, which nobody needs yet`, () => dropNetwork(context, way.id));
+    }
+    throw error;
   }
 }
 

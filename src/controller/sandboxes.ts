@@ -1,6 +1,7 @@
 // Sandboxes: a network namespace (ours, the user's, another sandbox's or the daemon's own) and its endpoints.
 import { hostname as hostName } from "node:os";
 import { isAbsolute, join } from "node:path";
+import type { Driver } from "../drivers/driver.ts";
 import { addressInUse, forbidden, invalidArgument, notFound, WeftError } from "../errors.ts";
 import { OWN_NAMESPACE } from "../paths.ts";
 import { endpointKey, sandboxKey } from "../store/keys.ts";
@@ -8,7 +9,7 @@ import { type Prepared, prepareAttachment, realizeAttachments, withdrawAttachmen
 import { attachmentsOf, attempt, type Context, commit, newId, put } from "./context.ts";
 import { defaultNetwork } from "./default-bridge.ts";
 import { dnsSettings, hasResolver } from "./dns-settings.ts";
-import { egressNetwork, leaveEgress, needsEgress, refuseEgress } from "./egress.ts";
+import { egressNetwork, leaveEgress, needsEgress, refuseEgress, withEgress } from "./egress.ts";
 import { linkEnvironment, linkedTo, refreshLinkers } from "./links.ts";
 import { exclusive, shared } from "./locks.ts";
 import { byName, checkHostname, checkName, isEgress, resolve, shortId } from "./names.ts";
@@ -19,7 +20,7 @@ import { checkPublish, choosePorts, PORTS_LOCK } from "./publishing.ts";
 import { forgetFlows, rerouteHost, routeHost } from "./routing.ts";
 import { applySysctls, stackSettings } from "./sandbox-settings.ts";
 import { stackInode } from "./stack-inode.ts";
-import type { AttachRequest, CreateSandboxRequest, EndpointRecord, NetworkRecord, SandboxRecord, SandboxView } from "./types.ts";
+import type { AttachRequest, CreateSandboxRequest, EndpointRecord, Id, NetworkRecord, SandboxRecord, SandboxView } from "./types.ts";
 import type { Attachment } from "./wants.ts";
 
 export const namespaceFolder = (context: Pick<Context, "stateDir">): string => join(context.stateDir, "netns");
@@ -56,7 +57,6 @@ export function listSandboxes(context: Context): SandboxView[] {
 }
 
 export async function createSandbox(context: Context, request: CreateSandboxRequest): Promise<SandboxView> {
-  const { state, namespaces } = context;
   const id = newId(context);
   const name = request.name || `sandbox-${shortId(id)}`;
   checkName(name, "sandbox name");
@@ -68,8 +68,24 @@ export async function createSandbox(context: Context, request: CreateSandboxRequ
   });
   checkWishes(request, wishes);
   for (const { network } of wishes) refuseEgress(network);
-  const way = needsEgress(context, wishes) ? await egressNetwork(context) : null;
-  if (way !== null) wishes.push({ wish: { network: way.id }, network: way, driver: context.drivers.get(way.driver) });
+  return await withEgress(context, wishes, (way) => {
+    const gate = way === null ? [] : [{ wish: { network: way.id }, network: way, driver: context.drivers.get(way.driver) }];
+    return createOn(context, request, { id, name, owner, wishes: [...wishes, ...gate] });
+  });
+}
+
+interface Wish {
+  readonly wish: AttachRequest;
+  readonly network: NetworkRecord;
+  readonly driver: Driver;
+}
+
+async function createOn(
+  context: Context,
+  request: CreateSandboxRequest,
+  { id, name, owner, wishes }: { id: Id; name: string; owner: SandboxRecord | null; wishes: readonly Wish[] },
+): Promise<SandboxView> {
+  const { state, namespaces } = context;
   const onHost = wishes.some(({ driver }) => driver.stack === "host");
   const foreign = request.namespacePath ? checkNamespace(context, request.namespacePath) : null;
   const ways = wishes.map(({ wish, network, driver }) => ({ network, driver, gwPriority: wish.gwPriority ?? 0 }));
@@ -184,9 +200,19 @@ export async function connect(context: Context, reference: string, request: Atta
   const found = findNetwork(context, request.network);
   refuseEgress(found);
   const links = [...attachmentsOf(context, { id }), { network: found, driver: context.drivers.get(found.driver) }];
-  const way = needsEgress(context, links) ? await egressNetwork(context) : null;
+  const connected = await withEgress(context, links, (way) => connectOn(context, reference, request, { id, found, way }));
+  await refreshLinkers(context, id);
+  return connected;
+}
+
+async function connectOn(
+  context: Context,
+  reference: string,
+  request: AttachRequest,
+  { id, found, way }: { id: Id; found: NetworkRecord; way: NetworkRecord | null },
+): Promise<EndpointRecord> {
   const networkLocks = [found, ...(way === null ? [] : [way])].map((one) => shared(networkLock(one)));
-  const connected = await context.locks.run([exclusive(sandboxLock({ id })), ...networkLocks], async () => {
+  return await context.locks.run([exclusive(sandboxLock({ id })), ...networkLocks], async () => {
     const sandbox = context.state.sandboxes.get(id) ?? findSandbox(context, reference);
     const network = context.state.networks.get(found.id) ?? findNetwork(context, request.network);
     const others = attachmentsOf(context, sandbox);
@@ -211,8 +237,6 @@ export async function connect(context: Context, reference: string, request: Atta
     });
     return attachment.endpoint;
   });
-  await refreshLinkers(context, id);
-  return connected;
 }
 
 export async function disconnect(context: Context, reference: string, networkReference: string, force: boolean): Promise<void> {

@@ -4,6 +4,15 @@ import { WeftError } from "../errors.ts";
 import type { LinkInfo, Native } from "../ports/native.ts";
 import type { InterfaceConfig, NetworkNamespaces, RouteInfo } from "./namespaces.ts";
 
+const SYSCTLS = {
+  // An address that IPAM gave is nobody else's, and a sandbox can use it at once.
+  "net.ipv6.conf.default.accept_dad": "0",
+  "net.ipv6.conf.default.disable_ipv6": "1",
+  // As Docker: a sandbox's ports and pings are its own, whoever its programs run as.
+  "net.ipv4.ip_unprivileged_port_start": "0",
+  "net.ipv4.ping_group_range": "0 2147483647",
+};
+
 export class NativeNamespaces implements NetworkNamespaces {
   readonly #native: Native;
 
@@ -12,9 +21,7 @@ export class NativeNamespaces implements NetworkNamespaces {
   }
 
   async create(path: string): Promise<void> {
-    // accept_dad=0: an address that IPAM gave is nobody else's, and a sandbox can use it at once.
-    const sysctls = { "net.ipv6.conf.default.accept_dad": "0", "net.ipv6.conf.default.disable_ipv6": "1" };
-    await explained(`make the network namespace ${path}`, this.#native.createNamespace(path, sysctls));
+    await explained(`make the network namespace ${path}`, this.#native.createNamespace(path, SYSCTLS));
   }
 
   delete(path: string): Promise<void> {

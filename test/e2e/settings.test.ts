@@ -28,7 +28,7 @@ test("lines of /etc/hosts in Docker's order, a domain name, a MAC address, and s
   const hosts = ["--add-host", "db:192.0.2.7", "--add-host", "six=[2001:db8::7]", "--add-host", "outside:host-gateway"];
   const names = ["--hostname", "app", "--domainname", "example.org"];
   const option = 'web,ip=10.88.0.9,ip6=fd88::9,"driver-opt=com.docker.network.endpoint.sysctls=net.ipv4.conf.IFNAME.arp_notify=1"';
-  const sysctls = ["--sysctl", "net.ipv4.ip_unprivileged_port_start=0", "--sysctl", "net.ipv4.conf.eth0.log_martians=1"];
+  const sysctls = ["--sysctl", "net.ipv4.ip_unprivileged_port_start=512", "--sysctl", "net.ipv4.conf.eth0.log_martians=1"];
   await daemon.must(
     ...["sandbox", "create", ...hosts, ...names, ...sysctls, "--mac-address", "02:42:0a:58:00:63"],
     ...["--network", option, "a"],
@@ -47,7 +47,7 @@ test("lines of /etc/hosts in Docker's order, a domain name, a MAC address, and s
   expect(await exec("a", "cat", "/proc/sys/kernel/domainname")).toBe("example.org");
   const eth0 = "/proc/sys/net/ipv4/conf/eth0";
   const read = () => exec("a", "cat", "/proc/sys/net/ipv4/ip_unprivileged_port_start", `${eth0}/log_martians`, `${eth0}/arp_notify`);
-  expect(await read()).toBe("0\n1\n1");
+  expect(await read()).toBe("512\n1\n1");
   expect(await exec("a", "cat", "/sys/class/net/eth0/address")).not.toBe("");
   expect(await exec("a", "ip", "-o", "link", "show", "eth0")).toContain("02:42:0a:58:00:63");
   // No address is tentative: it can be used at once.
@@ -56,7 +56,7 @@ test("lines of /etc/hosts in Docker's order, a domain name, a MAC address, and s
   await daemon.kill9();
   await lab.umount(namespacePath);
   await daemon.start();
-  expect(await read()).toBe("0\n1\n1");
+  expect(await read()).toBe("512\n1\n1");
   const [shown] = await daemon.json("sandbox", "inspect", "a");
   expect(shown).toMatchObject({ Domainname: "example.org", ExtraHosts: ["db:192.0.2.7", "six:2001:db8::7", "outside:host-gateway"] });
   await daemon.must("sandbox", "rm", "a");
@@ -75,6 +75,13 @@ test.each([
   const outcome = await daemon.cli(["sandbox", "create", ...flags, "refused"]);
   expect([outcome.code, outcome.stderr]).toEqual([code, expect.stringContaining(says)]);
   expect(await daemon.must("sandbox", "ls", "-q")).toBe("");
+});
+
+test("low ports and pings are a sandbox's own, whoever its programs run as", async () => {
+  await daemon.must("sandbox", "create", "plain");
+  const read = exec("plain", "cat", "/proc/sys/net/ipv4/ip_unprivileged_port_start", "/proc/sys/net/ipv4/ping_group_range");
+  expect(await read).toBe("0\n0\t2147483647");
+  await daemon.must("sandbox", "rm", "plain");
 });
 
 test("services by name: of those who publish or expose their port", async () => {

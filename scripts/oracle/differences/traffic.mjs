@@ -30,7 +30,7 @@ export const OF_TRAFFIC = [
     name: /net\/ipv[46]\//,
     title: "Kernel settings of a namespace",
     reason:
-      "Duplicate address detection is off, for an address is unique by its making and usable at once; interfaces that a program adds have no IPv6 until it asks. Low ports and ping sockets without privileges are not opened, for a program in a sandbox is not confined as one in a container is.",
+      "Duplicate address detection is off, for an address is unique by its making and usable at once; interfaces that a program adds have no IPv6 until it asks.",
   },
   {
     id: "time-to-live",
