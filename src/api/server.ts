@@ -5,7 +5,7 @@
 // The socket is bound beside its path and renamed over it: it appears with its mode, and it replaces what a dead daemon left
 // behind in one step. Whether a daemon lives behind a socket is found out by connecting to it.
 import { once } from "node:events";
-import { chmodSync, existsSync, lstatSync, renameSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, lstatSync, renameSync, rmSync, statSync } from "node:fs";
 import { connect } from "node:net";
 import { dirname, join, resolve } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
@@ -137,6 +137,7 @@ export async function checkSocketPath(socketPath: string): Promise<void> {
       `socket path ${path} is too long: a Unix socket's path has at most ${SOCKET_PATH_MAX} bytes; give a shorter --socket`,
     );
   }
+  if (!existsSync(dirname(path)) || !statSync(dirname(path)).isDirectory()) return; // made later, or refused
   const there = lstatSync(path, { throwIfNoEntry: false });
   if (there === undefined) return;
   if (!there.isSocket()) throw alreadyExists(`${path} exists and is no socket: move it away or give --socket`);
