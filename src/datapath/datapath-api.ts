@@ -51,7 +51,7 @@ export interface DropStats {
 }
 
 export interface PortStats {
-  /** The declaration's id; "underlay/<address>" for the underlay's own ports. */
+  /** The declaration's id; of the underlay's own ports "underlay/<address>", and "esp/" or "esp-raw/<address>" once there is ESP. */
   readonly port: string;
   readonly kind: "tap" | "underlay" | "packet" | "uplink" | "memory";
   /** Empty for underlay and packet ports. */

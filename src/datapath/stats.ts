@@ -36,7 +36,7 @@ interface NamedPort extends Pick<PortStats, "port" | "kind" | "domain" | "interf
 }
 
 function namedPorts(plane: Plane): NamedPort[] {
-  const underlays = plane.tables.underlays.map(
+  const underlays = [...plane.tables.underlays, ...plane.tables.espPorts].map(
     ({ name }): NamedPort => ({ port: name, kind: "underlay", domain: "", interfaceName: "", index: plane.portIndex(name) }),
   );
   const ports = [...plane.standing.ports.values()].map(

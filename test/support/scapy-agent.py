@@ -95,6 +95,43 @@ class Listener:
         return {"frames": [frame.hex() for frame in self.frames], "errors": self.errors[:5]}
 
 
+def association(key, spi, high=None):
+    """An ESP association of AES-GCM; `high`: with extended sequence numbers, of which these are the upper 32 bits."""
+    from scapy.layers.ipsec import ESP, SecurityAssociation  # takes a while, and few tests want it
+
+    return SecurityAssociation(
+        ESP, spi=spi, crypt_algo="AES-GCM", crypt_key=bytes.fromhex(key), esn_en=high is not None, esn=high or 0
+    )
+
+
+def sealed(key, spi, low, payload, high=None):
+    """One ESP packet for each number of `low`, around a transport header with what is in it."""
+    from scapy.layers.ipsec import ESP
+
+    sa = association(key, spi, high)
+    packet = IP(src="192.0.2.1", dst="192.0.2.2") / payload
+    iv = lambda number: struct.pack("!II", high or 0, number)  # noqa: E731
+    return [bytes(sa.encrypt(packet, seq_num=number, iv=iv(number))[ESP]) for number in low]
+
+
+def sealed_as_is(key, spi, number, data, padding, padlen, next_header, high=None):
+    """An ESP packet whose trailer is the caller's, right or wrong."""
+    from scapy.layers.ipsec import _ESPPlain
+
+    sa = association(key, spi, high)
+    plain = _ESPPlain(spi=spi, seq=number, iv=struct.pack("!II", high or 0, number), data=bytes(data))
+    plain.padding, plain.padlen, plain.nh = padding, padlen, next_header
+    return bytes(sa.crypt_algo.encrypt(sa, plain, sa.crypt_key, esn_en=sa.esn_en, esn=sa.esn))
+
+
+def opened(key, spi, esp, high=None):
+    """What is in an ESP packet, from the transport header on; raises if its ICV is wrong."""
+    from scapy.layers.ipsec import ESP
+
+    packet = IP(bytes(IP(src="192.0.2.1", dst="192.0.2.2", proto=50) / ESP(esp)))
+    return association(key, spi, high).decrypt(packet).payload
+
+
 listeners = {}
 
 
