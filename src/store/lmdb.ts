@@ -9,7 +9,7 @@
 // asynchronous writer is not used: its failures also surface as rejections that nobody can await.
 //
 // One daemon per file: the state directory's lock sees to that, not this.
-import { existsSync, statfsSync, statSync } from "node:fs";
+import { chmodSync, closeSync, existsSync, openSync, statfsSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { crc32 } from "node:zlib";
 import { open, type RootDatabase } from "lmdb";
@@ -65,6 +65,16 @@ const REMEDIES: Readonly<Record<string, string>> = {
   EISDIR: "a folder is in its place: move it away",
 };
 
+/** Secrets of peers are in it. */
+const FILE_MODE = 0o600;
+
+/** Takes from others what rights the files may have: LMDB makes its own by the umask, and so did earlier versions. */
+function restrict(path: string): void {
+  for (const file of [path, `${path}-lock`]) {
+    if (existsSync(file) && (statSync(file).mode & 0o777) !== FILE_MODE) chmodSync(file, FILE_MODE);
+  }
+}
+
 interface Pending {
   readonly transaction: Transaction;
   readonly resolve: (result: CommitResult) => void;
@@ -84,7 +94,9 @@ export async function openLmdbStore(path: string, limits: { readonly mapBytes?: 
   }
   let db: RootDatabase<string, string>;
   try {
+    if (!found) closeSync(openSync(path, "a", FILE_MODE));
     db = open<string, string>({ path, ...LMDB_OPTIONS, ...(limits.mapBytes === undefined ? {} : { mapSize: limits.mapBytes }) });
+    restrict(path);
   } catch (error) {
     throw lmdbFailure(path, "open", error);
   }
@@ -281,6 +293,9 @@ export function lmdbFailure(path: string, verb: string, error: unknown): WeftErr
       },
     );
   }
+  // Node's own words: "EROFS: read-only file system, open '/...'".
+  if (typeof code === "string" && message.startsWith(`${code}: `))
+    return hostFailure(path, verb, code, message.slice(code.length + 2).split(",")[0]!, error);
   if (typeof code === "number" && code > 0) return hostFailure(path, verb, HOST_ERRORS[code] ?? `errno ${code}`, reason, error);
   return corrupt(path, message);
 }

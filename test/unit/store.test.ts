@@ -1,6 +1,6 @@
 // Both stores against one suite, then what only a file can suffer.
 import { execFileSync } from "node:child_process";
-import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, statSync, truncateSync, writeFileSync, writeSync } from "node:fs";
+import { chmodSync, closeSync, mkdirSync, mkdtempSync, openSync, rmSync, statSync, truncateSync, writeFileSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { open } from "lmdb";
@@ -45,6 +45,18 @@ describe("lmdb store", () => {
       { key: "b", value: [2], revision: 2 },
     ]);
     expect(await second.commit({ puts: [{ key: "c", value: 3 }] })).toEqual({ committed: true, revision: 3 });
+    await second.close();
+  });
+
+  it("is readable by its owner alone, whatever the umask, and so is one of an earlier version", async () => {
+    const path = newPath();
+    const modes = (): string[] => [path, `${path}-lock`].map((file) => (statSync(file).mode & 0o777).toString(8));
+    const first = await openLmdbStore(path);
+    expect(modes()).toEqual(["600", "600"]);
+    await first.close();
+    for (const file of [path, `${path}-lock`]) chmodSync(file, 0o644);
+    const second = await openLmdbStore(path);
+    expect(modes()).toEqual(["600", "600"]);
     await second.close();
   });
 
