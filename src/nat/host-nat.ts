@@ -39,8 +39,8 @@ export class KernelNat implements HostNat {
   #plan: NatPlan = { networks: [], publications: [] };
   #next: Promise<void> | null = null;
   #current: Promise<void> = Promise.resolve();
-  /** What the kernel was told last, and how it lists that. */
-  #applied: { readonly text: string; readonly listing: string } | null = null;
+  /** What the kernel was told last, and how it lists that: asked for at once, but nobody waits for it but the next change. */
+  #applied: { readonly text: string; readonly listing: Promise<string> } | null = null;
 
   /** Why the host takes no rules; null: it does, for all that is known. */
   #obstacle: string | null = null;
@@ -105,8 +105,9 @@ export class KernelNat implements HostNat {
   async audit(): Promise<boolean> {
     await this.#current;
     const applied = this.#applied;
-    if (applied === null || (await this.#nft.listTable()) === applied.listing || this.#applied !== applied || this.#next !== null)
-      return false;
+    if (applied === null) return false;
+    const listing = await applied.listing;
+    if ((await this.#nft.listTable()) === listing || this.#applied !== applied || this.#next !== null) return false;
     this.#log("warn", "somebody changed the nftables table inet weft: it is put back");
     this.#applied = null;
     await this.apply(this.#plan);
@@ -132,6 +133,7 @@ export class KernelNat implements HostNat {
 
   /** Whether the host takes rules at all. Throws if it takes others but not these. */
   async #takes(text: string): Promise<boolean> {
+    await this.#applied?.listing;
     this.#applied = null;
     const before = this.#obstacle;
     try {
@@ -144,7 +146,8 @@ export class KernelNat implements HostNat {
       if (this.#obstacle !== before) this.#log("warn", `no rules can be set: ${consequence}`, { reason: this.#obstacle });
       return false;
     }
-    this.#applied = { text, listing: await this.#nft.listTable() };
+    // One that can't be had is like none, and the next audit puts the table there again.
+    this.#applied = { text, listing: this.#nft.listTable().catch(() => "") };
     return true;
   }
 
