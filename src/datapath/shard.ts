@@ -4,16 +4,12 @@
 //   turn(timeout):  poll ─> run ─> flush ─> [settle] ─> resume ... until the batch is used up ─> tick once a second
 //   execute():      what the main thread asks for, between two batches
 //
+// Its rooms: shard-esp (ciphers, keys), shard-capture (the ring of copies), shard-reads (tables as they are).
+//
 // A trap of the engine is a bug of ours, and the frames that hit it may come again. So: the batch is saved for whoever mends
 // it, its packets are counted under engine-trap, a new instance takes over the memory, and the main thread, told by the
 // generation's number, sends all tables again. Counters go on: they are read before the reset and written back after it.
 import {
-  DOMAIN_LENGTH,
-  FDB_ENTRY_LENGTH,
-  FDB_FLAG_STATIC,
-  FDB_FLAGS,
-  MEMBER_ENTRY_LENGTH,
-  NEIGHBOR_ENTRY_LENGTH,
   PORT_LENGTH,
   PORT_RX_PACKETS,
   PORT_UDP_PORT,
@@ -23,12 +19,7 @@ import {
   RX_OFFSET,
   RX_PORT,
   RX_SEGMENT,
-  SA_LENGTH,
-  SPD_ENTRY_LENGTH,
-  TX_DESCRIPTOR_LENGTH,
-  TX_ERRNO,
   VNET_HEADER_LENGTH,
-  VTEP_LENGTH,
 } from "../../wasm/shared/abi.ts";
 import {
   COUNTER_CLONED,
@@ -39,55 +30,23 @@ import {
   DROP_COUNT,
   DROP_ENGINE_TRAP,
 } from "../../wasm/shared/counters.ts";
-import {
-  ARGUMENTS,
-  CAPTURE_RING,
-  DOMAINS,
-  ESP_EVENTS,
-  OPEN_OPS,
-  PORTS,
-  RX_ARENA,
-  SAD,
-  SEAL_OPS,
-  SPD,
-  TRACE_RING,
-  TRACE_RING_LENGTH,
-  TX_RING,
-  VTEPS,
-} from "../../wasm/shared/layout.ts";
+import { PORTS, RX_ARENA, TRACE_RING, TRACE_RING_LENGTH } from "../../wasm/shared/layout.ts";
 import { FRAME_LENGTH_MAX, HEADROOM, PORT_MAX } from "../../wasm/shared/limits.ts";
 import type { Poller } from "../ports/native.ts";
-import { stampCapture } from "./capture-records.ts";
 import type { Cipher } from "./cipher.ts";
 import type { EngineExports } from "./engine.ts";
 import { COUNTER_WORDS, POLLER_LAYOUT, rxDescriptor, type Views, viewsOf } from "./memory.ts";
-import type {
-  ApplyReply,
-  ApplyRequest,
-  Attachment,
-  DumpReply,
-  DumpTable,
-  EntriesReply,
-  Notice,
-  Protocol,
-  Request,
-  StatsReply,
-} from "./messages.ts";
+import type { ApplyReply, ApplyRequest, Attachment, Notice, Protocol, Request, StatsReply } from "./messages.ts";
 import { instantiateEngine } from "./module.ts";
-import { applyRows, PORT_DELETE, ROW_WORDS, SA_DELETE, SA_SET } from "./ops.ts";
+import { applyRows, PORT_DELETE, ROW_WORDS } from "./ops.ts";
+import { ShardCapture } from "./shard-capture.ts";
+import { ShardEsp } from "./shard-esp.ts";
+import { copyOut, dumpChunk, readTables } from "./shard-reads.ts";
 import { type PortFraming, saveTrap } from "./trap-file.ts";
 
 const TICK_MS = 1000;
-/** Between two drains of the region of ESP events: what floods us with unknown SPIs must not flood the main thread. */
-const ESP_EVENTS_MS = 10;
-/** Bytes of the region that are its own. */
-const ESP_EVENTS_EMPTY = 8;
-/** "Key was rejected by service": the errno of what could not be sealed. */
-const EKEYREJECTED = 129;
 /** Counters per port in the table: rx packets, rx bytes, tx packets, tx bytes, drops. */
 export const PORT_COUNTERS = 5;
-/** Captured bytes on their way to the main thread; beyond that a slow reader loses records, never packets. */
-const CAPTURE_IN_FLIGHT_MAX = 32 * 1024 * 1024;
 
 export interface ShardOptions {
   readonly module: WebAssembly.Module;
@@ -113,16 +72,11 @@ export class Shard {
   readonly #framings = new Map<number, PortFraming>();
   /** Counters of ports from before the last rebuild: the table starts again at zero. */
   readonly #carried = new Map<number, BigUint64Array>();
-  readonly #cipher: Cipher;
+  readonly #capture = new ShardCapture();
+  readonly #esp: ShardEsp;
   #engine: EngineExports;
   #generation = 1;
   #nextTickMs = 0;
-  #nextEspEventsMs = 0;
-  #captureAll = false;
-  /** Bytes kept of each captured frame; 0: capture is off. */
-  #snapLength = 0;
-  #captureInFlight = 0;
-  #captureLost = 0;
   /** Receive descriptors of the batch that runs. */
   #batch = 0;
   #rxBefore = 0;
@@ -134,7 +88,11 @@ export class Shard {
     this.#views = viewsOf(options.memory);
     this.#engine = this.#instantiate();
     this.#engine.reset(options.fdbSlots);
-    this.#cipher = options.cipher(this.#views, () => this.#engine);
+    this.#esp = new ShardEsp(
+      this.#views,
+      options.cipher(this.#views, () => this.#engine),
+      options.notify,
+    );
     this.#poller.attach(this.#views.bytes, POLLER_LAYOUT);
   }
 
@@ -156,7 +114,7 @@ export class Shard {
     const now = this.#options.nowMs();
     if (now >= this.#nextTickMs) this.#tick(now);
     if (count > 0) this.#run(count);
-    this.#drainEspEvents(now);
+    this.#esp.drainEvents(this.#engine, now);
     return count;
   }
 
@@ -172,8 +130,7 @@ export class Shard {
     this.#rxBefore = halves[2 * COUNTER_RX]!;
     try {
       this.#txBefore = halves[2 * COUNTER_TX]!;
-      const toOpen = this.#engine.espPrepare(count);
-      if (toOpen > 0) this.#cipher.run(OPEN_OPS, toOpen);
+      this.#esp.open(this.#engine, count);
       let filled = this.#engine.run(count);
       for (;;) {
         if (filled > 0) this.#flush(filled);
@@ -181,7 +138,7 @@ export class Shard {
         this.#txBefore = halves[2 * COUNTER_TX]!;
         filled = this.#engine.resume();
       }
-      if (this.#snapLength > 0 && this.#engine.captureLength() > 0) this.#drainCapture();
+      this.#capture.drain(this.#engine, this.#views, this.#options.wallNs, this.#options.notify);
     } catch (error) {
       if (!(error instanceof WebAssembly.RuntimeError)) throw error;
       this.#rebuild(error);
@@ -189,35 +146,8 @@ export class Shard {
     this.#batch = 0;
   }
 
-  /** Seals what is to be sealed, then sends. A datagram that could not be sealed is plaintext: nothing of the run is sent then. */
   #flush(filled: number): void {
-    const toSeal = this.#engine.sealCount();
-    if (toSeal > 0) {
-      if (this.#cipher.run(SEAL_OPS, toSeal) > 0) {
-        this.#condemn(filled);
-        return;
-      }
-      this.#engine.sealed();
-    }
-    if (this.#poller.flush(filled) > 0) this.#engine.settle(filled);
-  }
-
-  /** Counts all descriptors as refused. */
-  #condemn(filled: number): void {
-    const { data } = this.#views;
-    for (let i = 0; i < filled; i++) data.setUint16(TX_RING + i * TX_DESCRIPTOR_LENGTH + TX_ERRNO, EKEYREJECTED, true);
-    this.#engine.settle(filled);
-  }
-
-  /** Tells the main thread what ESP has to say; not more often than it can listen. */
-  #drainEspEvents(now: number): void {
-    const { data, bytes } = this.#views;
-    const used = data.getUint32(ESP_EVENTS, true);
-    if (used <= ESP_EVENTS_EMPTY || now < this.#nextEspEventsMs) return;
-    this.#nextEspEventsMs = now + ESP_EVENTS_MS;
-    const events = bytes.slice(ESP_EVENTS, ESP_EVENTS + used);
-    this.#engine.espEventsClear();
-    this.#options.notify({ notice: "esp-events", events }, [events.buffer]);
+    if (this.#esp.seal(this.#engine, filled) && this.#poller.flush(filled) > 0) this.#engine.settle(filled);
   }
 
   #probe(vtep: number, what: number): number {
@@ -256,10 +186,10 @@ export class Shard {
     this.#carryPortCounters();
     this.#engine = this.#instantiate();
     this.#engine.reset(this.#options.fdbSlots);
-    this.#cipher.clear(); // keys come again with the tables
+    this.#esp.clear();
     this.#views.counters.set(counters);
     this.#poller.attach(this.#views.bytes, POLLER_LAYOUT);
-    this.#setCapture();
+    this.#capture.apply(this.#engine);
     this.#batch = 0;
     this.#generation++;
     this.#nextTickMs = 0;
@@ -276,24 +206,13 @@ export class Shard {
     const unsent = this.#batch === 0 ? 0 : (halves[2 * COUNTER_TX]! - this.#txBefore) >>> 0;
     counters[COUNTER_TX]! -= BigInt(unsent);
     const taken = (halves[2 * COUNTER_RX]! - this.#rxBefore) >>> 0;
-    const untaken = this.#batch === 0 ? 0 : Math.max(0, this.#packetsInBatch() - taken);
+    const untaken = this.#batch === 0 ? 0 : Math.max(0, packetsIn(this.#views, this.#batch) - taken);
     counters[COUNTER_RX]! += BigInt(untaken);
     let dropped = 0n;
     for (let i = 0; i < DROP_COUNT; i++) dropped += counters[DROP_BASE + i]!;
     const held = counters[COUNTER_RX]! + counters[COUNTER_CLONED]! + counters[COUNTER_ORIGINATED]! - counters[COUNTER_TX]! - dropped;
     if (BigInt.asIntN(64, held) > 0n) counters[DROP_BASE + DROP_ENGINE_TRAP]! += held;
     return counters;
-  }
-
-  #packetsInBatch(): number {
-    const { data } = this.#views;
-    let packets = 0;
-    for (let i = 0; i < this.#batch; i++) {
-      const at = rxDescriptor(i);
-      const segment = data.getUint16(at + RX_SEGMENT, true);
-      packets += segment === 0 ? 1 : Math.ceil(data.getUint32(at + RX_LENGTH, true) / segment);
-    }
-    return packets;
   }
 
   #carryPortCounters(): void {
@@ -332,9 +251,9 @@ export class Shard {
       case "stats":
         return this.#stats(request.ports, transfer);
       case "dump":
-        return this.#dump(request.table, request.cursor, request.staticOnly, transfer);
+        return { generation: this.#generation, ...dumpChunk(this.#engine, this.#views, request, transfer) };
       case "entries":
-        return this.#entries(request, transfer);
+        return { generation: this.#generation, ...readTables(this.#views, request, transfer) };
       case "trace": {
         if (request.address !== null) this.#views.argumentBytes.set(request.address);
         const count = this.#engine.traceCount() >>> 0;
@@ -343,13 +262,11 @@ export class Shard {
         return { count };
       }
       case "traceRead": {
-        const ring = this.#copy(TRACE_RING, TRACE_RING_LENGTH, transfer);
+        const ring = copyOut(this.#views, TRACE_RING, TRACE_RING_LENGTH, transfer);
         return { count: this.#engine.traceCount() >>> 0, ring };
       }
       case "capture":
-        this.#captureAll = request.all;
-        this.#snapLength = request.snapLength;
-        this.#setCapture();
+        this.#capture.set(this.#engine, request.all, request.snapLength);
         return null;
       case "probe":
         return { sent: this.#probe(request.vtep, request.what) };
@@ -364,34 +281,21 @@ export class Shard {
   #apply(request: ApplyRequest): ApplyReply {
     const nothing = { generation: this.#generation, stale: false, done: 0, refused: 0, error: null, released: [] };
     if (request.generation !== this.#generation) return { ...nothing, stale: true };
-    for (const { slot, algorithm, material } of request.keys ?? []) {
-      this.#cipher.setKey(slot, algorithm, material);
-      material.fill(0);
-    }
+    const keys = request.keys ?? [];
+    this.#esp.setKeys(keys);
     let outcome = { done: 0, refused: 0 };
     if (!this.#guarded(() => (outcome = applyRows(this.#engine, this.#views.argumentData, request.rows)))) {
       return { ...nothing, generation: this.#generation, stale: true };
     }
     if (this.#carried.size > 0) this.#forgetCarried(request.rows, outcome.done);
-    this.#removeKeys(request.rows, outcome.done);
+    this.#esp.removeKeys(request.rows, outcome.done);
     if (outcome.refused !== 0) {
-      for (const { slot } of request.keys ?? []) this.#cipher.removeKey(slot);
+      this.#esp.takeBack(keys);
       return { ...nothing, ...outcome };
     }
     const released = request.release.flatMap((port) => this.#release(port));
     const error = this.#attach(request.attach);
     return { ...nothing, ...outcome, error, released };
-  }
-
-  /** The keys of associations that the rows have deleted, and not set anew. */
-  #removeKeys(rows: Uint32Array, count: number): void {
-    const gone = new Set<number>();
-    for (let i = 0; i < count; i++) {
-      const at = i * ROW_WORDS;
-      if (rows[at] === SA_DELETE) gone.add(rows[at + 1]!);
-      else if (rows[at] === SA_SET) gone.delete(rows[at + 1]!);
-    }
-    for (const slot of gone) this.#cipher.removeKey(slot);
   }
 
   #forgetCarried(rows: Uint32Array, count: number): void {
@@ -440,59 +344,6 @@ export class Shard {
     return { generation: this.#generation, counters, ports: portCounters, poller: this.#poller.stats() };
   }
 
-  #dump(table: DumpTable, cursor: number, staticOnly: boolean, transfer: ArrayBuffer[]): DumpReply {
-    const engine = this.#engine;
-    let count: number;
-    let entryLength: number;
-    switch (table) {
-      case "fdb":
-        count = engine.fdbDump(cursor);
-        entryLength = FDB_ENTRY_LENGTH;
-        break;
-      case "neighbors":
-        count = engine.neighborDump(cursor);
-        entryLength = NEIGHBOR_ENTRY_LENGTH;
-        break;
-      case "members":
-        count = engine.memberDump(cursor);
-        entryLength = MEMBER_ENTRY_LENGTH;
-        break;
-    }
-    const next = engine.nextCursor() >>> 0;
-    if (table === "fdb" && staticOnly) count = this.#keepStatic(count);
-    return { generation: this.#generation, count, entries: this.#copy(ARGUMENTS, count * entryLength, transfer), cursor: next };
-  }
-
-  /** Moves the static ones of `count` FDB entries to the front of ARGUMENTS; how many they are. */
-  #keepStatic(count: number): number {
-    const { argumentBytes, argumentData } = this.#views;
-    let kept = 0;
-    for (let i = 0; i < count; i++) {
-      const at = i * FDB_ENTRY_LENGTH;
-      if ((argumentData.getUint16(at + FDB_FLAGS, true) & FDB_FLAG_STATIC) === 0) continue;
-      argumentBytes.copyWithin(kept * FDB_ENTRY_LENGTH, at, at + FDB_ENTRY_LENGTH);
-      kept++;
-    }
-    return kept;
-  }
-
-  #entries(limits: { domains: number; ports: number; vteps: number; associations: number }, transfer: ArrayBuffer[]): EntriesReply {
-    return {
-      generation: this.#generation,
-      domains: this.#copy(DOMAINS, limits.domains * DOMAIN_LENGTH, transfer),
-      ports: this.#copy(PORTS, limits.ports * PORT_LENGTH, transfer),
-      vteps: this.#copy(VTEPS, limits.vteps * VTEP_LENGTH, transfer),
-      associations: this.#copy(SAD, limits.associations * SA_LENGTH, transfer),
-      policies: this.#copy(SPD, limits.vteps * SPD_ENTRY_LENGTH, transfer),
-    };
-  }
-
-  #copy(from: number, length: number, transfer: ArrayBuffer[]): Uint8Array<ArrayBuffer> {
-    const copy = this.#views.bytes.slice(from, from + length);
-    transfer.push(copy.buffer);
-    return copy;
-  }
-
   /** A frame composed by the host, as if received on `port`: the arena is free between two polls. */
   #inject(port: number, frame: Uint8Array): void {
     if (frame.length > FRAME_LENGTH_MAX) throw new RangeError(`a frame of ${frame.length} bytes is longer than ${FRAME_LENGTH_MAX}`);
@@ -509,30 +360,19 @@ export class Shard {
     this.#run(1);
   }
 
-  // ── capture ──
-
-  #setCapture(): void {
-    this.#engine.captureSet(this.#captureAll ? 1 : 0, this.#snapLength);
-    if (this.#snapLength === 0) this.#engine.captureClear();
-  }
-
   /** The main thread has taken `length` bytes of captured records. */
   captureTaken(length: number): void {
-    this.#captureInFlight -= length;
+    this.#capture.taken(length);
   }
+}
 
-  #drainCapture(): void {
-    const length = this.#engine.captureLength() >>> 0;
-    if (this.#captureInFlight + length > CAPTURE_IN_FLIGHT_MAX) {
-      this.#captureLost += length;
-    } else {
-      const records = this.#views.bytes.slice(CAPTURE_RING, CAPTURE_RING + length);
-      stampCapture(records, this.#options.wallNs());
-      this.#captureInFlight += length;
-      const lost = this.#captureLost;
-      this.#captureLost = 0;
-      this.#options.notify({ notice: "captured", records, lost }, [records.buffer]);
-    }
-    this.#engine.captureClear();
+/** Packets in the `batch` receive descriptors: a UDP_GRO buffer has many. */
+function packetsIn({ data }: Views, batch: number): number {
+  let packets = 0;
+  for (let i = 0; i < batch; i++) {
+    const at = rxDescriptor(i);
+    const segment = data.getUint16(at + RX_SEGMENT, true);
+    packets += segment === 0 ? 1 : Math.ceil(data.getUint32(at + RX_LENGTH, true) / segment);
   }
+  return packets;
 }
