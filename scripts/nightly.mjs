@@ -4,6 +4,7 @@
 //   WEFT_FUZZ            inputs of each fuzz test           10,000,000 here, 100,000 in `npm test`
 //   WEFT_FUZZ_SEED       which inputs                       random here, fixed in `npm test`
 //   WEFT_PROPERTY_RUNS   runs of each property              10,000 here, the test's own number in `npm test`
+//   WEFT_ROTATION_S      seconds of keys changing under load  60 here, 5 in `npm test`
 import { spawn } from "node:child_process";
 import { randomInt } from "node:crypto";
 import { build } from "./build.mjs";
@@ -25,6 +26,7 @@ const env = {
   WEFT_FUZZ: process.env.WEFT_FUZZ ?? "10000000",
   WEFT_FUZZ_SEED: process.env.WEFT_FUZZ_SEED ?? String(randomInt(2 ** 31)),
   WEFT_PROPERTY_RUNS: process.env.WEFT_PROPERTY_RUNS ?? "10000",
+  WEFT_ROTATION_S: process.env.WEFT_ROTATION_S ?? "60",
 };
 console.log(
   bold(
@@ -39,6 +41,7 @@ const argv = [
   `--testTimeout=${4 * HOURS}`,
   "test/fuzz",
   "test/property",
+  "test/e2e/esp-rotation.test.ts",
   ...process.argv.slice(2),
 ];
 const child = spawn(process.execPath, argv, { cwd: ROOT, env: { ...process.env, ...env }, stdio: ["ignore", "inherit", "inherit"] });

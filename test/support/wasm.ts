@@ -97,6 +97,8 @@ export interface UnderlayInput {
   readonly fromPort?: number;
   readonly local?: string;
   readonly flags?: number;
+  /** The size of each datagram as the descriptor says it, right or wrong. */
+  readonly segment?: number;
 }
 
 export type Input = TapInput | UnderlayInput;
@@ -344,6 +346,7 @@ export class Engine {
     if (isTap) this.view.setUint16(descriptor + RX_VLAN_TCI, input.tci ?? 0, true);
     if (!isTap) {
       if (input.datagrams.length > 1) this.view.setUint16(descriptor + RX_SEGMENT, input.datagrams[0]!.length, true);
+      if (input.segment !== undefined) this.view.setUint16(descriptor + RX_SEGMENT, input.segment, true);
       this.bytes.set(mappedAddress(input.from), offset + RX_SENDER_ADDRESS);
       this.view.setUint16(offset + RX_SENDER_PORT, input.fromPort ?? 50000, true);
       this.bytes.set(input.local === undefined ? new Uint8Array(16) : mappedAddress(input.local), offset + RX_LOCAL_ADDRESS);

@@ -173,7 +173,7 @@ export function espDecrypt(): void {
 /** Makes of the packet what was sealed in it, or answers why not. */
 function open(packet: Packet, op: usize, buffer: u32): u32 {
   const status = load<u32>(op, AEAD_STATUS);
-  if (status >= VERDICT) return status - VERDICT;
+  if (load<u8>(op, AEAD_KIND) == AEAD_NONE) return status - VERDICT;
   const index: u32 = load<u16>(op, AEAD_KEY);
   const sa = sad.at(index);
   if (status != AEAD_DONE) {

@@ -16,7 +16,7 @@
 // not fit, leaves the rest in its vector, and goes on exactly there when the outputs have run, or native has flushed.
 //
 import {
-  DOMAIN_FLAG_HAS_VNI, EVENT_CLONED, NODE_L2_FLOOD, NODE_PACKET_OUTPUT, NODE_PORT_OUTPUT, NODE_VXLAN_ENCAP, PORT_FLAG_ISOLATED,
+  DOMAIN_FLAG_ENCRYPTED, DOMAIN_FLAG_HAS_VNI, EVENT_CLONED, NODE_L2_FLOOD, NODE_PACKET_OUTPUT, NODE_PORT_OUTPUT, NODE_VXLAN_ENCAP, PORT_FLAG_ISOLATED,
   PORT_FLAG_NO_FLOOD, PORT_FLAG_PRIVATE, PORT_FLAG_VEPA, PORT_UPLINK,
 } from "../shared/abi";
 import { COUNTER_CLONED, COUNTER_FLOODED, DROP_NO_MEMBERS } from "../shared/counters";
@@ -25,6 +25,7 @@ import * as arena from "../core/arena";
 import { completeChecksum } from "../core/checksum";
 import { add, drop } from "../core/counters";
 import { CHECKSUM_GOOD, clone, free, FROM_UNDERLAY, NEEDS_CHECKSUM, Packet, REFLECTED } from "../core/packet";
+import * as seal from "../core/seal";
 import * as trace from "../core/trace";
 import * as transmit from "../core/transmit";
 import { packetAt, room, send, shift, waiting } from "../core/vector";
@@ -39,6 +40,10 @@ const DESCRIPTORS_KEPT: u32 = 2 * RUN_SLOTS;
 const IOVECS_KEPT: u32 = 2 * RUN_SLOTS * RUN_SEGMENTS_MAX + IOVEC_MAX / 16;
 // Composing a header slot or a copy around a frame takes this much scratch besides the frame.
 const SCRATCH_KEPT: u32 = 256;
+// What a tunnel, and ESP, put around each segment besides its own headers.
+const AROUND: u32 = 80;
+// Of what open runs take ahead for sealed datagrams, and may not use.
+const AHEAD_KEPT: u32 = RUN_SLOTS * 4096;
 
 const STAGE_NEW = 0;
 const STAGE_PORTS = 1;
@@ -66,6 +71,7 @@ let descriptors: u32 = 0;
 let iovecs: u32 = 0;
 let slots: u32 = 0;
 let bytes: u32 = 0;
+let operations: u32 = 0;
 
 /** Floods as far as there is room. False if there was none even for one copy. */
 export function l2Flood(): bool {
@@ -73,6 +79,7 @@ export function l2Flood(): bool {
   iovecs = 0;
   slots = 0;
   bytes = 0;
+  operations = 0;
   const n = waiting(NODE_L2_FLOOD);
   let some = false;
   let i: u32 = 0;
@@ -183,20 +190,28 @@ function find(packet: Packet): bool {
 
 /** Whether a copy to the held target fits all that it may want downstream, and counts it if so. */
 function fits(packet: Packet): bool {
+  const sealing = heldVtep != 0 && (domains.at(packet.domain).flags & DOMAIN_FLAG_ENCRYPTED) != 0;
   const segments: u32 = packet.gso != 0 && heldVtep != 0 ? packet.length / packet.segment + 1 : 1;
+  // What is sealed is laid out whole; by protocol 50 each datagram leaves by itself.
+  const scratch: u32 = sealing
+    ? packet.length + segments * (<u32>packet.payload + AROUND) + SCRATCH_KEPT
+    : packet.gso == 0 ? packet.length + SCRATCH_KEPT : 0;
+  const sends: u32 = sealing ? segments : segments / RUN_SEGMENTS_MAX + 1;
   // With everything empty it fits if it ever will: then it goes, and what can't be sent is dropped by name.
   const idle = descriptors == 0 && transmit.filled() == 0 && arena.untouched();
   if (!idle) {
     if (room(NODE_PORT_OUTPUT) == 0 || room(NODE_PACKET_OUTPUT) == 0 || room(NODE_VXLAN_ENCAP) == 0 || free() == 0) return false;
-    if (slots + segments > arena.headerSlotsLeft()) return false;
-    if (bytes + packet.length + SCRATCH_KEPT > arena.scratchLeft()) return false;
-    if (transmit.filled() + descriptors + segments / RUN_SEGMENTS_MAX + 1 + DESCRIPTORS_KEPT > <u32>TX_RING_MAX) return false;
+    if (!sealing && slots + segments > arena.headerSlotsLeft()) return false;
+    if (bytes + max(scratch, packet.length + SCRATCH_KEPT) + (sealing ? AHEAD_KEPT : 0) > arena.scratchLeft()) return false;
+    if (sealing && operations + segments > seal.room()) return false;
+    if (transmit.filled() + descriptors + sends + DESCRIPTORS_KEPT > <u32>TX_RING_MAX) return false;
     if (!transmit.fits(iovecs + 3 * segments + IOVECS_KEPT)) return false;
   }
-  descriptors += segments / RUN_SEGMENTS_MAX + 1;
+  descriptors += sends;
   iovecs += 3 * segments;
-  slots += segments;
-  if (packet.gso == 0) bytes += packet.length + SCRATCH_KEPT;
+  bytes += scratch;
+  if (sealing) operations += segments;
+  else slots += segments;
   return true;
 }
 
