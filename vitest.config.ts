@@ -1,5 +1,7 @@
-// Two kinds of tests. "unit" ones live in memory and run on all cores but never more than two, the machine that Weft is
-// tuned on. "host" ones make namespaces, TAPs and daemons and measure what crosses them: one file at a time, after the rest.
+// Two kinds of tests. "unit" ones live in memory; "host" ones make namespaces, TAPs and daemons and look at what crosses them,
+// after the rest. Of both two files run at a time, for two cores is what Weft is tuned on. A file of host tests has a lab of its
+// own (test/support/hosts.ts): nothing of it is seen by another, and no test relies on having the machine to itself.
+// `--no-file-parallelism` runs one at a time.
 import { defineConfig } from "vitest/config";
 
 const HOST_TESTS = ["test/e2e/**/*.test.ts", "test/interop/**/*.test.ts", "test/compliance/**/*.test.ts"];

@@ -25,6 +25,8 @@ export class ApiClient {
     this.#socketPath = socketPath.replace(/^unix:(\/\/)?/, "");
     this.#client = new Client(`unix:${this.#socketPath}`, credentials.createInsecure(), {
       "grpc.max_receive_message_length": RECEIVE_MAX_BYTES,
+      // Or else a connection that failed for another client of this process would keep this one waiting.
+      "grpc.use_local_subchannel_pool": 1,
     });
   }
 
