@@ -18,6 +18,8 @@ export interface SandboxFlags {
   readonly addHost?: readonly string[];
   readonly sysctl?: readonly string[];
   readonly macAddress?: string;
+  readonly ip?: string;
+  readonly ip6?: string;
   readonly label?: readonly string[];
   readonly networkAlias?: readonly string[];
   readonly link?: readonly string[];
@@ -46,6 +48,8 @@ export function sandboxOptions(command: Command): Command {
     .option("--domainname <name>", "behind its hostname")
     .option("--add-host <host:ip>", "line of /etc/hosts, repeatable; host-gateway for the host's own address", collect)
     .option("--sysctl <net.key=value>", "kernel setting of its network namespace, repeatable", collect)
+    .option("--ip <address>", "IPv4 address on the first network")
+    .option("--ip6 <address>", "IPv6 address on the first network")
     .option("--mac-address <mac>", "MAC address on the first network")
     .option("--dns <address>", "DNS server, asked from inside, repeatable (default: the host's)", collect)
     .option("--dns-search <domain>", 'search domain, repeatable; "." for none (default: the host\'s)', collect)
@@ -56,15 +60,27 @@ export function sandboxOptions(command: Command): Command {
 /** Links, and aliases of their own option, belong to the first network, which is `bridge` where none is named. */
 function attachments(flags: SandboxFlags): AttachmentFlags[] {
   const links = (flags.link ?? []).map(link);
-  const [first, ...others] = addressed(aliased(flags), flags.macAddress);
+  const [first, ...others] = addressed(aliased(flags), flags);
   if (links.length === 0) return first === undefined ? [] : [first, ...others];
   return [{ ...(first ?? { network: DEFAULT_NETWORK, aliases: [] }), links }, ...others];
 }
 
-function addressed([first, ...others]: AttachmentFlags[], mac: string | undefined): AttachmentFlags[] {
-  if (mac === undefined) return first === undefined ? [] : [first, ...others];
-  if (first?.mac !== undefined) throw new UsageError("conflicting options: cannot specify both --mac-address and per-network MAC address");
-  return [{ ...(first ?? { network: DEFAULT_NETWORK, aliases: [] }), mac }, ...others];
+const ADDRESSES = [
+  { flag: "ip", key: "ipv4", what: "IPv4 address" },
+  { flag: "ip6", key: "ipv6", what: "IPv6 address" },
+  { flag: "macAddress", key: "mac", what: "MAC address" },
+] as const;
+
+function addressed([first, ...others]: AttachmentFlags[], flags: SandboxFlags): AttachmentFlags[] {
+  const given = ADDRESSES.filter(({ flag }) => flags[flag] !== undefined);
+  for (const { flag, key, what } of given) {
+    if (first?.[key] === undefined) continue;
+    const option = flag === "macAddress" ? "--mac-address" : `--${flag}`;
+    throw new UsageError(`conflicting options: cannot specify both ${option} and per-network ${what}`);
+  }
+  if (given.length === 0) return first === undefined ? [] : [first, ...others];
+  const addresses = Object.fromEntries(given.map(({ flag, key }) => [key, flags[flag]]));
+  return [{ ...(first ?? { network: DEFAULT_NETWORK, aliases: [] }), ...addresses }, ...others];
 }
 
 function aliased({ network = [], networkAlias = [] }: SandboxFlags): AttachmentFlags[] {

@@ -27,11 +27,11 @@ const exec = (name: string, ...argv: readonly string[]): Promise<string> => daem
 test("lines of /etc/hosts in Docker's order, a domain name, a MAC address, and sysctls that a namespace made anew has too", async () => {
   const hosts = ["--add-host", "db:192.0.2.7", "--add-host", "six=[2001:db8::7]", "--add-host", "outside:host-gateway"];
   const names = ["--hostname", "app", "--domainname", "example.org"];
-  const option = 'web,ip=10.88.0.9,ip6=fd88::9,"driver-opt=com.docker.network.endpoint.sysctls=net.ipv4.conf.IFNAME.arp_notify=1"';
+  const option = 'web,"driver-opt=com.docker.network.endpoint.sysctls=net.ipv4.conf.IFNAME.arp_notify=1"';
   const sysctls = ["--sysctl", "net.ipv4.ip_unprivileged_port_start=512", "--sysctl", "net.ipv4.conf.eth0.log_martians=1"];
   await daemon.must(
     ...["sandbox", "create", ...hosts, ...names, ...sysctls, "--mac-address", "02:42:0a:58:00:63"],
-    ...["--network", option, "a"],
+    ...["--network", option, "--ip", "10.88.0.9", "--ip6", "fd88::9", "a"],
   );
   const [{ IPAM }] = await daemon.json("network", "inspect", "bridge");
   const hostGateway = IPAM.Config[0].Gateway;
@@ -70,6 +70,9 @@ test.each([
   [["--add-host", "db"], 2, 'bad format for add-host: "db"'],
   [["--add-host", "db:192.0.2"], 1, 'invalid IP address in add-host: "192.0.2"'],
   [["--add-host", "db:192.0.2.7", "--network", "host"], 1, "conflicting options: custom host-to-IP mapping and the network mode"],
+  [["--ip", "10.88.0.9", "--network", "web,ip=10.88.0.9"], 2, "conflicting options: cannot specify both --ip and per-network IPv4 address"],
+  [["--ip6", "fd88::9", "--network", "web,ip6=fd88::9"], 2, "conflicting options: cannot specify both --ip6 and per-network IPv6 address"],
+  [["--ip", "10.88.0.9"], 1, "user specified IP address is supported on user defined networks only"],
   [["--mac-address", "02:00:00:00:00:01", "--network", "web,mac=02:00:00:00:00:02"], 2, "conflicting options: cannot specify both"],
 ])("refused: %j", async (flags, code, says) => {
   const outcome = await daemon.cli(["sandbox", "create", ...flags, "refused"]);
