@@ -24,6 +24,7 @@ export interface NodeFacts {
 export function nodeHandlers(controller: Controller, datapath: DatapathService, facts: NodeFacts): AllHandlers["node"] {
   const statusMessage = (): StatusResponse => {
     const sandboxes = controller.listSandboxes();
+    const { cipher } = datapath.info();
     return {
       state: facts.stopping() ? "stopping" : "serving",
       nodeName: facts.nodeName,
@@ -37,6 +38,8 @@ export function nodeHandlers(controller: Controller, datapath: DatapathService, 
       reconciledAt: facts.reconciled().lastAt,
       addressesReclaimed: facts.reconciled().reclaimed,
       leasesWaiting: facts.reconciled().waiting,
+      crypto: cipher.by,
+      cryptoReason: cipher.reason,
     };
   };
   const versionMessage = (): VersionResponse => ({
@@ -70,8 +73,6 @@ export function nodeHandlers(controller: Controller, datapath: DatapathService, 
         ports: info.ports,
         vteps: info.vteps,
         engineBytes: String(info.engineBytes),
-        crypto: info.cipher.by,
-        cryptoReason: info.cipher.reason,
       };
     },
   };

@@ -25,6 +25,8 @@ const statusDocument = (status: StatusResponse__Output) => ({
   ReconciledAt: status.reconciledAt,
   AddressesReclaimed: status.addressesReclaimed,
   LeasesWaiting: status.leasesWaiting,
+  Crypto: status.crypto,
+  CryptoReason: status.cryptoReason,
   Warnings: status.warnings,
 });
 
@@ -51,8 +53,6 @@ const infoDocument = (info: InfoResponse__Output) => ({
   Ports: info.ports,
   Vteps: info.vteps,
   EngineBytes: figure(info.engineBytes),
-  Crypto: info.crypto,
-  CryptoReason: info.cryptoReason,
 });
 
 const plural = (count: number, what: string, many = `${what}s`): string => `${count} ${count === 1 ? what : many}`;
@@ -73,6 +73,7 @@ function statusLines(status: StatusResponse__Output): [string, string][] {
     ["sandboxes", `${status.sandboxes} with ${plural(status.endpoints, "endpoint")}`],
     ["static peers", String(status.staticPeers)],
     ["addresses", reclaimed(status)],
+    ["crypto", `${status.crypto}: ${status.cryptoReason}`],
     ...status.warnings.map((warning): [string, string] => ["warning", warning]),
   ];
 }
@@ -146,7 +147,6 @@ export function register(program: Command, host: Session): void {
             "engine",
             `${Math.round(Number(info.engineBytes) / IEC_MIB)} MiB, ${amount(info.fdbSlots)} FDB slots, spins up to ${info.spinUs} us`,
           ],
-          ["crypto", `${info.crypto}: ${info.cryptoReason}`],
         ]),
       );
     },

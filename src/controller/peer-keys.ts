@@ -2,10 +2,12 @@
 //
 //   a peer of that network alone      refused without a secret
 //   a peer of all networks            left out of encrypted ones, which is said wherever the network or the peer is shown
-//   an address                        has one secret, whatever networks it is in; it goes with the last of its records
+//   an address                        has one secret, whatever networks it is in: it comes with the first of its records and
+//                                     goes with the last
 //
 // The key service stores secrets by itself, so that they and the peer's record are two writes. Adding writes the secret first,
-// removing the record: what a crash leaves between is a secret without a record, which the next start removes.
+// removing the record: what a crash leaves between is a secret without a record, which the next start removes. (Which is why
+// an address that is there already is given none: what a crash left would be in force.)
 import type { Driver } from "../drivers/driver.ts";
 import { alreadyExists, forbidden, unavailable } from "../errors.ts";
 import type { PeerSecret } from "../keys/key-service.ts";
@@ -39,10 +41,15 @@ export const leftOutText = (network: NetworkRecord, address: string): string =>
   `network ${network.name} is encrypted and peer ${address} has no keys: it is left out; remove it and add it again with --key-file or --sa-file`;
 
 /** Of all encrypted networks, for the daemon's operator. */
-export function keyWarnings(context: Keyed): string[] {
+export function keyWarnings(context: Keyed & Pick<Context, "host">): string[] {
+  const { by, reason } = context.host.cipher();
   return [...context.state.networks.values()]
+    .filter((network) => isEncrypted(context, network))
     .sort(byName)
-    .flatMap((network) => leftOut(context, network).map((address) => leftOutText(network, address)));
+    .flatMap((network) => [
+      ...(by === "none" ? [`network ${network.name} is encrypted and reaches no other host: this one has no cipher (${reason})`] : []),
+      ...leftOut(context, network).map((address) => leftOutText(network, address)),
+    ]);
 }
 
 /** Names of the encrypted networks that this peer is left out of. */
@@ -64,7 +71,12 @@ export function checkPeerKeys(
 ): void {
   const keyed = context.keys?.peers().find((one) => one.address === address);
   if (secret === undefined) {
-    if (keyed !== undefined) checkPort(address, port, [keyed.vxlanPort]);
+    if (keyed !== undefined && keyed.vxlanPort !== port) {
+      // ESP wraps the tunnel of one port.
+      throw forbidden(
+        `peer ${address} has keys and so one port for all its networks, which is ${keyed.vxlanPort}: give --port ${keyed.vxlanPort}, not ${port}`,
+      );
+    }
     if (keyed !== undefined || network === null || !isEncrypted(context, network)) return;
     throw forbidden(
       `network ${network.name} is encrypted and peer ${address} has no keys: give --key-file FILE (of \`weft cluster keys new\`, the same on both hosts), or --sa-file FILE for a peer that is not Weft`,
@@ -77,15 +89,12 @@ export function checkPeerKeys(
   const { by, reason } = context.host.cipher();
   if (context.keys === undefined || by === "none")
     throw unavailable(`peer ${address} can't have keys: this host has no cipher that passes its test (${reason}); change datapath.crypto`);
-  const others = [...context.state.peers.values()].filter((peer) => peer.address === address).map((peer) => peer.port);
-  checkPort(address, port, others);
-}
-
-/** ESP wraps the tunnel of one port. */
-function checkPort(address: string, port: number, others: readonly number[]): void {
-  const other = others.find((one) => one !== port);
-  if (other === undefined) return;
-  throw forbidden(`peer ${address} has keys and so one port for all its networks, which is ${other}: give --port ${other}, not ${port}`);
+  const without = [...context.state.peers.values()].find((peer) => peer.address === address);
+  if (without !== undefined) {
+    const where =
+      without.networkId === null ? "" : ` --network ${context.state.networks.get(without.networkId)?.name ?? without.networkId}`;
+    throw forbidden(`peer ${address} is there without keys: remove it first (weft peer rm${where} ${address}), then add it with its keys`);
+  }
 }
 
 /** Takes back secrets that no peer's record is for any more. */

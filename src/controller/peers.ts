@@ -37,10 +37,9 @@ export async function addPeer(
     const network = findPeerNetwork(context, networkReference);
     const key = peerKey(network?.id ?? null, address);
     if (context.state.peers.has(key)) throw alreadyExists(`peer ${address} ${of(network)} already exists`);
+    if (secret !== undefined) await forgetKeys(context); // one that a failure left behind is nobody's
     checkPeerKeys(context, address, peerPort, network, secret);
     const peer: PeerRecord = { address, port: peerPort, networkId: network?.id ?? null, createdAt: context.clock.nowIso() };
-    // A secret brings the address into all encrypted networks that it is in.
-    const affected = secret === undefined ? network : null;
     if (secret !== undefined) await context.keys!.setPeer(address, peerPort, secret);
     try {
       await commit(context, [put(key, peer)]);
@@ -49,7 +48,7 @@ export async function addPeer(
       throw error;
     }
     try {
-      await declareAffected(context, affected);
+      await declareAffected(context, network);
     } catch (error) {
       if (!(await attempt(context, "removing the peer from the store", () => commit(context, [], [key])))) {
         throw new WeftError("UNAVAILABLE", `${(error as Error).message}; undoing it failed as well, so peer ${address} is stored`, {
@@ -57,7 +56,7 @@ export async function addPeer(
         });
       }
       if (secret !== undefined) await attempt(context, "removing the peer's secret", () => context.keys!.removePeer(address));
-      await attempt(context, "withdrawing the peer", () => declareAffected(context, affected));
+      await attempt(context, "withdrawing the peer", () => declareAffected(context, network));
       throw error;
     }
     context.log("info", "peer added", { address, port: peerPort, network: network?.name ?? "all", keys: secret?.kind ?? "none" });

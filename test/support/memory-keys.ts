@@ -10,6 +10,8 @@ export class MemoryKeys implements KeyService {
   readonly stored: Map<string, StoredSecret>;
   associations: AssociationView[] = [];
   rotations = 0;
+  /** Called before each change; throws to make it fail. */
+  onChange: () => void = () => {};
   /** Thrown by the next call that changes something. */
   failNext: Error | undefined;
 
@@ -56,6 +58,7 @@ export class MemoryKeys implements KeyService {
   }
 
   #fail(): void {
+    this.onChange();
     const failure = this.failNext;
     this.failNext = undefined;
     if (failure !== undefined) throw failure;

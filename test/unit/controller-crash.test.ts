@@ -3,10 +3,13 @@
 // kernel must then find the state of before or of after, and store, data plane and kernel must agree to the last interface.
 import { describe, expect, it } from "vitest";
 import type { CnmController } from "../../src/controller/controller.ts";
+import { KeyMaterial } from "../../src/datapath/key-material.ts";
+import type { PeerSecret } from "../../src/keys/key-service.ts";
 import { parsePortSpec } from "../../src/net/port-spec.ts";
 import { MemoryStore } from "../../src/store/memory.ts";
 import type { Store } from "../../src/store/store.ts";
 import { type Bench, STATE_DIR, startController } from "../support/controller.ts";
+import { MemoryKeys } from "../support/memory-keys.ts";
 import { MemoryNamespaces } from "../support/memory-namespaces.ts";
 import { MemoryNat } from "../support/memory-nat.ts";
 
@@ -20,12 +23,12 @@ function described(controller: CnmController): string {
     ports: sandbox.ports.map(({ hostPort, port }) => [hostPort, port]),
     endpoints: endpoints.map(({ endpoint, network }) => [network.name, endpoint.interfaceName, endpoint.ipv4, endpoint.ipv6]),
   }));
-  const peers = controller.listPeers().map(({ address, port }) => [address, port]);
+  const peers = controller.listPeers().map(({ address, port, keyed }) => [address, port, keyed !== null]);
   return JSON.stringify({ networks, sandboxes, peers });
 }
 
 /** That what is declared and what the kernel has are what the store says: no more, no less. */
-function expectAgreement({ controller, datapath, namespaces }: Bench): void {
+function expectAgreement({ controller, datapath, namespaces, keys }: Bench): void {
   const expectedLinks = new Map<string, string[]>();
   const links = (path: string): string[] => expectedLinks.get(path) ?? expectedLinks.set(path, ["lo"]).get(path)!;
   expectedLinks.set("host", ["eth0", "lo"]);
@@ -59,6 +62,12 @@ function expectAgreement({ controller, datapath, namespaces }: Bench): void {
     ...controller.listSandboxes().flatMap(({ endpoints }) => endpoints.map(({ endpoint }) => `endpoint/${endpoint.id}`)),
   ];
   expect([...datapath.declared.keys()].sort()).toEqual(owners.sort());
+  // A secret is some peer's, and every VTEP of an encrypted network has one.
+  const addresses = controller.listPeers().map(({ address }) => address);
+  expect([...keys.stored.keys()].filter((address) => !addresses.includes(address))).toEqual([]);
+  const encrypted = new Set(datapath.all("domains").flatMap((domain) => (domain.encrypted ? [domain.id] : [])));
+  const members = datapath.all("vteps").filter(({ domain }) => encrypted.has(domain));
+  expect(members.map(({ address }) => address).sort()).toEqual([...keys.stored.keys()].sort());
 }
 
 class Dead extends Error {}
@@ -94,11 +103,12 @@ function mortal(store: Store, fate: Fate): Store {
 interface World {
   readonly store: MemoryStore;
   readonly namespaces: MemoryNamespaces;
+  readonly keys: MemoryKeys;
 }
 
 /** A host with a bridge, an overlay, a sandbox on both and a foreign namespace. */
 async function populate(): Promise<World> {
-  const world = { store: new MemoryStore(), namespaces: new MemoryNamespaces() };
+  const world = { store: new MemoryStore(), namespaces: new MemoryNamespaces(), keys: new MemoryKeys() };
   world.namespaces.addForeign(FOREIGN);
   const { controller } = await startController({ ...world, options: { nat: new MemoryNat() } });
   await controller.ensurePredefined();
@@ -116,6 +126,14 @@ async function populate(): Promise<World> {
   await controller.addPeer("192.0.2.2", undefined, undefined);
   return world;
 }
+
+const secret = (): PeerSecret => ({
+  kind: "seed",
+  seed: new KeyMaterial(new Uint8Array(32)),
+  transport: "udp",
+  localId: null,
+  peerId: null,
+});
 
 const OPERATIONS: readonly [string, (controller: CnmController) => Promise<unknown>][] = [
   ["create a bridge network", (c) => c.createNetwork({ name: "new", ipam: [{ subnet: "10.3.0.0/24" }] })],
@@ -145,28 +163,51 @@ const OPERATIONS: readonly [string, (controller: CnmController) => Promise<unkno
   ["remove a peer", (c) => c.removePeer("192.0.2.2", undefined)],
 ];
 
+/** With an encrypted network and a peer of it. */
+async function populateEncrypted(): Promise<World> {
+  const world = await populate();
+  const { controller } = await startController({ ...world, options: { nat: new MemoryNat() } });
+  await controller.restore();
+  await controller.createNetwork({ name: "safe", driver: "overlay", ipam: [{ subnet: "10.8.0.0/24" }], options: { encrypted: "" } });
+  await controller.addPeer("192.0.2.4", undefined, "safe", secret());
+  return world;
+}
+
+const KEY_OPERATIONS: typeof OPERATIONS = [
+  ["add a peer with keys", (c) => c.addPeer("192.0.2.3", undefined, "safe", secret())],
+  ["remove a peer with keys", (c) => c.removePeer("192.0.2.4", "safe")],
+  ["remove the network of a peer with keys", (c) => c.removeNetwork("safe")],
+];
+
+const SCENES = [
+  ...OPERATIONS.map(([what, operation]) => [what, operation, populate] as const),
+  ...KEY_OPERATIONS.map(([what, operation]) => [what, operation, populateEncrypted] as const),
+];
+
 /** Random ids differ from run to run: what is compared has none. */
 const anonymous = (text: string): string => text.replaceAll(/fd[0-9a-f:]+\/64/g, "ULA");
 
-async function stopped(operation: (controller: CnmController) => Promise<unknown>, fatal: number) {
-  const world = await populate();
+async function stopped(operation: (controller: CnmController) => Promise<unknown>, fatal: number, make: () => Promise<World>) {
+  const world = await make();
   const fate = new Fate(Number.POSITIVE_INFINITY);
   const doomed = new Fate(fatal);
   let current = fate;
   const nat = new MemoryNat();
   const store = mortal(world.store, { step: () => current.step() } as Fate);
-  const bench = await startController({ store, namespaces: world.namespaces, options: { nat } });
+  const bench = await startController({ ...world, store, options: { nat } });
   await bench.controller.restore();
   const before = anonymous(described(bench.controller));
   current = doomed;
   bench.datapath.onChange = () => current.step();
   nat.onApply = () => current.step();
   world.namespaces.onChange = () => current.step();
+  world.keys.onChange = () => current.step();
   const outcome = await operation(bench.controller).then(
     () => "done",
     () => "failed",
   );
   world.namespaces.onChange = () => {};
+  world.keys.onChange = () => {};
   const nextNat = new MemoryNat();
   const next = await startController({ ...world, options: { nat: nextNat } });
   const report = await next.controller.restore();
@@ -177,23 +218,23 @@ async function stopped(operation: (controller: CnmController) => Promise<unknown
   return { before, outcome, steps: doomed.steps, next, after: anonymous(described(next.controller)) };
 }
 
-describe.each(OPERATIONS)("%s", (_what, operation) => {
+describe.each(SCENES)("%s", (_what, operation, make) => {
   it("leaves before or after, wherever it is stopped", async () => {
-    const { before, after: done, outcome, steps, next } = await stopped(operation, Number.POSITIVE_INFINITY);
+    const { before, after: done, outcome, steps, next } = await stopped(operation, Number.POSITIVE_INFINITY, make);
     expect(outcome).toBe("done");
     expect(done).not.toBe(before);
     expectAgreement(next);
     for (let fatal = 0; fatal < steps; fatal++) {
-      const run = await stopped(operation, fatal);
+      const run = await stopped(operation, fatal, make);
       expect([before, done], `stopped before step ${fatal} of ${steps}`).toContain(run.after);
       expectAgreement(run.next);
     }
   });
 
   it("leaves before when a single step fails, and says why", async () => {
-    const { steps } = await stopped(operation, Number.POSITIVE_INFINITY);
+    const { steps } = await stopped(operation, Number.POSITIVE_INFINITY, make);
     for (let failing = 0; failing < steps; failing++) {
-      const world = await populate();
+      const world = await make();
       let count = -1;
       let armed = false;
       const step = (): void => {
@@ -201,12 +242,13 @@ describe.each(OPERATIONS)("%s", (_what, operation) => {
       };
       const nat = new MemoryNat();
       const store = mortal(world.store, { step } as Fate);
-      const bench = await startController({ store, namespaces: world.namespaces, options: { nat } });
+      const bench = await startController({ ...world, store, options: { nat } });
       await bench.controller.restore();
       const before = described(bench.controller);
       bench.datapath.onChange = step;
       nat.onApply = step;
       world.namespaces.onChange = step;
+      world.keys.onChange = step;
       armed = true;
       const failure = await operation(bench.controller).then(
         () => null,

@@ -138,14 +138,21 @@ describe("peers of an encrypted network", () => {
     expect(keys.hasPeer("192.0.2.2")).toBe(false);
   });
 
-  it("a secret for one network lets a peer of all networks into them all", async () => {
+  it("that are there without keys are given none: they are removed first", async () => {
     const bench = await startController();
-    const { controller } = bench;
+    const { controller, keys } = bench;
     await controller.createNetwork(encrypted("a"));
-    await controller.createNetwork(encrypted("b"));
-    await controller.addPeer("192.0.2.2", undefined, undefined);
+    await controller.createNetwork({ name: "plain", driver: "overlay" });
+    await controller.addPeer("192.0.2.2", undefined, "plain");
+    await expect(controller.addPeer("192.0.2.2", undefined, "a", seed())).rejects.toMatchObject({
+      code: "FORBIDDEN",
+      message: expect.stringContaining("is there without keys: remove it first (weft peer rm --network plain 192.0.2.2)"),
+    });
+    expect(keys.stored.size).toBe(0);
+    await controller.removePeer("192.0.2.2", "plain");
     await controller.addPeer("192.0.2.2", undefined, "a", seed());
-    expect([vteps(bench, "a"), vteps(bench, "b")]).toEqual([["192.0.2.2"], ["192.0.2.2"]]);
+    await controller.addPeer("192.0.2.2", undefined, "plain");
+    expect([vteps(bench, "a"), vteps(bench, "plain")]).toEqual([["192.0.2.2"], ["192.0.2.2"]]);
   });
 
   it("one secret and one port an address", async () => {
