@@ -1,6 +1,9 @@
 // Files of keys: what is taken, what is refused by which words, and that no word of a refusal is a key's.
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { destroySecret, peerSecret, type SecretRequest } from "../../src/api/peer-secret.ts";
+import { ROOT } from "../../src/paths.ts";
 
 const SEED = Buffer.from(Uint8Array.from({ length: 32 }, (_, i) => i * 7)).toString("base64");
 const KEY = { out: "00112233445566778899aabbccddeeff", in: "f0e1d2c3b4a5968778695a4b3c2d1e0f" };
@@ -61,6 +64,14 @@ describe("associations by hand", () => {
     expect(secret.out).toMatchObject({ spi: 0x1001, algorithm: "aes-128-gcm", icvBytes: 16, esn: true, transport: "udp", port: 4500 });
     expect(secret.in).toMatchObject({ spi: 0x2002, icvBytes: 8, esn: false });
     expect(Buffer.from(secret.out.key.copy()).toString("hex")).toBe(KEY.out + SALT);
+  });
+
+  it("the example of docs/encryption.md among them", () => {
+    const [, example] = /```json\n(.*?)```/s.exec(readFileSync(join(ROOT, "docs/encryption.md"), "utf8")) ?? [];
+    const digits = ["a1", "b2", "c3", "d4"];
+    const filled = example!.replace(/<(\d+) [a-z ]+>/g, (_, count) => digits.shift()!.repeat(Number(count) / 2));
+    expect(digits).toEqual([]);
+    expect(peerSecret(request({ sa: filled }))).toMatchObject({ out: { algorithm: "aes-256-gcm", spi: 0x1001 }, in: { spi: 0x2002 } });
   });
 
   it.each([
