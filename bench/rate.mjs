@@ -21,7 +21,7 @@ const HALVINGS = 6;
 const DRAIN_MS = 100;
 
 /** @param {import("./topology.mjs").Subject} subject @param {number} ratePerSecond 0: all it can @param {number} seconds */
-async function offer(subject, ratePerSecond, seconds) {
+export async function offer(subject, ratePerSecond, seconds) {
   const sink = await serve(subject.server, [SENDER, "sink", subject.address, String(PORT)], /^ready\n/);
   let blast;
   let counted;

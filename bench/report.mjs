@@ -1,13 +1,17 @@
 // Samples become medians, ranges and ratios, and ratios are held against targets. A ratio is taken within each round, where
 // both sides ran seconds apart, and its median is the figure: what the machine did in between rounds cancels out.
 import { bold, cyan, dim, green, red } from "../scripts/steps.mjs";
+import { OTHERS } from "./encrypted.mjs";
 
 /** @typedef {Record<string, Record<string, Record<string, number>[]>>} Samples question -> subject -> one entry a round */
 
 /**
- * A target: `metric` of `subject`, over the same of `against` if given.
- * @typedef {{ figure: string, question: string, metric: string, subject: string, against?: string, atLeast?: number, atMost?: number }} Target
+ * A target: `metric` of `subject`, over the same of `against` if given; of several, over that of the best (the highest).
+ * @typedef {{ figure: string, question: string, metric: string, subject: string, against?: string | string[], atLeast?: number, atMost?: number }} Target
  */
+
+/** @type {Omit<Target, "figure" | "against">} */
+const ENCRYPTED = { question: "encrypted", metric: "gbps1", subject: "weft-encrypted" };
 
 /** @type {Target[]} */
 export const TARGETS = [
@@ -83,8 +87,20 @@ export const TARGETS = [
   { figure: "500 sandboxes created by a pool, s", question: "bulk", metric: "createSeconds", subject: "pool of 16 calls", atMost: 8 },
   { figure: "500 sandboxes created serially, s", question: "bulk", metric: "createSeconds", subject: "one call after another", atMost: 8 },
   { figure: "memory with 500 sandboxes, MB", question: "bulk", metric: "residentMb", subject: "pool of 16 calls", atMost: 250 },
+  { ...ENCRYPTED, figure: "encrypted overlay TCP / our plain overlay", against: "weft-overlay", atLeast: 0.65 },
+  { ...ENCRYPTED, figure: "encrypted overlay TCP / kernel VXLAN with offloads", against: "kernel-vxlan", atLeast: 0.25 },
+  { ...ENCRYPTED, figure: "encrypted overlay TCP / best other tunnel", against: OTHERS, atLeast: 2.5 },
+  { ...ENCRYPTED, figure: "encrypted 64-byte rate / best other tunnel", metric: "overloadKpps", against: OTHERS, atLeast: 1.5 },
+  { ...ENCRYPTED, figure: "encrypted RTT p50 / our plain overlay", metric: "p50Us", against: "weft-overlay", atMost: 1.5 },
   { figure: "local DNS answers a second of a core", question: "dns", metric: "perCore", subject: "2 names", atLeast: 20_000 },
 ];
+
+/** Told, and held against nothing. @type {Target[]} */
+export const RATIOS = OTHERS.flatMap((other) => [
+  { ...ENCRYPTED, figure: `encrypted overlay TCP / ${other}`, against: other },
+  { ...ENCRYPTED, figure: `encrypted 64-byte rate / ${other}`, metric: "overloadKpps", against: other },
+  { ...ENCRYPTED, figure: `encrypted RTT p50 / ${other}`, metric: "p50Us", against: other },
+]);
 
 /** @param {number[]} values not empty */
 export function summary(values) {
@@ -102,10 +118,18 @@ function valuesOf(samples, question, subject, metric) {
 /** @param {{ median: number, min: number, max: number }} s @param {number} digits */
 const range = (s, digits) => `${s.median.toFixed(digits)} ${dim(`[${s.min.toFixed(digits)}-${s.max.toFixed(digits)}]`)}`;
 
+/** Round by round the highest of several subjects. @param {number[][]} all */
+function bestOf(all) {
+  const rounds = Math.max(...all.map((values) => values.length));
+  return Array.from({ length: rounds }, (_, i) => Math.max(...all.map((values) => values[i] ?? 0)));
+}
+
 /** @param {Samples} samples @param {Target} target */
 export function judge(samples, target) {
   const own = valuesOf(samples, target.question, target.subject, target.metric);
-  const other = target.against ? valuesOf(samples, target.question, target.against, target.metric) : null;
+  const other = target.against
+    ? bestOf([target.against].flat().map((one) => valuesOf(samples, target.question, one, target.metric)))
+    : null;
   const rounds = other ? own.slice(0, other.length).map((value, i) => value / (other[i] ?? Number.NaN)) : own;
   if (rounds.length === 0) return null;
   const figure = summary(rounds);
@@ -136,5 +160,7 @@ export function print(samples, questions, titles) {
     const word = verdict.reached ? green("reached") : red("missed");
     console.log(`  ${verdict.figure.padEnd(50)} ${cyan(bound.padEnd(7))} ${word.padEnd(8)} ${range(verdict, 2)}`);
   }
+  for (const ratio of RATIOS.map((one) => judge(samples, one)).filter((one) => one !== null))
+    console.log(`  ${ratio.figure.padEnd(50)} ${" ".repeat(16)} ${range(ratio, 2)}`);
   return verdicts;
 }

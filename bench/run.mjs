@@ -11,6 +11,7 @@ import { bold, dim, elapsed, ROOT, report, StepError, step } from "../scripts/st
 import * as bulk from "./bulk.mjs";
 import * as create from "./create.mjs";
 import * as dns from "./dns.mjs";
+import * as encrypted from "./encrypted.mjs";
 import * as fdb from "./fdb.mjs";
 import * as idle from "./idle.mjs";
 import * as ipam from "./ipam.mjs";
@@ -22,14 +23,14 @@ import * as start from "./start.mjs";
 import * as tcp from "./tcp.mjs";
 import { buildSubjects, lab } from "./topology.mjs";
 
-const USAGE = `usage: npm run bench -- [--only ${["tcp", "publish", "rate", "rtt", "idle", "fdb", "start", "dns", "create", "bulk", "ipam"].join(",")}] [--rounds 3] [--seconds 3] [--kernel]
+const USAGE = `usage: npm run bench -- [--only ${["tcp", "publish", "rate", "rtt", "idle", "encrypted", "fdb", "start", "dns", "create", "bulk", "ipam"].join(",")}] [--rounds 3] [--seconds 3] [--kernel]
   --only     questions, separated by commas; default: all
   --rounds   how often each subject is measured, in turn with the others
   --seconds  of one throughput or round-trip measurement
   --kernel   the kernel's half only, without Weft`;
 
 /** Measured between namespaces. */
-const PATH_QUESTIONS = { tcp, publish, rate, rtt, idle };
+const PATH_QUESTIONS = { tcp, publish, rate, rtt, idle, encrypted };
 /** Bring what they measure themselves. */
 const OWN_QUESTIONS = { fdb, start, dns, create, bulk, ipam };
 const QUESTIONS = { ...PATH_QUESTIONS, ...OWN_QUESTIONS };
@@ -106,7 +107,11 @@ async function measureAll(chosen, titles) {
   const overPaths = Object.entries(PATH_QUESTIONS).filter(([key]) => chosen.only.includes(key));
   if (overPaths.length > 0) {
     const subjects = await step("namespaces, bridges, daemons", () =>
-      buildSubjects({ weft: !chosen.kernel, published: !chosen.kernel && chosen.only.includes("publish") }),
+      buildSubjects({
+        weft: !chosen.kernel,
+        published: !chosen.kernel && chosen.only.includes("publish"),
+        encrypted: !chosen.kernel && chosen.only.includes("encrypted"),
+      }),
     );
     for (const subject of subjects) titles[subject.key] = subject.title;
     for (const [key, question] of overPaths) {

@@ -15,7 +15,7 @@ export const metrics = {
 };
 
 /** @param {import("./topology.mjs").Subject} subject @param {number} streams @param {number} seconds */
-async function throughput(subject, streams, seconds) {
+export async function throughput(subject, streams, seconds) {
   const server = await serve(subject.server, ["iperf3", "-s", "-1", "--forceflush"], /Server listening/);
   try {
     const [machine, daemons] = [machineSeconds(), sumSeconds(subject.daemons)];

@@ -23,6 +23,12 @@ describe("judge", () => {
     expect(judge(samples([5, 0.6, 4], [10, 1, 10]), target)).toMatchObject({ median: 0.5, min: 0.4, max: 0.6, reached: true });
   });
 
+  it("takes the best of several, round by round, and nothing where none of them was measured", () => {
+    const all = { q: { ours: [{ m: 8 }, { m: 9 }], one: [{ m: 1 }, { m: 3 }], two: [{ m: 4 }, { m: 2 }] } };
+    expect(judge(all, { ...target, against: ["one", "two", "missing"] })).toMatchObject({ min: 2, max: 3 });
+    expect(judge(all, { ...target, against: ["missing"] })).toBeNull();
+  });
+
   it("says missed below the bound and above it", () => {
     expect(judge(samples([4], [10]), target)?.reached).toBe(false);
     const { atLeast: _, ...rest } = target;
