@@ -1,5 +1,5 @@
 // The flags that `sandbox create` and `run` have in common.
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import type { CreateSandboxRequest } from "../api/generated/weft/v1/CreateSandboxRequest.ts";
 import type { PortSpec } from "../api/generated/weft/v1/PortSpec.ts";
 import { parseExposed, parsePortSpec } from "../net/port-spec.ts";
@@ -12,6 +12,9 @@ const DEFAULT_NETWORK = "default";
 
 export interface SandboxFlags {
   readonly network?: readonly string[];
+  /** What Docker's older scripts call them. */
+  readonly net?: readonly string[];
+  readonly netAlias?: readonly string[];
   readonly netns?: string;
   readonly hostname?: string;
   readonly domainname?: string;
@@ -38,6 +41,8 @@ export function sandboxOptions(command: Command): Command {
       "NET[,ip=A][,ip6=A][,mac=M][,alias=X][,gw-priority=N][,driver-opt=K=V]..., repeatable; or host, none, sandbox:NAME (its stack)",
       collect,
     )
+    .addOption(new Option("--net <network>").argParser(collect).hideHelp())
+    .addOption(new Option("--net-alias <name>").argParser(collect).hideHelp())
     .option("--network-alias <name>", "another name on the first network, repeatable", collect)
     .option("--link <sandbox[:alias]>", "a name for that sandbox on the first network, for this one alone, repeatable", collect)
     .option("-p, --publish <spec>", "[ip:][hostPort]:port[/tcp|udp|sctp], ports or ranges, repeatable", collect)
@@ -60,7 +65,11 @@ export function sandboxOptions(command: Command): Command {
 /** Links, and aliases of their own option, belong to the first network, which is `bridge` where none is named. */
 function attachments(flags: SandboxFlags): AttachmentFlags[] {
   const links = (flags.link ?? []).map(link);
-  const [first, ...others] = addressed(aliased(flags), flags);
+  const named = {
+    network: [...(flags.network ?? []), ...(flags.net ?? [])],
+    networkAlias: [...(flags.networkAlias ?? []), ...(flags.netAlias ?? [])],
+  };
+  const [first, ...others] = addressed(aliased(named), flags);
   if (links.length === 0) return first === undefined ? [] : [first, ...others];
   return [{ ...(first ?? { network: DEFAULT_NETWORK, aliases: [] }), links }, ...others];
 }
@@ -83,7 +92,7 @@ function addressed([first, ...others]: AttachmentFlags[], flags: SandboxFlags): 
   return [{ ...(first ?? { network: DEFAULT_NETWORK, aliases: [] }), ...addresses }, ...others];
 }
 
-function aliased({ network = [], networkAlias = [] }: SandboxFlags): AttachmentFlags[] {
+function aliased({ network, networkAlias }: { network: readonly string[]; networkAlias: readonly string[] }): AttachmentFlags[] {
   const [first, ...others] = network.map(attachment);
   if (networkAlias.length === 0) return first === undefined ? [] : [first, ...others];
   if (first === undefined) throw new UsageError("--network-alias is a name on a network: name one by --network");

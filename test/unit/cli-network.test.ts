@@ -34,6 +34,23 @@ describe("network create", () => {
   });
 });
 
+describe("addresses and names on the first network", () => {
+  it("by options of their own, as Docker's scripts old and new write them", async () => {
+    const address = ["--ip", "10.1.0.9", "--ip6", "fd01::9", "--mac-address", "02:42:0a:01:00:09"];
+    for (const words of [
+      ["--network", "web", "--network-alias", "db"],
+      ["--net", "web", "--net-alias", "db"],
+    ]) {
+      await given("network create web");
+      expect(await weft(["sandbox", "create", ...words, ...address, "a"])).toMatchObject({ code: 0, stderr: "" });
+      const wish = { network: "web", ipv4: "10.1.0.9", ipv6: "fd01::9", mac: "02:42:0a:01:00:09", aliases: ["db"] };
+      expect(api.controller.requests.at(-1)).toMatchObject({ networks: [wish] });
+      await weft(["sandbox", "rm", "a"]);
+      await weft(["network", "rm", "web"]);
+    }
+  });
+});
+
 describe("gateway priorities", () => {
   it.each([
     ["5", 5],
