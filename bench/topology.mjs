@@ -294,8 +294,7 @@ export async function buildSubjects(options) {
     ...(options.encrypted ? await tunnelSubjects({ lab, twoHosts, ip, at }) : []),
   ];
   for (const subject of subjects) {
-    // -w: some tunnels greet each other before they carry anything.
-    await run(inNamespace(subject.client, ["ping", "-q", "-c", "2", "-i", "0.2", "-w", "10", subject.address])).catch((error) => {
+    await run(inNamespace(subject.client, ["ping", "-q", "-c", "2", "-i", "0.2", "-W", "2", subject.address])).catch((error) => {
       throw new StepError(`${subject.title}: ${subject.address} does not answer to ping`, error instanceof StepError ? error.output : "");
     });
   }

@@ -19,6 +19,7 @@ import { run, StepError } from "../scripts/steps.mjs";
  */
 
 const DEVICE_MS = 10_000;
+const GREETING_MS = 20_000;
 
 /** @param {string} program */
 function onPath(program) {
@@ -121,7 +122,7 @@ const TUNNELS = {
       const shorts = [`${prefix}a`, `${prefix}b`];
       for (const [i, short] of shorts.entries()) {
         const folder = folderOf(ground, short);
-        const settings = [`Name = ${short}`, "Mode = switch", "DeviceType = tap", "Interface = tap0", "AddressFamily = ipv4"];
+        const settings = [`Name = ${short}`, "Mode = switch", "DeviceType = tap", "Interface = tap0", "MaxTimeout = 1"];
         write(join(folder, "tinc.conf"), i === 0 ? settings : [...settings, `ConnectTo = ${shorts[0]}`]);
         mkdirSync(join(folder, "hosts"), { recursive: true });
         write(join(folder, "hosts", short), [`Address = ${net}.${i + 1}`, "Cipher = aes-256-cbc", "Digest = sha256"]);
@@ -172,8 +173,23 @@ const TUNNELS = {
   },
 };
 
+/** Whether it carries a ping, which some do only when their ends have greeted each other. @param {Subject} subject */
+async function answers({ client, address }) {
+  for (const until = Date.now() + GREETING_MS; Date.now() < until; await wait(200)) {
+    const ping = run(inNamespace(client, ["ping", "-q", "-c", "1", "-W", "1", address]));
+    if (
+      await ping.then(
+        () => true,
+        () => false,
+      )
+    )
+      return true;
+  }
+  return false;
+}
+
 /**
- * Those that are installed; says which are not.
+ * Those that are installed and work; says which are not.
  *
  * @param {Ground} ground
  * @returns {Promise<Subject[]>}
@@ -190,7 +206,9 @@ export async function tunnelSubjects(ground) {
     await ground.twoHosts(prefix, net);
     const daemons = await build(ground, prefix, net, inner);
     const [client, server] = [`${prefix}a`, `${prefix}b`].map((short) => ground.lab.namespacePath(short));
-    subjects.push({ key, title, client: client ?? "", server: server ?? "", address: `${inner}.2`, daemons });
+    const subject = { key, title, client: client ?? "", server: server ?? "", address: `${inner}.2`, daemons };
+    if (await answers(subject)) subjects.push(subject);
+    else process.stdout.write(`${title} is left out, its ends don't find each other; `);
   }
   return subjects;
 }
