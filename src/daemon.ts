@@ -26,7 +26,7 @@ import { EmbeddedIpam } from "./ipam/embedded.ts";
 import { NullIpam } from "./ipam/null.ts";
 import { IpamRegistry } from "./ipam/registry.ts";
 import { PluginIpams } from "./ipam/remote/plugins.ts";
-import { NoKeys } from "./keys/no-keys.ts";
+import { Keys } from "./keys/service.ts";
 import { createLogger, type Logger } from "./log.ts";
 import { serveMetrics } from "./metrics.ts";
 import { KernelNat } from "./nat/host-nat.ts";
@@ -43,6 +43,7 @@ import { openLmdbStore, STORE_FILE } from "./store/lmdb.ts";
 const LOCK_FILE = "lock";
 const STATE_DIR_MODE = 0o700;
 const SIGNALLED = 128;
+const KEY_TICK_MS = 1000;
 
 export interface DaemonFlags {
   readonly config?: string;
@@ -191,9 +192,23 @@ async function bringUp(config: Config, log: Logger, stack: Stack, stopping: () =
   const { sockets, specs, retryS } = config.plugins;
   const host = { folders: { sockets, specs }, retryMs: retryS * 1000, monotonicMs: () => systemClock.monotonicMs(), wait };
   const plugins = new PluginIpams({ store, host, log: logTo(log) });
-  const keys = new NoKeys();
+  const keys = new Keys({
+    store,
+    datapath,
+    clock: systemClock,
+    randomBytes: (count) => randomBytes(count),
+    underlayAddresses: config.underlayAddresses,
+    limits: config.keys,
+    log: logTo(log),
+  });
   await keys.start();
   stack.push("keys", () => keys.stop());
+  const keyTicks = repeat(
+    () => keys.tick(),
+    KEY_TICK_MS,
+    (error) => log.error({ err: error }, "cannot renew keys"),
+  );
+  stack.push("renewal of keys", () => keyTicks.end());
   const controller = await openController({
     nat,
     programs: new Programs(native(), stateDir),

@@ -8,6 +8,9 @@ import { DEFAULT_SOCKET, DEFAULT_STATE_DIR } from "./defaults.ts";
 
 const port = z.int().min(1).max(65535);
 const SPIN_MAX_US = 1000;
+/** One key protects no more: its nonces and its forgery bound allow it, with room. */
+const PACKETS_MAX = 2 ** 32;
+const BYTES_MAX = 2 ** 38;
 const INTERFACE_NAME = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}$/;
 const NODE_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$/;
 
@@ -84,6 +87,13 @@ export const schema = z.strictObject({
         .default("auto")
         .describe("who seals and opens encrypted networks' frames: native, wasm (the engine itself), auto: native, else wasm"),
       auditIntervalS: z.int().min(0).default(60).describe("seconds between audits of the engine's tables; 0: only by weft audit"),
+    })
+    .prefault({}),
+  keys: z
+    .strictObject({
+      rekeyS: z.int().min(1).default(43_200).describe("seconds after which encrypted overlays get new keys"),
+      packetLimit: z.int().min(1024).max(PACKETS_MAX).default(PACKETS_MAX).describe("packets after which they do"),
+      byteLimit: z.int().min(65_536).max(BYTES_MAX).default(BYTES_MAX).describe("bytes after which they do"),
     })
     .prefault({}),
   plugins: z

@@ -16,3 +16,12 @@ export const peerKey = (networkId: Id | null, address: string): string => `${PEE
 export const ipamKey = (space: string, pool: string): string => `${IPAM_PREFIX}${space}/${pool}`;
 /** The 40 random bits of this host's unique local prefix (RFC 4193), made when they are first needed. */
 export const ULA_KEY = `${IPAM_PREFIX}ula/global-id`;
+
+/** Number of the newest life of any pair of hosts that share keys: how often this host began one. */
+export const ESP_EPOCH_KEY = "esp/epoch";
+export const PEER_SECRET_PREFIX = "secret/peer/";
+export const peerSecretKey = (address: string): string => `${PEER_SECRET_PREFIX}${address}`;
+/** Where a pair's key ring stands. Outlives the peer: the same seed may come again. */
+export const espPairKey = (address: string): string => `esp/pair/${address}`;
+/** How far a key given by hand may have been used; by the key's fingerprint, for the same reason. */
+export const espHandKey = (fingerprint: string): string => `esp/hand/${fingerprint}`;

@@ -102,21 +102,26 @@ export class EspPair {
       ["10.9.0.2/24", "fd09::2/64"],
     ]);
     for (const i of [0, 1] as const) {
-      const datapath = new WeftDatapath();
-      this.datapaths.push(datapath);
-      datapath.onEspEvent((event) => this.events.push(event));
-      await datapath.start({
-        stateDir: this.#stateDir,
-        auditIntervalS: 0,
-        underlayAddresses: [OUTER[way.family][i]!],
-        underlayNamespacePath: this.namespaces.path(`h${i}`),
-        crypto: way.crypto ?? "native",
-      });
-      await datapath.declare("net", network(i, way));
-      await datapath.declare(`e${i}`, endpoint(this.namespaces, i));
+      await this.boot(i, way);
       await this.namespaces.ip(`s${i}`, "address", "add", `${INNER[i]}/24`, "dev", "eth0");
       await this.namespaces.ip(`s${i}`, "link", "set", "eth0", "up");
     }
+  }
+
+  /** Starts a host's datapath, without associations; on interfaces that an earlier one left. */
+  async boot(i: 0 | 1, way: Way): Promise<void> {
+    const datapath = new WeftDatapath();
+    this.datapaths[i] = datapath;
+    datapath.onEspEvent((event) => this.events.push(event));
+    await datapath.start({
+      stateDir: this.#stateDir,
+      auditIntervalS: 0,
+      underlayAddresses: [OUTER[way.family][i]!],
+      underlayNamespacePath: this.namespaces.path(`h${i}`),
+      crypto: way.crypto ?? "native",
+    });
+    await datapath.declare("net", network(i, way));
+    await datapath.declare(`e${i}`, endpoint(this.namespaces, i));
   }
 
   /** Declares both associations on both hosts. */

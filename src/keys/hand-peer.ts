@@ -1,0 +1,191 @@
+// A peer that is keyed by hand: one association each way, exactly as its administrator has set them up, for as long as they
+// stand. Its keys live across restarts, and so its numbers have to go on:
+//
+//   out   numbers are reserved in the store a block at a time, before they are used. The engine stops at the block's end, the
+//         next is reserved when half of it is used. A new life goes on behind the block
+//   in    the newest number is stored every second and at the stop, and the window begins there: what is recorded within a
+//         crash's last second is all that could come again
+//
+// What is stored goes by the key's fingerprint and outlives the peer: whoever adds the same key again goes on, too.
+import type { EspEvent } from "../datapath/datapath-api.ts";
+import type { AssociationDeclaration } from "../datapath/declarations.ts";
+import { KeyMaterial } from "../datapath/key-material.ts";
+import { exhausted } from "../errors.ts";
+import { parseAddress } from "../net/address.ts";
+import { espHandKey } from "../store/keys.ts";
+import { fingerprint } from "./derive.ts";
+import type { HandAssociation, HandSecret, KeyedPeer } from "./key-service.ts";
+import { Made, ownerOf, type Peer, type PeerHost } from "./peer.ts";
+
+/** Numbers reserved at a time: seconds of the fastest sender. A new life skips so many at most. */
+export const BLOCK = 2 ** 22;
+/** `firstSequence` is rounded up to it. */
+const UNIT = 1024;
+/** The engine takes a first number below 2^42. */
+const LAST = { esn: 2 ** 42 - UNIT, plain: 2 ** 32 - UNIT };
+
+interface Numbers {
+  /** Out: the end of the reserved block. In: the newest received. */
+  readonly number: number;
+}
+
+export class HandPeer implements Peer {
+  readonly address: string;
+  isStale = true;
+  readonly #vxlanPort: number;
+  readonly #secret: HandSecret;
+  readonly #host: PeerHost;
+  readonly #made: Made;
+  readonly #keys: { readonly out: string; readonly in: string };
+  #life = 0;
+  #first = { out: 0, in: 0 };
+  #reserved = 0;
+  #newest = 0;
+  #udpPort: number | null;
+  #isHeard = false;
+  #since: string | null = null;
+
+  constructor(host: PeerHost, address: string, vxlanPort: number, secret: HandSecret) {
+    this.address = address;
+    this.#host = host;
+    this.#vxlanPort = vxlanPort;
+    this.#secret = secret;
+    this.#made = new Made(host.clock);
+    this.#keys = { out: recordOf(secret.out), in: recordOf(secret.in) };
+    this.#udpPort = secret.out.transport === "udp" ? secret.out.port : null;
+  }
+
+  get view(): KeyedPeer {
+    const { transport } = this.#secret.out;
+    return {
+      address: this.address,
+      kind: "hand",
+      transport,
+      vxlanPort: this.#vxlanPort,
+      index: null,
+      since: this.#since,
+      heard: this.#isHeard,
+    };
+  }
+
+  sinceMs(association: string): number | null {
+    return this.#made.sinceMs(association);
+  }
+
+  async renew(): Promise<void> {
+    const out = Math.max(await this.#stored(this.#keys.out), this.#reserved);
+    const newest = Math.max(await this.#stored(this.#keys.in), this.#newest);
+    const { losses } = this.#made;
+    await this.#reserve(out);
+    this.#first = { out, in: newest };
+    this.#newest = newest;
+    this.#life++;
+    this.#isHeard = false;
+    this.#since = this.#host.clock.nowIso();
+    await this.#declare(losses);
+  }
+
+  async #stored(key: string): Promise<number> {
+    return ((await this.#host.get(key)) as unknown as Numbers | null)?.number ?? 0;
+  }
+
+  /** The block behind `number` is ours to use. */
+  async #reserve(number: number): Promise<void> {
+    const last = this.#secret.out.esn ? LAST.esn : LAST.plain;
+    if (number >= last) throw exhausted(`the key for peer ${this.address} is used up: agree on another with its administrator`);
+    const end = Math.min(number + BLOCK, last);
+    await this.#host.put([{ key: this.#keys.out, value: { number: end } }]);
+    this.#reserved = end;
+  }
+
+  /** `losses`: when it was decided; after another loss the keys may have been used further than this says. */
+  async #declare(losses: number): Promise<void> {
+    if (losses !== this.#made.losses) return;
+    const associations = [
+      { ...this.#association("out", this.#secret.out), packetLimit: this.#reserved, udpPort: this.#udpPort },
+      this.#association("in", this.#secret.in),
+    ];
+    this.isStale = true;
+    await this.#host.datapath.declare(ownerOf(this.address), { associations });
+    if (losses !== this.#made.losses) return;
+    this.isStale = false;
+    this.#made.keep(associations);
+  }
+
+  #association(direction: "in" | "out", given: HandAssociation): AssociationDeclaration {
+    const id = `${this.address}/${direction}/hand/${this.#life}`;
+    return this.#made.ensure(id, () => ({
+      id,
+      direction,
+      peer: this.address,
+      vxlanPort: this.#vxlanPort,
+      spi: given.spi,
+      algorithm: given.algorithm,
+      icvBytes: given.icvBytes,
+      esn: given.esn,
+      udpPort: given.transport === "udp" ? given.port : null,
+      innerChecksum: parseAddress(this.address).family === 6,
+      packetLimit: given.esn ? Number.MAX_SAFE_INTEGER : 2 ** 32 - 1,
+      byteLimit: Number.MAX_SAFE_INTEGER,
+      firstSequence: this.#first[direction],
+      notify: direction === "in",
+      current: direction === "out",
+      key: new KeyMaterial(given.key.copy()),
+    }));
+  }
+
+  async event(event: Exclude<EspEvent, { kind: "lost" }>): Promise<void> {
+    if (event.kind === "first-use") this.#isHeard = true;
+    if (event.kind !== "moved" || this.isStale || event.sender !== this.address || this.#udpPort === null) return;
+    this.#udpPort = event.senderPort;
+    await this.#declare(this.#made.losses);
+  }
+
+  async tick(): Promise<void> {
+    if (this.isStale) return;
+    const { losses } = this.#made;
+    const { out, newest } = await this.#figures();
+    if (losses !== this.#made.losses) return;
+    if (newest > this.#newest) {
+      await this.#host.put([{ key: this.#keys.in, value: { number: newest } }]);
+      this.#newest = newest;
+    }
+    if (out > this.#reserved - BLOCK / 2) {
+      await this.#reserve(this.#reserved);
+      await this.#declare(losses);
+    }
+  }
+
+  async #figures(): Promise<{ readonly out: number; readonly newest: number }> {
+    const mine = (await this.#host.datapath.dumpAssociations()).filter(({ peer }) => peer === this.address);
+    const number = (direction: "in" | "out"): number => Number(mine.find((one) => one.direction === direction)?.sequence ?? 0n);
+    return { out: number("out"), newest: number("in") };
+  }
+
+  async rotate(): Promise<void> {}
+
+  lose(): void {
+    this.isStale = true;
+    this.#made.lose();
+  }
+
+  async stop(): Promise<void> {
+    if (this.isStale) return;
+    const mine = await this.#figures();
+    const newest = Math.max(this.#newest, mine.newest);
+    await this.#host.put([{ key: this.#keys.in, value: { number: newest } }]);
+  }
+
+  destroy(): void {
+    this.#made.keep([]);
+    this.#secret.out.key.destroy();
+    this.#secret.in.key.destroy();
+  }
+}
+
+function recordOf({ key, spi }: HandAssociation): string {
+  const copy = key.copy();
+  const text = fingerprint(copy);
+  copy.fill(0);
+  return espHandKey(`${text}-${spi}`);
+}

@@ -1,0 +1,229 @@
+// The key service: peers by address, each with its secret, in one queue. It takes what the datapath tells of keys, the clock's
+// ticks and the operator's words one after the other, so that a peer's state is stored, then declared, then the next thing done.
+//
+//   setPeer      secret and first state are stored, then declared; refused: the secret is taken back
+//   lost         the worker died with all keys: a new life for all pairs
+//   tick         each second: what could not be done is tried again, probes, rekeying
+//
+// Fails closed: a peer whose state can't be stored has no association, and no traffic.
+import type { Clock } from "../clock.ts";
+import type { DatapathLog, DatapathService, EspEvent } from "../datapath/datapath-api.ts";
+import { alreadyExists, invalidArgument } from "../errors.ts";
+import { ESP_EPOCH_KEY, PEER_SECRET_PREFIX, peerSecretKey } from "../store/keys.ts";
+import type { Json, Put, Store } from "../store/store.ts";
+import { HandPeer } from "./hand-peer.ts";
+import type { AssociationView, KeyedPeer, KeyService, PeerSecret } from "./key-service.ts";
+import { type KeyLimits, ownerOf, type Peer, type PeerHost } from "./peer.ts";
+import { readSecret, secretJson } from "./secrets.ts";
+import { SeededPeer } from "./seeded-peer.ts";
+import { TAG_BITS } from "./spi.ts";
+
+const SEED_BYTES_MIN = 32;
+const RETRY_FIRST_MS = 1000;
+const RETRY_LAST_MS = 60_000;
+
+export interface KeysOptions {
+  readonly store: Store;
+  readonly datapath: Pick<DatapathService, "declare" | "withdraw" | "probe" | "dumpAssociations" | "onEspEvent">;
+  readonly clock: Clock;
+  readonly randomBytes: (count: number) => Uint8Array;
+  readonly underlayAddresses: readonly string[];
+  readonly limits: KeyLimits;
+  readonly log: DatapathLog;
+}
+
+interface Held {
+  readonly peer: Peer;
+  retry: { readonly atMs: number; readonly waitMs: number } | null;
+}
+
+export class Keys implements KeyService {
+  readonly #options: KeysOptions;
+  readonly #held = new Map<string, Held>();
+  readonly #host: PeerHost;
+  #queue: Promise<unknown> = Promise.resolve();
+  #epoch: number | null = null;
+  #waiting = 0;
+  #isStopped = false;
+
+  constructor(options: KeysOptions) {
+    this.#options = options;
+    const { store, datapath, clock, log, underlayAddresses, limits } = options;
+    this.#host = {
+      datapath,
+      clock,
+      log,
+      underlayAddresses,
+      limits,
+      randomTag: () => Buffer.from(options.randomBytes(4)).readUInt32BE() >>> (32 - TAG_BITS),
+      get: async (key) => (await store.get(key))?.value ?? null,
+      put: (puts) => this.#commit(puts),
+      epoch: () => this.#currentEpoch(),
+    };
+  }
+
+  async #commit(puts: readonly Put[], deletes: readonly string[] = []): Promise<void> {
+    await this.#options.store.commit({ puts, deletes });
+  }
+
+  /** Counted up and stored once a start, before its first use. */
+  async #currentEpoch(): Promise<number> {
+    return this.#epoch ?? (await this.#nextEpoch());
+  }
+
+  async #nextEpoch(): Promise<number> {
+    const entry = await this.#options.store.get(ESP_EPOCH_KEY);
+    const epoch = Math.max(Number((entry?.value as Json) ?? 0), this.#epoch ?? 0) + 1;
+    await this.#commit([{ key: ESP_EPOCH_KEY, value: epoch }]);
+    this.#epoch = epoch;
+    return epoch;
+  }
+
+  /** One thing after the other. */
+  #serially<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#queue.then(work);
+    this.#queue = result.catch(() => undefined);
+    return result;
+  }
+
+  async start(): Promise<void> {
+    for (const entry of await this.#options.store.list(PEER_SECRET_PREFIX)) {
+      const { address, vxlanPort, secret } = readSecret(entry);
+      this.#held.set(address, { peer: this.#make(address, vxlanPort, secret), retry: null });
+    }
+    this.#options.datapath.onEspEvent((event) => this.#event(event));
+    await this.#serially(() => this.#renewStale());
+  }
+
+  #make(address: string, vxlanPort: number, secret: PeerSecret): Peer {
+    if (secret.kind === "seed") return new SeededPeer(this.#host, address, vxlanPort, secret);
+    return new HandPeer(this.#host, address, vxlanPort, secret);
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    await this.#serially(async () => {
+      for (const { peer } of this.#held.values()) await this.#attempt(peer, () => peer.stop());
+    });
+  }
+
+  async #attempt(peer: Peer, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      this.#options.log("error", `keys of peer ${peer.address}: ${(error as Error).message}`, { peer: peer.address });
+    }
+  }
+
+  async #renewStale(): Promise<void> {
+    const now = this.#options.clock.monotonicMs();
+    for (const held of this.#held.values()) {
+      const { peer, retry } = held;
+      if (!peer.isStale) {
+        held.retry = null;
+        continue;
+      }
+      if (retry !== null && now < retry.atMs) continue;
+      const waitMs = retry === null ? RETRY_FIRST_MS : Math.min(retry.waitMs * 2, RETRY_LAST_MS);
+      held.retry = { atMs: now + waitMs, waitMs };
+      await this.#attempt(peer, () => peer.renew());
+    }
+  }
+
+  // ── peers ──
+
+  async setPeer(address: string, vxlanPort: number, secret: PeerSecret): Promise<void> {
+    await this.#serially(async () => {
+      if (this.#held.has(address)) throw alreadyExists(`peer ${address} has keys already: remove the peer and add it anew`);
+      if (secret.kind === "seed" && secret.seed.lengthBytes < SEED_BYTES_MIN)
+        throw invalidArgument(`a seed of ${secret.seed.lengthBytes} bytes: ${SEED_BYTES_MIN} random bytes or more are needed`);
+      await this.#nextEpoch();
+      const peer = this.#make(address, vxlanPort, secret);
+      const key = peerSecretKey(address);
+      await this.#commit([{ key, value: secretJson(vxlanPort, secret) }]);
+      try {
+        await peer.renew();
+      } catch (error) {
+        await this.#commit([], [key]);
+        await this.#options.datapath.withdraw(ownerOf(address)).catch(() => {});
+        peer.destroy();
+        throw error;
+      }
+      this.#held.set(address, { peer, retry: null });
+    });
+  }
+
+  async removePeer(address: string): Promise<void> {
+    await this.#serially(async () => {
+      const held = this.#held.get(address);
+      if (held === undefined) return;
+      await this.#attempt(held.peer, () => held.peer.stop());
+      await this.#commit([], [peerSecretKey(address)]);
+      this.#held.delete(address);
+      await this.#options.datapath.withdraw(ownerOf(address));
+      held.peer.destroy();
+    });
+  }
+
+  hasPeer(address: string): boolean {
+    return this.#held.has(address);
+  }
+
+  peers(): readonly KeyedPeer[] {
+    return [...this.#held.values()].map(({ peer }) => peer.view).sort((a, b) => (a.address < b.address ? -1 : 1));
+  }
+
+  async rotate(): Promise<void> {
+    await this.#serially(async () => {
+      for (const { peer } of this.#held.values()) if (!peer.isStale) await peer.rotate();
+    });
+  }
+
+  async list(): Promise<readonly AssociationView[]> {
+    const now = this.#options.clock.monotonicMs();
+    const entries = await this.#options.datapath.dumpAssociations();
+    return entries.flatMap((entry) => {
+      const sinceMs = this.#held.get(entry.peer)?.peer.sinceMs(entry.id) ?? null;
+      if (sinceMs === null) return [];
+      const { spi, peer, direction, algorithm, icvBytes, esn, udpPort, current, sequence, packets, bytes } = entry;
+      const { replayed, late, forged, malformed } = entry;
+      const transport = udpPort === null ? "raw" : "udp";
+      const ageS = Math.floor((now - sinceMs) / 1000);
+      const shown = { spi, peer, direction, algorithm, icvBytes, esn, transport, current, ageS, sequence, packets, bytes } as const;
+      return [{ ...shown, replayed, late, forged, malformed }];
+    });
+  }
+
+  // ── time and events ──
+
+  /** Once a second. */
+  async tick(): Promise<void> {
+    await this.#serially(async () => {
+      if (this.#isStopped) return;
+      await this.#renewStale();
+      for (const { peer } of this.#held.values()) if (!peer.isStale) await this.#attempt(peer, () => peer.tick());
+    });
+  }
+
+  #event(event: EspEvent): void {
+    if (event.kind === "lost") {
+      for (const held of this.#held.values()) {
+        held.peer.lose();
+        held.retry = null;
+      }
+      void this.#serially(() => this.#renewStale());
+      return;
+    }
+    const address = event.kind === "unknown-spi" ? event.sender : event.association.slice(0, event.association.indexOf("/"));
+    const held = this.#held.get(address);
+    if (held === undefined || this.#isStopped) return;
+    // Unknown keys are many when somebody makes them up; the engine's own events are few, and told once.
+    if (event.kind === "unknown-spi" && this.#waiting > this.#held.size + 16) return;
+    this.#waiting++;
+    void this.#serially(async () => {
+      this.#waiting--;
+      if (held.peer.isStale || this.#held.get(address) !== held) return;
+      await this.#attempt(held.peer, () => held.peer.event(event));
+    });
+  }
+}
