@@ -31,12 +31,13 @@ const inClear = (file: string): Promise<string[][]> =>
 const understand = (): Promise<boolean> =>
   eventually("the hosts understand each other", async () => (await all.sandboxes.sa.ping(ADDRESSES.sb[0], ["-W", "1"], 1)) === 1, 15_000);
 
-test("a daemon that was killed has its peer's secret, and goes on with new keys", async () => {
+test("a daemon that was killed has its peer's secret, and goes on with new keys, by the engine's own cipher too", async () => {
   await understand();
   const capture = await LinkCapture.start(lab, all.hostA, "up0");
   const pinging = all.sandboxes.sb.ping(ADDRESSES.sa[0], ["-p", PATTERN, "-i", "0.05", "-w", "3"], 60);
   await a.kill9();
-  await a.start();
+  await a.start(["--set", "datapath.crypto=wasm"]);
+  expect(await a.must("info")).toMatch(/crypto +wasm: self-test passed/);
   await pinging;
   await understand();
   expect(await all.sandboxes.sb.ping(ADDRESSES.sa[1], ["-i", "0.02"], 3)).toBe(3);
