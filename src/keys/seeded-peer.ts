@@ -214,7 +214,9 @@ export class SeededPeer implements Peer {
   /** What events asked for and could not be stored when they came. */
   async #catchUp(): Promise<void> {
     const { heard, rotation } = this.#wanted;
-    if (heard > this.#state!.peerIndex) await this.#become(pair.heard(this.#state!, heard));
+    const { index, peerIndex } = this.#state!;
+    if (heard > peerIndex) await this.#become(pair.heard(this.#state!, heard));
+    if (this.#state!.index > index) await this.#dummy(); // the peer hears that we followed
     if (rotation) await this.rotate();
   }
 
