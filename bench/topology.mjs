@@ -11,7 +11,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { inNamespace, Lab } from "../scripts/lab.mjs";
 import { ROOT, run, StepError } from "../scripts/steps.mjs";
-import { deviceAppears, tunnelSubjects } from "./tunnels.mjs";
+import { tunnelSubjects } from "./tunnels.mjs";
 
 /**
  * @typedef {object} Subject
@@ -25,7 +25,6 @@ import { deviceAppears, tunnelSubjects } from "./tunnels.mjs";
 
 const VNI = 4242;
 const ENCRYPTED_VNI = 4243;
-const ENCRYPTED_MTU = 1408;
 const OVERLAY_MTU = 1450;
 const KERNEL_VXLAN_PORT = 8472; // its own, so that captures of both can be told apart
 const OFFLOADS = ["tso", "gso", "gro", "tx", "rx", "sg", "tx-udp-segmentation"];
@@ -165,15 +164,7 @@ async function weftSubjects(encrypted) {
   await twoHosts("w", "10.210.0");
   const daemons = [await startDaemon("wa", "10.210.0.1"), await startDaemon("wb", "10.210.0.2")];
   const keyFile = join(lab.folder, "pair.key");
-  let keyed = encrypted;
-  if (encrypted) {
-    writeFileSync(keyFile, await weft("wa", ["cluster", "keys", "new"]), { mode: 0o600 });
-    // A daemon that derives no keys says so: then the datapath is measured without one.
-    await weft("wa", ["peer", "add", "--key-file", keyFile, "10.210.0.250"]).catch(() => {
-      keyed = false;
-    });
-    if (keyed) await weft("wa", ["peer", "rm", "10.210.0.250"]);
-  }
+  if (encrypted) writeFileSync(keyFile, await weft("wa", ["cluster", "keys", "new"]), { mode: 0o600 });
   for (const [side, other] of [
     ["a", 2],
     ["b", 1],
@@ -181,11 +172,11 @@ async function weftSubjects(encrypted) {
     const host = `w${side}`;
     const option = `com.docker.network.driver.overlay.vxlanid_list=${VNI}`;
     await weft(host, ["network", "create", "-d", "overlay", "--subnet", "10.213.0.0/24", "-o", option, "bench"]);
-    await weft(host, ["peer", "add", ...(keyed ? ["--key-file", keyFile] : []), `10.210.0.${other}`]);
+    await weft(host, ["peer", "add", ...(encrypted ? ["--key-file", keyFile] : []), `10.210.0.${other}`]);
     await namespace(`${host}1`);
     const attach = `bench,ip=10.213.0.${side === "a" ? 11 : 12}`;
     await weft(host, ["sandbox", "create", "--netns", lab.namespacePath(`${host}1`), "--network", attach, `${host}1`]);
-    if (keyed) await encryptedSandbox(host, side === "a" ? 11 : 12);
+    if (encrypted) await encryptedSandbox(host, side === "a" ? 11 : 12);
   }
   await weft("wa", ["network", "create", "-d", "bridge", "--subnet", "10.214.0.0/24", "bench-local"]);
   for (const [name, address] of [
@@ -200,7 +191,7 @@ async function weftSubjects(encrypted) {
   const secret = { key: "weft-encrypted", title: "Weft overlay, encrypted", address: "10.213.1.12" };
   return [
     { key: "weft-overlay", title: "Weft overlay", client: path("wa1"), server: path("wb1"), address: "10.213.0.12", daemons },
-    ...(encrypted ? [keyed ? { ...secret, client: path("wa4"), server: path("wb4"), daemons } : await keyedByHand()] : []),
+    ...(encrypted ? [{ ...secret, client: path("wa4"), server: path("wb4"), daemons }] : []),
     {
       key: "weft-bridge",
       title: "Weft bridge",
@@ -219,27 +210,6 @@ async function encryptedSandbox(host, last) {
   await namespace(`${host}4`);
   const attach = `bench-secret,ip=10.213.1.${last}`;
   await weft(host, ["sandbox", "create", "--netns", lab.namespacePath(`${host}4`), "--network", attach, `${host}4`]);
-}
-
-/** The encrypted overlay between hosts without daemons (bench/esp-end.mjs). @returns {Promise<Subject>} */
-async function keyedByHand() {
-  const net = "10.221.0";
-  await twoHosts("e", net);
-  const daemons = [];
-  for (const [side, name] of ["ea", "eb"].entries()) {
-    await namespace(`${name}1`);
-    const folder = join(lab.folder, name);
-    mkdirSync(folder, { recursive: true });
-    const [host, sandbox] = [lab.namespacePath(name), lab.namespacePath(`${name}1`)];
-    const addresses = { own: `${net}.${side + 1}`, other: `${net}.${2 - side}` };
-    const options = { stateDir: folder, host, sandbox, ...addresses, side, vni: ENCRYPTED_VNI, mtuBytes: ENCRYPTED_MTU };
-    const argv = [process.execPath, join(ROOT, "bench/esp-end.mjs"), JSON.stringify(options)];
-    daemons.push(lab.start(null, argv, { log: join(folder, "log") }));
-    await deviceAppears(lab, `${name}1`, "eth0");
-    await ip(`${name}1`, [`address add 10.222.0.${side + 1}/24 dev eth0`, "link set eth0 up"]);
-  }
-  const [client, server] = [lab.namespacePath("ea1"), lab.namespacePath("eb1")];
-  return { key: "weft-encrypted", title: "Weft overlay, encrypted", client, server, address: "10.222.0.2", daemons };
 }
 
 const PUBLISHED = "5201"; // iperf3's
