@@ -11,6 +11,7 @@
 import type { NameRecords } from "../dns/names.ts";
 import type { Ipam } from "../ipam/ipam.ts";
 import type { PeerSecret } from "../keys/key-service.ts";
+import { connect, disconnect } from "./connections.ts";
 import { attempt, type Context, type ControllerOptions, createContext } from "./context.ts";
 import { nameRecords } from "./name-records.ts";
 import { addressSpaceOf, createNetwork, inspectNetwork, listNetworks, pruneNetworks, removeNetwork } from "./networks.ts";
@@ -23,7 +24,7 @@ import { configureAgain } from "./recreated.ts";
 import { renameSandbox } from "./rename.ts";
 import { updateSandbox } from "./republishing.ts";
 import { type RestoreReport, restore } from "./restore.ts";
-import { connect, createSandbox, disconnect, inspectSandbox, listSandboxes, removeSandbox } from "./sandboxes.ts";
+import { createSandbox, inspectSandbox, listSandboxes, removeSandbox } from "./sandboxes.ts";
 import { State } from "./state.ts";
 import { type StopRequest, stopSandbox } from "./stop.ts";
 import { follow, isInUse, programStarted } from "./transient.ts";

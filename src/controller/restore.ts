@@ -11,13 +11,14 @@
 import { join } from "node:path";
 import type { Declaration } from "../datapath/declarations.ts";
 import { configureInterface } from "./attachments.ts";
+import { mendEgress } from "./connections.ts";
 import { attachment, attachmentsOf, type Context, endpointOwner, networkOwner } from "./context.ts";
 import { hasResolver } from "./dns-settings.ts";
 import { configureHost } from "./networks.ts";
 import { admissiblePeers, forgetKeys, keyWarnings } from "./peer-keys.ts";
 import { routeHost } from "./routing.ts";
 import { applySysctls } from "./sandbox-settings.ts";
-import { mendEgress, namespaceFolder } from "./sandboxes.ts";
+import { namespaceFolder } from "./sandboxes.ts";
 import { stackInode } from "./stack-inode.ts";
 import type { SandboxRecord } from "./types.ts";
 import { sandboxInterfaces } from "./wants.ts";

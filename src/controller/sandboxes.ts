@@ -1,26 +1,28 @@
 // Sandboxes: a network namespace (ours, the user's, another sandbox's or the daemon's own) and its endpoints.
 import { hostname as hostName } from "node:os";
-import { isAbsolute, join } from "node:path";
+import { join } from "node:path";
 import type { Driver } from "../drivers/driver.ts";
-import { addressInUse, forbidden, invalidArgument, notFound, WeftError } from "../errors.ts";
+import { notFound } from "../errors.ts";
 import { OWN_NAMESPACE } from "../paths.ts";
 import { endpointKey, sandboxKey } from "../store/keys.ts";
-import { type Prepared, prepareAttachment, realizeAttachments, withdrawAttachments } from "./attachments.ts";
+import { admit, prepareAll, takeBack } from "./admission.ts";
+import { realizeAttachments, withdrawAttachments } from "./attachments.ts";
 import { attachmentsOf, attempt, type Context, commit, newId, put } from "./context.ts";
 import { defaultNetwork } from "./default-bridge.ts";
 import { dnsSettings, hasResolver } from "./dns-settings.ts";
-import { egressNetwork, leaveEgress, needsEgress, refuseEgress, withEgress } from "./egress.ts";
+import { refuseEgress, withEgress } from "./egress.ts";
+import { checkNamespace, checkOwner, refuseSharedNamespace } from "./given-stacks.ts";
 import { linkEnvironment, linkedTo, refreshLinkers } from "./links.ts";
 import { exclusive, shared } from "./locks.ts";
-import { byName, checkHostname, checkName, isEgress, resolve, shortId } from "./names.ts";
-import { checkConnect, checkDisconnect, checkJoined, checkWishes, joinedReference } from "./network-modes.ts";
+import { byName, checkHostname, checkName, resolve, shortId } from "./names.ts";
+import { checkJoined, checkWishes, joinedReference } from "./network-modes.ts";
 import { findNetwork, networkLock } from "./networks.ts";
 import { endProgram, nameTaken } from "./programs.ts";
 import { checkPublish, choosePorts, PORTS_LOCK } from "./publishing.ts";
 import { forgetFlows, rerouteHost, routeHost } from "./routing.ts";
 import { applySysctls, stackSettings } from "./sandbox-settings.ts";
 import { stackInode } from "./stack-inode.ts";
-import type { AttachRequest, CreateSandboxRequest, EndpointRecord, Id, NetworkRecord, SandboxRecord, SandboxView } from "./types.ts";
+import type { AttachRequest, CreateSandboxRequest, Id, NetworkRecord, SandboxRecord, SandboxView } from "./types.ts";
 import type { Attachment } from "./wants.ts";
 
 export const namespaceFolder = (context: Pick<Context, "stateDir">): string => join(context.stateDir, "netns");
@@ -128,7 +130,7 @@ async function createOn(
     const attachments = prepared.map(({ attachment }) => attachment);
     context.pending.add(id);
     try {
-      await store(context, prepared, [put(sandboxKey(id), sandbox)]);
+      await admit(context, prepared, [put(sandboxKey(id), sandbox)]);
       try {
         if (sandbox.ownsNamespace) await namespaces.create(sandbox.namespacePath);
         await realizeAttachments(context, sandbox, attachments, []);
@@ -195,207 +197,6 @@ export async function removeSandbox(context: Context, reference: string, force: 
   return removed;
 }
 
-export async function connect(context: Context, reference: string, request: AttachRequest): Promise<EndpointRecord> {
-  const { id } = findSandbox(context, reference);
-  const found = findNetwork(context, request.network);
-  refuseEgress(found);
-  const links = [...attachmentsOf(context, { id }), { network: found, driver: context.drivers.get(found.driver) }];
-  const connected = await withEgress(context, links, (way) => connectOn(context, reference, request, { id, found, way }));
-  await refreshLinkers(context, id);
-  return connected;
-}
-
-async function connectOn(
-  context: Context,
-  reference: string,
-  request: AttachRequest,
-  { id, found, way }: { id: Id; found: NetworkRecord; way: NetworkRecord | null },
-): Promise<EndpointRecord> {
-  const networkLocks = [found, ...(way === null ? [] : [way])].map((one) => shared(networkLock(one)));
-  return await context.locks.run([exclusive(sandboxLock({ id })), ...networkLocks], async () => {
-    const sandbox = context.state.sandboxes.get(id) ?? findSandbox(context, reference);
-    const network = context.state.networks.get(found.id) ?? findNetwork(context, request.network);
-    const others = attachmentsOf(context, sandbox);
-    checkConnect(sandbox, others, context.drivers.get(network.driver));
-    if (stackInode(context, sandbox) === null) {
-      throw forbidden(`the namespace ${sandbox.namespacePath} of sandbox ${sandbox.name} is gone: remove the sandbox and create it anew`);
-    }
-    const gate = others.find((other) => isEgress(other.network));
-    const needsGate = needsEgress(context, [...others, { network, driver: context.drivers.get(network.driver) }]);
-    const joins = [{ wish: request, network }];
-    if (needsGate && gate === undefined && way !== null) joins.push({ wish: { network: way.id }, network: way });
-    const joined = await attach(context, sandbox, joins, others);
-    const attachment = joined[0]!;
-    if (gate !== undefined && !needsGate) {
-      await leaveEgress(context, sandbox, gate, [...others.filter((other) => other !== gate), ...joined]);
-      if (sandbox.ports.length > 0) await rerouteHost(context);
-    }
-    context.log("info", "sandbox connected", {
-      sandbox: sandbox.name,
-      network: network.name,
-      interface: attachment.endpoint.interfaceName,
-    });
-    return attachment.endpoint;
-  });
-}
-
-export async function disconnect(context: Context, reference: string, networkReference: string, force: boolean): Promise<void> {
-  const { id } = findSandbox(context, reference);
-  const left = findNetwork(context, networkReference);
-  refuseEgress(left);
-  const remaining = attachmentsOf(context, { id }).filter((other) => other.network.id !== left.id);
-  const way = needsEgress(context, remaining) ? await egressNetwork(context) : null;
-  await context.locks.run([exclusive(sandboxLock({ id })), ...(way === null ? [] : [shared(networkLock(way))])], async () => {
-    const sandbox = context.state.sandboxes.get(id) ?? findSandbox(context, reference);
-    const network = findNetwork(context, networkReference);
-    const attachments = attachmentsOf(context, sandbox);
-    const attachment = attachments.find(({ endpoint }) => endpoint.networkId === network.id);
-    if (attachment === undefined) throw notFound(`sandbox ${sandbox.name} is not connected to network ${network.name}`);
-    checkDisconnect(attachment.driver);
-    const others = attachments.filter((other) => other !== attachment);
-    const gate = others.find((other) => isEgress(other.network));
-    const needsGate = needsEgress(context, others);
-    const gone = gate !== undefined && !needsGate ? [attachment, gate] : [attachment];
-    const rest = attachments.filter((other) => !gone.includes(other));
-    const restore = (): Promise<boolean> =>
-      attempt(context, "restoring the endpoint", () => realizeAttachments(context, sandbox, gone, rest));
-    const lost = stackInode(context, sandbox) === null;
-    try {
-      await withdrawAttachments(context, sandbox, gone, rest);
-    } catch (error) {
-      if (!force && !lost) {
-        await restore();
-        throw error;
-      }
-      context.log("warn", "endpoint removed by force", { sandbox: sandbox.name, error: (error as Error).message });
-    }
-    try {
-      await commit(
-        context,
-        [],
-        gone.map(({ endpoint }) => endpointKey(endpoint.id)),
-      );
-    } catch (error) {
-      await restore();
-      throw error;
-    }
-    for (const one of gone) await context.ipam.releaseAddresses(one.network.id, one.endpoint);
-    context.lastAddresses.remember(attachment.endpoint);
-    if (sandbox.ports.length > 0) await rerouteHost(context);
-    await forgetFlows(context, gone);
-    if (needsGate && gate === undefined && way !== null && !lost) await joinEgress(context, sandbox, way, rest);
-    await attempt(context, `writing the files of sandbox ${sandbox.name}`, () => context.names.refresh(sandbox));
-    context.log("info", "sandbox disconnected", { sandbox: sandbox.name, network: network.name });
-  });
-  await refreshLinkers(context, id);
-}
-
-/** Stores further endpoints and makes them true beside `others`, or leaves all as it was. The caller holds sandbox and networks. */
-async function attach(
-  context: Context,
-  sandbox: SandboxRecord,
-  joins: readonly { readonly wish: AttachRequest; readonly network: NetworkRecord }[],
-  others: readonly Attachment[],
-): Promise<Attachment[]> {
-  const linkNames = new Set(await context.namespaces.linkNames(sandbox.namespacePath));
-  for (const { endpoint } of others) if (endpoint.interfaceName !== null) linkNames.add(endpoint.interfaceName);
-  const prepared = await prepareAll(context, sandbox, joins, linkNames);
-  const attachments = prepared.map(({ attachment }) => attachment);
-  for (const { endpoint } of attachments) context.pending.add(endpoint.id);
-  try {
-    await store(context, prepared, []);
-    try {
-      await realizeAttachments(context, sandbox, attachments, others);
-      await context.names.refresh(sandbox);
-      if (sandbox.ports.length > 0) await routeHost(context);
-    } catch (error) {
-      await attempt(context, "withdrawing the endpoint", () => withdrawAttachments(context, sandbox, attachments, others));
-      await takeBack(context, attachments, [], `endpoint of ${sandbox.name} on ${joins[0]!.network.name}`, error);
-    }
-  } finally {
-    for (const { endpoint } of attachments) context.pending.delete(endpoint.id);
-  }
-  return attachments;
-}
-
-/** A sandbox without a way out is one all the same: what fails is made good by the next start. */
-async function joinEgress(context: Context, sandbox: SandboxRecord, way: NetworkRecord, others: readonly Attachment[]): Promise<void> {
-  await attempt(context, `attaching sandbox ${sandbox.name} to network ${way.name}`, () =>
-    attach(context, sandbox, [{ wish: { network: way.id }, network: way }], others),
-  );
-}
-
-/** At start, once the sandbox is made true: gives it the way out that it lacks, takes the one that it doesn't need. */
-export async function mendEgress(context: Context, sandbox: SandboxRecord): Promise<void> {
-  const attachments = attachmentsOf(context, sandbox);
-  const gate = attachments.find((one) => isEgress(one.network));
-  const needsGate = needsEgress(context, attachments);
-  if (needsGate === (gate !== undefined)) return;
-  const rest = attachments.filter((one) => one !== gate);
-  const way = needsGate ? await egressNetwork(context) : null;
-  const locks = [exclusive(sandboxLock(sandbox)), ...(way === null ? [] : [shared(networkLock(way))])];
-  await context.locks.run(locks, async () => {
-    if (gate !== undefined) await leaveEgress(context, sandbox, gate, rest);
-    else if (way !== null) await joinEgress(context, sandbox, way, rest);
-  });
-  if (sandbox.ports.length > 0) await rerouteHost(context);
-}
-
-/** All or none. */
-async function prepareAll(
-  context: Context,
-  sandbox: SandboxRecord,
-  wishes: readonly { readonly wish: AttachRequest; readonly network: NetworkRecord }[],
-  linkNames: Set<string>,
-): Promise<Prepared[]> {
-  const prepared: Prepared[] = [];
-  try {
-    for (const { wish, network } of wishes) {
-      // It may have been removed while we waited for it.
-      const current = context.state.networks.get(network.id) ?? findNetwork(context, wish.network);
-      prepared.push(
-        await context.lastAddresses.first(current.id, sandbox.id, wish, (one) =>
-          prepareAttachment(context, sandbox, current, one, linkNames),
-        ),
-      );
-    }
-    return prepared;
-  } catch (error) {
-    for (const { release } of prepared) await release();
-    throw error;
-  }
-}
-
-async function store(context: Context, prepared: readonly Prepared[], puts: Parameters<typeof commit>[1]): Promise<void> {
-  try {
-    await commit(context, [...puts, ...prepared.flatMap((one) => one.puts)]);
-  } catch (error) {
-    for (const { release } of prepared) await release();
-    throw error;
-  }
-  for (const { settle } of prepared) settle();
-}
-
-/** Removes from the store what couldn't be made true; throws the reason. */
-async function takeBack(
-  context: Context,
-  attachments: readonly Attachment[],
-  keys: readonly string[],
-  what: string,
-  reason: unknown,
-): Promise<never> {
-  const deletes = [...keys, ...attachments.map(({ endpoint }) => endpointKey(endpoint.id))];
-  if (!(await attempt(context, `removing ${what} from the store`, () => commit(context, [], deletes)))) {
-    throw new WeftError(
-      "UNAVAILABLE",
-      `${(reason as Error).message}; undoing it failed as well, so the ${what} is stored: remove it when the store can be written again`,
-      { cause: reason },
-    );
-  }
-  for (const { network, endpoint } of attachments) await context.ipam.releaseAddresses(network.id, endpoint);
-  throw reason;
-}
-
 async function unmake(context: Context, sandbox: SandboxRecord, attachments: readonly Attachment[]): Promise<void> {
   await attempt(context, `withdrawing sandbox ${sandbox.name}`, () => withdrawAttachments(context, sandbox, attachments, []));
   if (hasResolver(sandbox)) {
@@ -434,36 +235,4 @@ function stackOwner(context: Context, request: CreateSandboxRequest): SandboxRec
     return (named.joinedTo === null ? undefined : context.state.sandboxes.get(named.joinedTo)) ?? named;
   }
   return null;
-}
-
-/** Once its lock is held. */
-function checkOwner(context: Context, owner: SandboxRecord): void {
-  if (!context.state.sandboxes.has(owner.id)) throw notFound(`sandbox ${owner.name} not found`);
-  if (context.namespaces.inode(owner.namespacePath) === null) {
-    throw forbidden(`cannot join network of a non running container: ${owner.name}, its namespace ${owner.namespacePath} is gone`);
-  }
-}
-
-/** The inode of the user's namespace. */
-function checkNamespace(context: Context, path: string): number {
-  if (!isAbsolute(path))
-    throw invalidArgument(`invalid namespace path ${JSON.stringify(path)}: give an absolute one, the daemon has another working directory`);
-  const inode = context.namespaces.inode(path);
-  if (inode === null) {
-    throw invalidArgument(
-      `${path} is not a network namespace: give the path of one (/run/netns/NAME, /proc/PID/ns/net) or leave it out to have one made`,
-    );
-  }
-  if (inode === context.namespaces.inode(OWN_NAMESPACE)) {
-    throw invalidArgument(`${path} is the daemon's own network namespace: attaching it would change the host's routes; give another`);
-  }
-  return inode;
-}
-
-function refuseSharedNamespace(context: Context, path: string, inode: number): void {
-  for (const other of context.state.sandboxes.values()) {
-    if (context.namespaces.inode(other.namespacePath) === inode) {
-      throw addressInUse(`namespace ${path} is already used by sandbox ${other.name}: connect that sandbox to further networks instead`);
-    }
-  }
 }
