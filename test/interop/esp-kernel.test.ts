@@ -105,8 +105,10 @@ function kernelSide(way: Way, ours: TestAssociation, theirs: TestAssociation): s
 async function key(way: Way, ours: TestAssociation, theirs: TestAssociation): Promise<void> {
   const peer = OUTER[way.family][1];
   await guest.run("ip link delete vx0 2>/dev/null || true");
-  await weft.datapath.declare("keys", { associations: [declared(ours, "out", peer), declared(theirs, "in", peer)] });
+  // Either side may have something to say at any moment (a router solicitation): nobody sends by a key before both have it.
+  await weft.datapath.declare("keys", { associations: [declared(theirs, "in", peer)] });
   await guest.run(kernelSide(way, ours, theirs));
+  await weft.datapath.declare("keys", { associations: [declared(ours, "out", peer), declared(theirs, "in", peer)] });
 }
 
 /** The guest's counters of trouble that are not zero: a state it lacks, a wrong ICV, a replay, a bare datagram. */
