@@ -2,7 +2,9 @@
 // remedy and never by value: a typing error in a key is still nearly the key. So neither JSON.parse's nor zod's own words are
 // passed on, which quote what they stumble over. The bytes that came are overwritten.
 import { z } from "zod";
+import { ESP_UDP_PORT, SPI_MIN } from "../../wasm/shared/protocol.ts";
 import type { EspAlgorithm } from "../datapath/declarations.ts";
+import { ALGORITHMS, keyBytes, SALT_BYTES } from "../datapath/esp-algorithms.ts";
 import { KeyMaterial } from "../datapath/key-material.ts";
 import { invalidArgument } from "../errors.ts";
 import type { EspTransport, HandAssociation, PeerSecret } from "../keys/key-service.ts";
@@ -10,17 +12,12 @@ import type { EspTransport, HandAssociation, PeerSecret } from "../keys/key-serv
 const SEED_BYTES_MIN = 32;
 const SEED_BYTES_MAX = 1024;
 const ID_BYTES_MAX = 255;
-const SALT_BYTES = 4;
-/** Below are reserved numbers (RFC 4303 section 2.1). */
-const SPI_MIN = 256;
 const SPI_MAX = 2 ** 32 - 1;
-const ESP_PORT = 4500;
 
-const KEY_BYTES: Readonly<Record<EspAlgorithm, number>> = { "aes-128-gcm": 16, "aes-256-gcm": 32, "chacha20-poly1305": 32 };
 /** As Linux names them, where the key's length says the rest. */
 const LINUX_GCM = "rfc4106(gcm(aes))";
 const LINUX_CHACHA = "rfc7539esp(chacha20,poly1305)";
-const ALGORITHMS = [...Object.keys(KEY_BYTES), LINUX_GCM, LINUX_CHACHA];
+const NAMES = [...ALGORITHMS, LINUX_GCM, LINUX_CHACHA];
 
 export interface SecretRequest {
   readonly keyFile: Uint8Array;
@@ -100,13 +97,13 @@ const spi = z.union(
 
 const association = z.strictObject({
   spi: spi.refine((value) => value >= SPI_MIN && value <= SPI_MAX, { error: `an SPI is from ${SPI_MIN} to ${SPI_MAX}` }),
-  algorithm: z.enum(ALGORITHMS as [string, ...string[]], { error: `one of ${ALGORITHMS.join(", ")}` }),
+  algorithm: z.enum(NAMES as [string, ...string[]], { error: `one of ${NAMES.join(", ")}` }),
   key: hex("a key"),
   salt: hex("a salt"),
   esn: z.boolean({ error: "true or false, as the peer has it" }),
   icvBytes: z.literal([8, 12, 16], { error: "8, 12 or 16" }).default(16),
   transport: z.enum(["udp", "raw"], { error: '"udp" or "raw"' }).default("udp"),
-  port: z.int({ error: "a UDP port" }).min(1, { error: "a UDP port" }).max(65535, { error: "a UDP port" }).default(ESP_PORT),
+  port: z.int({ error: "a UDP port" }).min(1, { error: "a UDP port" }).max(65535, { error: "a UDP port" }).default(ESP_UDP_PORT),
 });
 
 const saFileSchema = z.strictObject({ out: association, in: association }, { error: 'an object of two, "out" and "in"' });
@@ -159,8 +156,8 @@ function handAssociation(name: "in" | "out", given: AssociationFile): HandAssoci
   const salt = fromHex(given.salt);
   try {
     const algorithm = algorithmOf(given.algorithm, key.length);
-    if (algorithm === null || KEY_BYTES[algorithm] !== key.length) {
-      const wanted = algorithm === null ? "16 or 32" : KEY_BYTES[algorithm];
+    if (algorithm === null || keyBytes(algorithm) !== key.length) {
+      const wanted = algorithm === null ? "16 or 32" : keyBytes(algorithm);
       throw wrong("key", `has ${key.length} bytes: ${given.algorithm} takes ${wanted}, the salt apart`);
     }
     if (salt.length !== SALT_BYTES)
@@ -177,10 +174,10 @@ function handAssociation(name: "in" | "out", given: AssociationFile): HandAssoci
   }
 }
 
-function algorithmOf(name: string, keyBytes: number): EspAlgorithm | null {
+function algorithmOf(name: string, lengthBytes: number): EspAlgorithm | null {
   if (name === LINUX_CHACHA) return "chacha20-poly1305";
   if (name !== LINUX_GCM) return name as EspAlgorithm;
-  return keyBytes === 16 ? "aes-128-gcm" : keyBytes === 32 ? "aes-256-gcm" : null;
+  return lengthBytes === 16 ? "aes-128-gcm" : lengthBytes === 32 ? "aes-256-gcm" : null;
 }
 
 const fromHex = (text: string): Uint8Array => new Uint8Array(Buffer.from(text.replace(/^0x/, ""), "hex"));

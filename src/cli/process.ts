@@ -124,7 +124,8 @@ export async function runInSandbox(sandbox: Sandbox__Output, argv: readonly stri
       return code === "ENOENT" ? NOT_FOUND : NOT_EXECUTABLE;
     }
     const gone = code === "ENOENT" && sandbox.joinedTo !== "" ? ": the sandbox whose network stack it shares was removed" : "";
-    const hint = code === "EPERM" ? "; entering a namespace takes root" : gone;
+    const elsewhere = "; is the daemon in another mount namespace (a container, `ip netns exec`)? run weft where it runs";
+    const hint = code === "EPERM" ? "; entering a namespace takes root" : code === "EINVAL" ? elsewhere : gone;
     throw new WeftError(code === "EPERM" ? "PERMISSION_DENIED" : "UNAVAILABLE", `cannot enter sandbox ${sandbox.name}: ${message}${hint}`);
   } finally {
     forwarding.stop();

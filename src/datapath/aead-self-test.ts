@@ -5,12 +5,9 @@
 // nothing. Hence answers from elsewhere, at each start.
 import * as aead from "../../wasm/shared/aead.ts";
 import { SCRATCH, SEAL_OPS } from "../../wasm/shared/layout.ts";
+import type { Cipher } from "./cipher.ts";
 
-export interface Tested {
-  setKey(slot: number, algorithm: number, material: Uint8Array): void;
-  removeKey(slot: number): void;
-  run(at: number, count: number): number;
-}
+export type Tested = Pick<Cipher, "setKey" | "removeKey" | "run">;
 
 interface Answer {
   readonly from: string;

@@ -7,25 +7,18 @@ import { AEAD_KEY_BYTES, AEAD_KEYS, AEAD_SALT_BYTES } from "../../wasm/shared/ae
 import { unavailable, WeftError } from "../errors.ts";
 import type { Aead as NativeAead } from "../ports/native.ts";
 import { selfTest, type Tested } from "./aead-self-test.ts";
+import type { Cipher } from "./cipher.ts";
 import type { EngineExports } from "./engine.ts";
 import type { Views } from "./memory.ts";
 
 export const CRYPTO_CHOICES = ["auto", "native", "wasm"] as const;
 export type CryptoChoice = (typeof CRYPTO_CHOICES)[number];
 
-export interface Aead {
+export interface Aead extends Cipher {
   /** Who does it; "none": nobody. */
   readonly by: "native" | "wasm" | "none";
   /** Why it is this one, for `weft info`: "self-test passed", or what was wrong with the others. */
   readonly reason: string;
-  /** Key and salt into a slot, which `material` is overwritten for. Throws without a cipher, or for what no slot can hold. */
-  setKey(slot: number, algorithm: number, material: Uint8Array): void;
-  /** None there: fine. */
-  removeKey(slot: number): void;
-  /** All slots: after a rebuild of the engine, whose tables start again. */
-  clear(): void;
-  /** Carries out the `count` operations (wasm/shared/aead.ts) at `at`; how many did not end in AEAD_DONE. */
-  run(at: number, count: number): number;
 }
 
 export interface AeadOptions {

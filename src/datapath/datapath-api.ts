@@ -117,8 +117,8 @@ export interface VtepEntry {
   readonly port: number;
 }
 
-/** A security association as it is in the engine; no key. */
-export interface AssociationEntry extends Omit<AssociationDeclaration, "key"> {
+/** How far a security association is used, and what it refused. */
+export interface AssociationFigures {
   /** The last number sent, or the newest received. */
   readonly sequence: bigint;
   readonly packets: bigint;
@@ -129,6 +129,9 @@ export interface AssociationEntry extends Omit<AssociationDeclaration, "key"> {
   readonly forged: bigint;
   readonly malformed: bigint;
 }
+
+/** A security association as it is in the engine; no key. */
+export interface AssociationEntry extends Omit<AssociationDeclaration, "key">, AssociationFigures {}
 
 /** What ESP has to say; ids are of declarations. Addresses as senders showed them: a NAT's, maybe. */
 export type EspEvent =

@@ -16,13 +16,13 @@ import {
   type Declaration,
   type DomainDeclaration,
   domainOf,
-  type EspAlgorithm,
   type FdbDeclaration,
   type NeighborDeclaration,
   type PortDeclaration,
   type UplinkPortDeclaration,
   type VtepDeclaration,
 } from "./declarations.ts";
+import { keyBytes, SALT_BYTES } from "./esp-algorithms.ts";
 import { addressBytes, macWords } from "./words.ts";
 
 const INTERFACE_NAME_BYTES_MAX = 15;
@@ -355,8 +355,6 @@ export function checkVtep(vtep: VtepDeclaration): void {
 }
 
 const SPI_MAX = 2 ** 32 - 1;
-const SALT_BYTES = 4;
-const KEY_BYTES: Readonly<Record<EspAlgorithm, number>> = { "aes-128-gcm": 16, "aes-256-gcm": 32, "chacha20-poly1305": 32 };
 
 export function checkAssociation(association: AssociationDeclaration): void {
   const { id, direction, algorithm, spi, esn, icvBytes, key } = association;
@@ -372,7 +370,7 @@ export function checkAssociation(association: AssociationDeclaration): void {
     throw invalidArgument(`an ICV of ${icvBytes} bytes: ChaCha20-Poly1305 has 16 (RFC 7634)`);
   if (association.current && direction === "in")
     throw invalidArgument(`security association ${id} comes in: only one that goes out is current`);
-  const wanted = KEY_BYTES[algorithm] + SALT_BYTES;
+  const wanted = keyBytes(algorithm) + SALT_BYTES;
   if (key.lengthBytes !== wanted)
     throw invalidArgument(`a key and salt of ${key.lengthBytes} bytes: ${algorithm} takes ${wanted}, ${SALT_BYTES} of salt among them`);
 }

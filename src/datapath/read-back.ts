@@ -60,6 +60,7 @@ import {
   VTEP_UDP_PORT,
   VTEP_USED,
 } from "../../wasm/shared/abi.ts";
+import type { AssociationFigures } from "./datapath-api.ts";
 import { type Image, put } from "./diff.ts";
 import type { EntriesReply } from "./messages.ts";
 import {
@@ -150,16 +151,8 @@ function readAssociations(image: Image, view: DataView): void {
   }
 }
 
-/** How far an association is used, and what it refused. */
-export interface AssociationRecord {
+export interface AssociationRecord extends AssociationFigures {
   readonly index: number;
-  readonly sequence: bigint;
-  readonly packets: bigint;
-  readonly bytes: bigint;
-  readonly replayed: bigint;
-  readonly late: bigint;
-  readonly forged: bigint;
-  readonly malformed: bigint;
 }
 
 export function* associationRecords(associations: Uint8Array): Generator<AssociationRecord> {

@@ -7,9 +7,7 @@
 // the sender. So a sender that counts from 1 again does it under another key.
 import { hkdfSync } from "node:crypto";
 import type { EspAlgorithm } from "../datapath/declarations.ts";
-
-export const KEY_BYTES: Readonly<Record<EspAlgorithm, number>> = { "aes-128-gcm": 16, "aes-256-gcm": 32, "chacha20-poly1305": 32 };
-export const SALT_BYTES = 4;
+import { keyBytes, SALT_BYTES } from "../datapath/esp-algorithms.ts";
 
 const SALT = Buffer.from("weft esp v1");
 const FINGERPRINT_BYTES = 16;
@@ -43,7 +41,7 @@ export function hkdf(ikm: Uint8Array, salt: Uint8Array, info: Uint8Array, length
 export function deriveKey(seed: Uint8Array, name: KeyName): Uint8Array {
   const { sender, receiver, index, epoch, spi, algorithm } = name;
   const info = lengthPrefixed([sender, receiver, String(index), String(epoch), String(spi), algorithm]);
-  return hkdf(seed, SALT, info, KEY_BYTES[algorithm] + SALT_BYTES);
+  return hkdf(seed, SALT, info, keyBytes(algorithm) + SALT_BYTES);
 }
 
 /** Tells whether two secrets are the same one, and nothing else of them. */

@@ -6,6 +6,7 @@
 //
 // A peer is a VTEP's address and has one secret, whatever networks it is in. Secrets are stored apart from what is shown of
 // peers (`secret/peer/<address>`), by the service: setPeer resolves when a crash can't lose it any more.
+import type { AssociationFigures } from "../datapath/datapath-api.ts";
 import type { EspAlgorithm } from "../datapath/declarations.ts";
 import type { KeyMaterial } from "../datapath/key-material.ts";
 
@@ -60,7 +61,7 @@ export interface KeyedPeer {
 }
 
 /** A security association, without its key. */
-export interface AssociationView {
+export interface AssociationView extends AssociationFigures {
   readonly spi: number;
   readonly peer: string;
   readonly direction: "in" | "out";
@@ -71,14 +72,6 @@ export interface AssociationView {
   /** Of two of one direction, whether it is what is sent by. */
   readonly current: boolean;
   readonly ageS: number;
-  /** The last number sent, or the newest received. */
-  readonly sequence: bigint;
-  readonly packets: bigint;
-  readonly bytes: bigint;
-  readonly replayed: bigint;
-  readonly late: bigint;
-  readonly forged: bigint;
-  readonly malformed: bigint;
 }
 
 export interface KeyService {

@@ -1,5 +1,6 @@
 // Secrets as they are stored: JSON with the bytes in base64, under a key of their own, apart from all that is shown.
 import { z } from "zod";
+import { ALGORITHMS } from "../datapath/esp-algorithms.ts";
 import { KeyMaterial } from "../datapath/key-material.ts";
 import { WeftError } from "../errors.ts";
 import { PEER_SECRET_PREFIX } from "../store/keys.ts";
@@ -7,7 +8,7 @@ import type { Entry, Json } from "../store/store.ts";
 import type { HandAssociation, PeerSecret } from "./key-service.ts";
 
 const transport = z.enum(["udp", "raw"]);
-const algorithm = z.enum(["aes-128-gcm", "aes-256-gcm", "chacha20-poly1305"]);
+const algorithm = z.enum(ALGORITHMS);
 const bytes = z.base64();
 
 const hand = z.strictObject({

@@ -2,7 +2,7 @@
 // Weft sends: 16 bytes of ICV, and an extended sequence number whose whole stands in the IV.
 import { type CipherGCMTypes, createDecipheriv } from "node:crypto";
 import type { EspAlgorithm } from "../datapath/declarations.ts";
-import { SALT_BYTES } from "./derive.ts";
+import { SALT_BYTES } from "../datapath/esp-algorithms.ts";
 
 const HEADER_BYTES = 8;
 const IV_BYTES = 8;
