@@ -10,11 +10,12 @@
 //   terminal   pseudo-terminals                         watch      the ends of processes that are no children
 //   layout     numbers shared with the engine           memory     checked access to its memory
 //   poller     the data plane's loop                  libnftables rulesets, by nftables' own library
-//   aead       ESP's ciphers over the engine's memory
+//   aead       ESP's ciphers over the engine's memory    bare       calls that every batch makes
 //
 // shim/ is a program of its own: what stays with a program of `weft run -d` when the command line has returned.
 
 mod aead;
+mod bare;
 mod descriptor;
 mod error;
 mod fault;

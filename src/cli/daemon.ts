@@ -60,7 +60,7 @@ export function register(program: Command, host: Session): void {
     .option("--log-level <level>", "trace, debug, info, warn, error, fatal or silent (default: info)")
     .option("--log-format <format>", "json or text (default: text on a terminal)")
     .option("--set <key=value>", "any other setting by its path: --set datapath.spinUs=0, repeatable", collect)
-    .option("--purge", "remove every trace of the daemon from this host, which must be stopped, and end")
+    .option("--purge", "stop the daemon first; removes every trace of it from this host, and ends")
     .option("-y, --yes", "with --purge: don't ask")
     .option("--settings", "print all settings with their defaults and end");
 }

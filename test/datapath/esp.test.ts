@@ -2,6 +2,7 @@
 // not authentic, new and expected ends under its own name. The cipher is node:crypto's.
 import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
 import { beforeEach, describe, expect, it } from "vitest";
+import { keyBytes } from "../../src/datapath/esp-algorithms.ts";
 import * as abi from "../../wasm/shared/abi.ts";
 import { ESP_EVENTS, SAD } from "../../wasm/shared/layout.ts";
 import { REPLAY_WINDOW } from "../../wasm/shared/limits.ts";
@@ -27,8 +28,6 @@ interface Options {
   readonly esn?: boolean;
   readonly out?: Partial<SaOptions>;
 }
-
-const KEY_BYTES = { "aes-128-gcm": 16, "aes-256-gcm": 32, "chacha20-poly1305": 32 } as const;
 
 /** A host with a sandbox behind TAP, MAC 02:..:<own>, and its peer's sandbox pinned behind the VTEP. */
 function host(build: Build, peer: string, own: number, other: number): Engine {
@@ -61,7 +60,7 @@ interface Pair {
 
 function pair(build: Build, options: Options = {}): Pair {
   const algorithm = options.algorithm ?? "aes-256-gcm";
-  const key: NodeKey = { algorithm, key: randomBytes(KEY_BYTES[algorithm]), salt: randomBytes(4) };
+  const key: NodeKey = { algorithm, key: randomBytes(keyBytes(algorithm)), salt: randomBytes(4) };
   const slots = new Map([
     [OUT, key],
     [IN, key],

@@ -5,11 +5,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { WeftDatapath } from "../../src/datapath/datapath.ts";
 import type { AssociationDeclaration, EspAlgorithm } from "../../src/datapath/declarations.ts";
+import { keyBytes } from "../../src/datapath/esp-algorithms.ts";
 import { KeyMaterial } from "../../src/datapath/key-material.ts";
 import type { Host, Lab } from "./hosts.ts";
 
 export const ESP_VNI = 4097;
-const KEY_BYTES: Readonly<Record<EspAlgorithm, number>> = { "aes-128-gcm": 16, "aes-256-gcm": 32, "chacha20-poly1305": 32 };
 
 /** How one direction is protected, with the key in the open: it is a test's. */
 export interface TestAssociation {
@@ -23,7 +23,7 @@ export interface TestAssociation {
 
 export function testAssociation(spi: number, more: Partial<Omit<TestAssociation, "spi" | "key">> = {}): TestAssociation {
   const algorithm = more.algorithm ?? "aes-128-gcm";
-  const key = Uint8Array.from({ length: KEY_BYTES[algorithm] + 4 }, (_, i) => (spi * 7 + i * 31) & 0xff);
+  const key = Uint8Array.from({ length: keyBytes(algorithm) + 4 }, (_, i) => (spi * 7 + i * 31) & 0xff);
   return { algorithm, esn: true, transport: "udp", ...more, spi, key };
 }
 

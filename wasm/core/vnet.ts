@@ -1,8 +1,10 @@
 // The virtio-net header in front of a frame that a kernel handed over: its offload fields, checked against the frame before
 // anybody computes with them.
 //
-// in   a packet whose offset and length are the frame's, and where its header stands
-// out  NEEDS_CHECKSUM or CHECKSUM_GOOD, checksumStart, checksumOffset, gso and segment of the packet; or why it must be dropped
+//   take    in   the receive descriptor that stands next: header and frame
+//           out  a packet of the frame
+//   check   in   that packet, and where its header stands
+//           out  its NEEDS_CHECKSUM or CHECKSUM_GOOD, checksumStart, checksumOffset, gso and segment; or why it must be dropped
 // not  here: whether the offload agrees with the headers (ethernet-input, once it has parsed them)
 //
 import {
@@ -13,7 +15,8 @@ import { DROP_BAD_GSO, DROP_GIANT, DROP_RUNT, DROP_TRUNCATED, DROP_VNET_HEADER }
 import { HEADERS_LENGTH, HEADER_SLOT_LENGTH } from "../shared/layout";
 import { FRAME_LENGTH_MAX } from "../shared/limits";
 import * as ethernet from "../wire/ethernet";
-import { CHECKSUM_GOOD, NEEDS_CHECKSUM, Packet } from "./packet";
+import * as cursor from "./cursor";
+import { CHECKSUM_GOOD, NEEDS_CHECKSUM, Packet, take as takePacket } from "./packet";
 
 /** A super-frame of more segments than this would empty the header arena by itself: its segment size is a lie. */
 const SEGMENTS_MAX: u32 = HEADERS_LENGTH / HEADER_SLOT_LENGTH / 2;
@@ -23,9 +26,26 @@ export const NO_REASON: u32 = 0xffffffff;
 
 /** Header slots that the frame's segments will want if it leaves by a tunnel: the chunk must have room for them. `length`: with the header. */
 // @ts-ignore: decorator
-@inline export function slots(header: usize, length: u32): u32 {
+@inline function slots(header: usize, length: u32): u32 {
   if (length <= <u32>VNET_HEADER_LENGTH || load<u8>(header, VNET_GSO_TYPE) == VNET_GSO_NONE) return 1;
   return 1 + min(length / max<u32>(load<u16>(header, VNET_GSO_SIZE), 1), SEGMENTS_MAX);
+}
+
+/**
+ * The descriptor that stands next, whose bytes are a header and a frame, as a packet of the frame; null if the chunk has no room for
+ * it. `length`: with the header, and perhaps less than one.
+ */
+// @ts-ignore: decorator
+@inline export function take(port: u32, header: usize, length: u32): Packet | null {
+  const wanted = slots(header, length);
+  if (!cursor.fits(wanted)) return null;
+  cursor.spend(wanted);
+  cursor.next();
+  const packet = takePacket();
+  packet.offset = <u32>header + VNET_HEADER_LENGTH;
+  packet.length = length >= <u32>VNET_HEADER_LENGTH ? length - VNET_HEADER_LENGTH : 0;
+  packet.port = <u16>port;
+  return packet;
 }
 
 /** Takes the offload fields over into the packet, or says what is wrong with them. */

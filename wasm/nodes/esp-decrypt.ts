@@ -17,8 +17,7 @@
 //
 import {
   ESP_EVENT_FIRST_USE, ESP_EVENT_MOVED, ESP_EVENT_UNKNOWN_SPI, EVENT_OPENED, NODE_VXLAN_DECAP, PORT_ESP, PORT_FLAG_IPV4_HEADER,
-  RX_DESCRIPTOR_LENGTH, RX_FLAGS, RX_FLAG_TRUNCATED, RX_LENGTH, RX_OFFSET, RX_PORT, RX_SEGMENT, RX_SENDER_PORT, SA_FLAG_ESN,
-  SA_FLAG_NOTIFY,
+  RX_DESCRIPTOR_LENGTH, RX_LENGTH, RX_OFFSET, RX_PORT, RX_SENDER_PORT, SA_FLAG_ESN, SA_FLAG_NOTIFY,
 } from "../shared/abi";
 import {
   AEAD_BYTES, AEAD_DONE, AEAD_KEY, AEAD_KIND, AEAD_NONE, AEAD_OFFSET, AEAD_OPEN, AEAD_OPS, AEAD_OP_LENGTH, AEAD_OWN, AEAD_STATUS,
@@ -30,10 +29,11 @@ import {
 import { OPEN_OPS, OPEN_OPS_LENGTH, RX_RING } from "../shared/layout";
 import { IP_PROTOCOL_NONE, IP_PROTOCOL_UDP } from "../shared/protocol";
 import * as capture from "../core/capture";
-import { drop, rx } from "../core/counters";
+import { drop } from "../core/counters";
 import * as cursor from "../core/cursor";
+import * as datagrams from "../core/datagrams";
 import * as espEvent from "../core/esp-event";
-import { FROM_UNDERLAY, OPENED, Packet, take } from "../core/packet";
+import { OPENED, Packet } from "../core/packet";
 import * as replay from "../core/replay";
 import { SecurityAssociation } from "../core/sa";
 import { describe } from "../core/seal";
@@ -71,9 +71,8 @@ export function espPrepare(count: u32): u32 {
     if (!ports.isSet(port) || ports.at(port).kind != PORT_ESP) continue;
     const buffer = load<u32>(descriptor, RX_OFFSET);
     const length = load<u32>(descriptor, RX_LENGTH);
-    const announced: u32 = load<u16>(descriptor, RX_SEGMENT);
-    const truncated = (load<u16>(descriptor, RX_FLAGS) & RX_FLAG_TRUNCATED) != 0;
-    const segment = announced == 0 || truncated ? length : announced;
+    const truncated = datagrams.truncated(descriptor);
+    const segment = datagrams.segment(descriptor);
     const captured = capture.armed() && capture.wantsDatagrams(port);
     let taken: u32 = 0;
     do {
@@ -145,28 +144,18 @@ export function espDecrypt(): void {
     if (!ports.isSet(port) || ports.at(port).kind != PORT_ESP) return;
     const buffer = load<u32>(descriptor, RX_OFFSET);
     const length = load<u32>(descriptor, RX_LENGTH);
-    const announced: u32 = load<u16>(descriptor, RX_SEGMENT);
-    const truncated = (load<u16>(descriptor, RX_FLAGS) & RX_FLAG_TRUNCATED) != 0;
-    const segment = announced == 0 || truncated ? length : announced;
-    let taken = cursor.taken();
+    const segment = datagrams.segment(descriptor);
+    let left = length - cursor.taken();
     do {
       if (!cursor.fits(1)) return;
-      const packet = take();
-      packet.offset = buffer + taken;
-      packet.length = min(segment, length - taken);
-      packet.flags = FROM_UNDERLAY;
-      packet.flow = buffer; // as underlay-input says it
-      packet.port = <u16>port;
-      cursor.spend(1);
-      cursor.advance(packet.length);
-      taken += packet.length;
-      rx(packet);
+      const packet = datagrams.takeNext(port, buffer, segment, left);
+      left -= packet.length;
       if (tracing) trace.considerPort(packet);
       const reason = next < prepared ? open(packet, operation(next++), buffer) : <u32>DROP_ENGINE_FULL;
       if (reason != 0) drop(packet, reason);
       else send(NODE_VXLAN_DECAP, packet);
-    } while (taken < length && cursor.more());
-    if (taken >= length) cursor.next();
+    } while (left != 0 && cursor.more());
+    if (left == 0) cursor.next();
   }
 }
 

@@ -24,7 +24,7 @@ import { fold, pseudoIpv4, pseudoIpv6, swap16 } from "../core/checksum";
 import { classify } from "../core/classify";
 import { drop, rx } from "../core/counters";
 import * as cursor from "../core/cursor";
-import { Packet, take } from "../core/packet";
+import { Packet } from "../core/packet";
 import * as trace from "../core/trace";
 import { send } from "../core/vector";
 import * as vnet from "../core/vnet";
@@ -46,15 +46,8 @@ export function packetInput(): void {
     let header: usize = load<u32>(descriptor, RX_OFFSET);
     const length = load<u32>(descriptor, RX_LENGTH);
     const flags: u32 = load<u16>(descriptor, RX_FLAGS);
-    const slots = vnet.slots(header, length);
-    if (!cursor.fits(slots)) return;
-    cursor.spend(slots);
-    cursor.next();
-
-    const packet = take();
-    packet.offset = <u32>header + VNET_HEADER_LENGTH;
-    packet.length = length >= <u32>VNET_HEADER_LENGTH ? length - VNET_HEADER_LENGTH : 0;
-    packet.port = <u16>parent;
+    const packet = vnet.take(parent, header, length);
+    if (packet === null) return;
     let tpid: u32 = 0; // 0: no tag
     let tci: u32 = 0;
     if (flags & RX_FLAG_VLAN) {

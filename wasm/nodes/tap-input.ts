@@ -9,13 +9,10 @@
 // The header comes from the sandbox's kernel, but whoever has CAP_NET_RAW in there may write it through a packet socket: every
 // number in it is checked against the frame before anybody computes with it.
 //
-import {
-  NODE_ETHERNET_INPUT, RX_FLAGS, RX_FLAG_INJECTED, RX_LENGTH, RX_OFFSET, RX_PORT, VNET_HEADER_LENGTH,
-} from "../shared/abi";
+import { NODE_ETHERNET_INPUT, RX_FLAGS, RX_FLAG_INJECTED, RX_LENGTH, RX_OFFSET, RX_PORT } from "../shared/abi";
 import { COUNTER_RX, DROP_PORT_UNKNOWN } from "../shared/counters";
 import { add, drop, rx } from "../core/counters";
 import * as cursor from "../core/cursor";
-import { take } from "../core/packet";
 import * as trace from "../core/trace";
 import { send } from "../core/vector";
 import * as vnet from "../core/vnet";
@@ -30,16 +27,8 @@ export function tapInput(): void {
     const header: usize = load<u32>(descriptor, RX_OFFSET);
     const length = load<u32>(descriptor, RX_LENGTH);
     const flags: u32 = load<u16>(descriptor, RX_FLAGS);
-
-    const slots = vnet.slots(header, length);
-    if (!cursor.fits(slots)) return;
-    cursor.spend(slots);
-    cursor.next();
-
-    const packet = take();
-    packet.offset = <u32>header + VNET_HEADER_LENGTH;
-    packet.length = length >= <u32>VNET_HEADER_LENGTH ? length - VNET_HEADER_LENGTH : 0;
-    packet.port = <u16>port;
+    const packet = vnet.take(port, header, length);
+    if (packet === null) return;
     if (!known) {
       add(COUNTER_RX, 1);
       drop(packet, DROP_PORT_UNKNOWN);
