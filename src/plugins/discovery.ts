@@ -9,21 +9,14 @@
 import { existsSync, readFileSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { z } from "zod";
-import { unavailable } from "../errors.ts";
+import { unavailable, WeftError } from "../errors.ts";
+import { type PluginTls, readTls } from "./tls.ts";
 
 export interface PluginFolders {
   /** With sockets. */
   readonly sockets: readonly string[];
   /** With files that say where the plugin is. */
   readonly specs: readonly string[];
-}
-
-export interface PluginTls {
-  readonly verify: boolean;
-  /** Contents of files, PEM. */
-  readonly ca?: Buffer;
-  readonly cert?: Buffer;
-  readonly key?: Buffer;
 }
 
 export type PluginAddress =
@@ -61,22 +54,16 @@ export function findPlugin(name: string, folders: PluginFolders): PluginAddress 
     .find((path) => existsSync(path));
   if (file === undefined) return null;
   try {
-    return file.endsWith(".json") ? ofDescription(readFileSync(file, "utf8")) : ofUrl(readFileSync(file, "utf8").trim(), null);
+    return file.endsWith(".json") ? ofDescription(readFileSync(file, "utf8"), file) : ofUrl(readFileSync(file, "utf8").trim(), null);
   } catch (error) {
+    if (error instanceof WeftError) throw error;
     throw unavailable(`${file} does not say where plugin ${name} is: ${(error as Error).message}`);
   }
 }
 
-function ofDescription(text: string): PluginAddress {
+function ofDescription(text: string, file: string): PluginAddress {
   const { Addr, TLSConfig } = description.parse(JSON.parse(text));
-  if (!TLSConfig) return ofUrl(Addr, null);
-  const { InsecureSkipVerify = false, CAFile, CertFile, KeyFile } = TLSConfig;
-  return ofUrl(Addr, {
-    verify: !InsecureSkipVerify,
-    ...(CAFile ? { ca: readFileSync(CAFile) } : {}),
-    ...(CertFile ? { cert: readFileSync(CertFile) } : {}),
-    ...(KeyFile ? { key: readFileSync(KeyFile) } : {}),
-  });
+  return ofUrl(Addr, TLSConfig ? readTls(TLSConfig, file) : null);
 }
 
 function ofUrl(text: string, tls: PluginTls | null): PluginAddress {

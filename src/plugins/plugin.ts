@@ -7,6 +7,7 @@
 import { unavailable, WeftError } from "../errors.ts";
 import { describeAddress, findPlugin, type PluginAddress, type PluginFolders } from "./discovery.ts";
 import { type Answer, NotConnected, post } from "./post.ts";
+import { TlsFailed } from "./tls.ts";
 
 /** Docker's. */
 export const RETRY_MS = 15_000;
@@ -93,6 +94,10 @@ export class Plugin {
         try {
           return { answer: await post(address, `/${method}`, body), address };
         } catch (error) {
+          if (error instanceof TlsFailed) {
+            this.#greeted = null;
+            throw unavailable(`no TLS with plugin ${this.name} (${describeAddress(address)}): ${error.message}`);
+          }
           reason = `${(error as Error).message} (${describeAddress(address)})`;
           if (!(error instanceof NotConnected)) throw this.#silent(method, reason);
         }

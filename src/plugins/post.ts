@@ -4,6 +4,7 @@ import { type ClientRequest, request as httpRequest, type IncomingMessage, type 
 import { request as httpsRequest } from "node:https";
 import { VERSION } from "../config/version.ts";
 import type { PluginAddress } from "./discovery.ts";
+import { explainTls } from "./tls.ts";
 
 const ACCEPT = "application/vnd.docker.plugins.v1.2+json";
 export const ANSWER_MAX_BYTES = 1024 * 1024;
@@ -25,7 +26,7 @@ function open(address: PluginAddress, options: RequestOptions): ClientRequest {
   return httpsRequest({ ...at, ...files, rejectUnauthorized: verify });
 }
 
-/** `path`: "/IpamDriver.RequestPool". `body` null: none, as the handshake has it. Rejects with NotConnected or an Error. */
+/** `path`: "/IpamDriver.RequestPool". `body` null: none, as the handshake has it. Rejects with NotConnected, TlsFailed or an Error. */
 export function post(address: PluginAddress, path: string, body: string | null, timeoutMs = ANSWER_TIMEOUT_MS): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const payload = body ?? "";
@@ -40,7 +41,8 @@ export function post(address: PluginAddress, path: string, body: string | null, 
     const fail = (error: Error): void => {
       clearTimeout(timer);
       request.destroy();
-      reject(connected ? error : new NotConnected(error.message));
+      const refused = address.kind === "tcp" && address.tls !== null ? explainTls(error, address.tls, address.host) : null;
+      reject(refused ?? (connected ? error : new NotConnected(error.message)));
     };
     const timer = setTimeout(() => {
       connected = true; // it may have been heard, by whoever listens so slowly

@@ -2,9 +2,9 @@
 """An IPAM plugin of Docker's protocol (libnetwork docs/ipam.md), with nothing but the standard library: an opinion of its own
 on what Weft sends. Requests are held to the protocol (fields, types); books are kept by the ipaddress module.
 
-  ipam-plugin.py SOCKET [--mac] [--replay] [--old] [--implements KINDS] [--state FILE]
+  ipam-plugin.py SOCKET [--mac] [--replay] [--old] [--implements KINDS] [--state FILE] [--tls CERT KEY [--client-ca CERT]]
 
-SOCKET: a path, or tcp:PORT (0: any). Prints one JSON line per request, and {"ready": PORT} first. Three functions are not
+SOCKET: a path, or tcp:PORT (0: any). With --client-ca only who has a certificate of that authority is served. Prints one JSON line per request, and {"ready": PORT} first. Three functions are not
 of the protocol: /Test.Books answers pools and addresses, /Test.TakeBooks empties them too, /Test.Fail {"method", "how"} makes the next call of a method fail:
 "error" ({"Error"}), "hang", "drop" (the connection closes), "huge", "garbage", or any text as the plugin's refusal.
 """
@@ -14,6 +14,7 @@ import ipaddress
 import json
 import os
 import socketserver
+import ssl
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler
@@ -25,6 +26,8 @@ parser.add_argument("--replay", action="store_true")
 parser.add_argument("--old", action="store_true", help="has no GetCapabilities")
 parser.add_argument("--implements", default="IpamDriver")
 parser.add_argument("--state")
+parser.add_argument("--tls", nargs=2)
+parser.add_argument("--client-ca")
 options = parser.parse_args()
 
 lock = threading.Lock()
@@ -167,6 +170,8 @@ class Handler(BaseHTTPRequestHandler):
         body = json.loads(raw) if raw else None
         if not self.path.startswith("/Test."):
             line = {"path": self.path, "http": self.request_version, "headers": dict(self.headers), "body": body}
+            if options.tls:
+                line["client"] = [value for part in (self.connection.getpeercert() or {}).get("subject", ()) for _, value in part]
             print(json.dumps(line), flush=True)
         how = failures.pop(self.path.split(".")[-1], None)
         if how == "drop":
@@ -219,9 +224,26 @@ class TcpServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
     allow_reuse_address = True
 
 
+class TlsServer(TcpServer):
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(*options.tls)
+        if options.client_ca:
+            self.context.load_verify_locations(options.client_ca)
+            self.context.verify_mode = ssl.CERT_REQUIRED
+
+    def finish_request(self, request, client_address):
+        try:
+            with self.context.wrap_socket(request, server_side=True) as secure:
+                super().finish_request(secure, client_address)
+        except OSError as error:
+            print(json.dumps({"path": "", "http": "", "headers": {}, "body": None, "refused": str(error)}), flush=True)
+
+
 load()
 if options.socket.startswith("tcp:"):
-    server = TcpServer(("127.0.0.1", int(options.socket[4:])), Handler)
+    server = (TlsServer if options.tls else TcpServer)(("127.0.0.1", int(options.socket[4:])), Handler)
     port = server.server_address[1]
 else:
     if os.path.exists(options.socket):

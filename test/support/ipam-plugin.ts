@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { request } from "node:http";
+import { request as secureRequest } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -14,6 +15,17 @@ export interface PluginRequest {
   readonly headers: Readonly<Record<string, string>>;
   // biome-ignore lint/suspicious/noExplicitAny: what came over the wire
   readonly body: any;
+  /** Over TLS: names in the certificate that Weft showed. */
+  readonly client?: readonly string[];
+  /** Over TLS: there was no request, for this reason. */
+  readonly refused?: string;
+}
+
+/** To speak to a plugin over TLS. */
+export interface TlsOfTest {
+  readonly ca: Buffer;
+  readonly cert: Buffer;
+  readonly key: Buffer;
 }
 
 export type Books = Readonly<Record<string, { readonly pool: string; readonly addresses: readonly string[] }>>;
@@ -33,7 +45,15 @@ export class IpamPluginFolder {
   }
 
   async start(name: string, ...flags: readonly string[]): Promise<TestIpamPlugin> {
-    const plugin = new TestIpamPlugin(join(this.folder, `${name}.sock`), flags);
+    return await this.#run(new TestIpamPlugin(join(this.folder, `${name}.sock`), flags));
+  }
+
+  /** On a port of the loopback. With `tls`, --tls must be among the flags. */
+  async startTcp(flags: readonly string[] = [], tls?: TlsOfTest): Promise<TestIpamPlugin> {
+    return await this.#run(new TestIpamPlugin("tcp:0", flags, tls));
+  }
+
+  async #run(plugin: TestIpamPlugin): Promise<TestIpamPlugin> {
     this.#plugins.push(plugin);
     await plugin.start();
     return plugin;
@@ -48,13 +68,15 @@ export class IpamPluginFolder {
 export class TestIpamPlugin {
   readonly socket: string;
   readonly #flags: readonly string[];
+  readonly #tls: TlsOfTest | undefined;
   #process: ChildProcess | null = null;
   #port = 0;
   requests: PluginRequest[] = [];
 
-  constructor(socket: string, flags: readonly string[]) {
+  constructor(socket: string, flags: readonly string[], tls?: TlsOfTest) {
     this.socket = socket;
     this.#flags = flags;
+    this.#tls = tls;
   }
 
   async start(): Promise<void> {
@@ -109,14 +131,18 @@ export class TestIpamPlugin {
   #ask(path: string, body: object): Promise<unknown> {
     const text = JSON.stringify(body);
     const at = this.#port === 0 ? { socketPath: this.socket } : { host: "127.0.0.1", port: this.#port };
+    const send = this.#tls === undefined ? request : secureRequest;
     return new Promise((resolve, reject) => {
-      const call = request({ ...at, path, method: "POST", agent: false, headers: { "Content-Length": text.length } }, (answer) => {
-        let all = "";
-        answer.setEncoding("utf8").on("data", (part: string) => {
-          all += part;
-        });
-        answer.on("end", () => resolve(JSON.parse(all)));
-      });
+      const call = send(
+        { ...at, ...this.#tls, path, method: "POST", agent: false, headers: { "Content-Length": text.length } },
+        (answer) => {
+          let all = "";
+          answer.setEncoding("utf8").on("data", (part: string) => {
+            all += part;
+          });
+          answer.on("end", () => resolve(JSON.parse(all)));
+        },
+      );
       call.on("error", reject);
       call.end(text);
     });

@@ -285,12 +285,7 @@ describe("across a crash", () => {
 
 describe("a plugin elsewhere", () => {
   it("is spoken to over TCP as over a socket", async () => {
-    const tcp = await plugins.start("unused-tcp").then(async (one) => {
-      await one.stop();
-      return one;
-    });
-    Object.assign(tcp, { socket: "tcp:0" });
-    await tcp.start();
+    const tcp = await plugins.startTcp();
     writeFileSync(join(plugins.folder, "remote.spec"), `tcp://127.0.0.1:${tcp.port}`);
     const { controller } = await world();
     await controller.createNetwork({ name: "net", ipamDriver: "remote" });
