@@ -4,7 +4,8 @@ import type { Store } from "../../store/store.ts";
 import type { IpamDriver, LeaseReport } from "../ipam.ts";
 import { Leases } from "../leases.ts";
 import type { IpamPlugins } from "../registry.ts";
-import { RemoteIpam, type RemoteLog } from "./remote.ts";
+import type { RemoteLog } from "./holdings.ts";
+import { RemoteIpam } from "./remote.ts";
 
 export interface PluginIpamOptions {
   readonly store: Store;
