@@ -90,8 +90,14 @@ export function heard(state: PairState, index: number): PairState {
 
 export const rotated = (state: PairState): PairState => ({ ...state, index: state.index + 1 });
 
+/** Another session at the same position, for a peer that mistakes our SPIs. The tag must be one that this epoch has not had. */
+export const retagged = (state: PairState, tag: number): PairState => ({ ...state, own: { epoch: state.own.epoch, tag } });
+
 /** Whether the peer seals by what we seal by: a further rotation would leave it behind. */
 export const hasFollowed = ({ peerIndex, index }: PairState): boolean => peerIndex >= index;
+
+/** Whether the peer, which may know our session since its first position, has the next one at hand: else its SPI is ambiguous. */
+export const isWithinReach = ({ peerIndex, floor, index }: PairState): boolean => index - Math.max(peerIndex, floor) <= 1;
 
 /** By which key of the peer's the datagram was sealed; null: by none. Derives some hundred keys at most. */
 export function recognize(state: PairState, identity: PairIdentity, spi: number, datagram: Uint8Array): Slot | null {
@@ -125,8 +131,8 @@ function nearest(center: number, remainder: number, back: number, ahead: number)
 export type Verdict =
   /** Take it: the state that follows. */
   | { readonly kind: "accept"; readonly state: PairState }
-  /** The peer is behind: let it hear from us. */
-  | { readonly kind: "answer" }
+  /** The peer is behind: let it hear from us. `isLate`: or was, for it has been heard further on. */
+  | { readonly kind: "answer"; readonly isLate: boolean }
   /** A copy of the peer, or a recording of it: only a higher index tells them apart. */
   | { readonly kind: "contend" };
 
@@ -135,7 +141,7 @@ export function judge(state: PairState, from: Slot): Verdict {
   const { peer, floor, index } = state;
   const session = { epoch: from.epoch, tag: from.tag };
   const isKnown = peer !== null && peer.epoch === session.epoch && peer.tag === session.tag;
-  if (from.index < floor || from.index < index - 1) return { kind: "answer" };
+  if (from.index < floor || from.index < index - 1) return { kind: "answer", isLate: isKnown && state.peerIndex > from.index };
   if (isKnown) return { kind: "accept", state: heard(state, from.index) };
   // Of another session of the same epoch, some may be on record: all of it by indexes up to the last one heard.
   const isNewer = peer === null || session.epoch > peer.epoch || from.index > Math.max(state.peerIndex, state.floor - 1);

@@ -2,7 +2,7 @@
 //
 //   not heard in this life    a dummy after 1 s, then ever more slowly, every 10 s in the end
 //   we rotated                a dummy: the peer follows
-//   the peer is behind        a dummy, some a second at most
+//   the peer is behind        a dummy, some a second at most; if it stays behind, by another session (deaf.ts)
 //   behind a NAT              a keepalive every 20 s (RFC 3948 section 4)
 //
 // What can't be done now, because the store or the datapath refuses, is wanted still and tried again by the next ticks.
@@ -14,11 +14,13 @@ import { unavailable } from "../errors.ts";
 import { parseAddress } from "../net/address.ts";
 import { espPairKey } from "../store/keys.ts";
 import type { Json } from "../store/store.ts";
+import { Deafness } from "./deaf.ts";
 import { fingerprint } from "./derive.ts";
 import type { KeyedPeer, SeedSecret } from "./key-service.ts";
 import * as pair from "./pair.ts";
 import { Made, ownerOf, type Peer, type PeerHost } from "./peer.ts";
 import { DEFAULT_ALGORITHM } from "./secrets.ts";
+import { TAG_BITS } from "./spi.ts";
 
 const PROBE_FIRST_MS = 1000;
 const PROBE_LAST_MS = 10_000;
@@ -52,6 +54,9 @@ export class SeededPeer implements Peer {
   #keepaliveMs = 0;
   #contendedMs = Number.NEGATIVE_INFINITY;
   #looks = { left: LOOKS, atMs: 0 };
+  /** Of this epoch. */
+  readonly #tags = new Set<number>();
+  readonly #deafness: Deafness;
 
   constructor(host: PeerHost, address: string, vxlanPort: number, secret: SeedSecret) {
     this.address = address;
@@ -60,6 +65,10 @@ export class SeededPeer implements Peer {
     this.#secret = secret;
     this.#made = new Made(host.clock);
     this.#udpPort = secret.transport === "udp" ? ESP_UDP_PORT : null;
+    this.#deafness = new Deafness(
+      () => this.#now(),
+      () => this.#opened(),
+    );
   }
 
   get view(): KeyedPeer {
@@ -76,13 +85,25 @@ export class SeededPeer implements Peer {
     this.#identity((identity) => identity); // throws if there can't be one
     const ring = await this.#ring();
     const epoch = await this.#host.epoch();
-    let tag = this.#host.randomTag();
-    if (tag === this.#state?.own.tag) tag ^= 1;
-    const state = pair.renewed({ index: Math.max(ring.index, this.#state?.index ?? 0), peer: ring.peer }, { epoch, tag });
+    const own = { epoch, tag: this.#freshTag() };
+    const state = pair.renewed({ index: Math.max(ring.index, this.#state?.index ?? 0), peer: ring.peer }, own);
     this.#isHeard = false;
     this.#wanted = { rotation: false, heard: 0 };
     this.#probe = { atMs: this.#now() + PROBE_FIRST_MS, waitMs: PROBE_FIRST_MS };
     await this.#become(state);
+  }
+
+  #freshTag(): number {
+    let tag = this.#host.randomTag();
+    while (this.#tags.has(tag)) tag = (tag + 1) % 2 ** TAG_BITS;
+    this.#tags.add(tag);
+    return tag;
+  }
+
+  /** Datagrams of the peer's that were authentic and new, by the associations that stand. */
+  async #opened(): Promise<bigint> {
+    const entries = await this.#host.datapath.dumpAssociations();
+    return entries.reduce((sum, { peer, direction, packets }) => sum + (peer === this.address && direction === "in" ? packets : 0n), 0n);
   }
 
   /** As stored; of another seed nothing counts. */
@@ -176,6 +197,7 @@ export class SeededPeer implements Peer {
     if (slot === undefined) return;
     if (event.kind === "first-use") {
       this.#isHeard = true;
+      this.#deafness.forget();
       this.#wanted.heard = Math.max(this.#wanted.heard, slot.index);
     } else if (event.kind === "nearly-exhausted") {
       this.#wanted.rotation = slot.direction === "out";
@@ -197,11 +219,14 @@ export class SeededPeer implements Peer {
     const verdict = pair.judge(state, from);
     if (verdict.kind === "accept") {
       this.#isHeard = true;
+      this.#deafness.forget();
       await this.#become(verdict.state);
     } else if (verdict.kind === "contend") {
       if (this.#now() - this.#contendedMs < CONTEND_MS) return;
       this.#contendedMs = this.#now();
       await this.#become(pair.rotated(state));
+    } else if (!verdict.isLate && (await this.#deafness.isFound())) {
+      await this.#become(pair.retagged(state, this.#freshTag()));
     }
     await this.#dummy();
   }
@@ -243,7 +268,8 @@ export class SeededPeer implements Peer {
   async rotate(): Promise<void> {
     const state = this.#state;
     if (state === null) return;
-    if (!this.#wanted.rotation && this.#isHeard && !pair.hasFollowed(state)) return await this.#dummy();
+    const isUnderWay = this.#isHeard ? !pair.hasFollowed(state) : !pair.isWithinReach(state);
+    if (!this.#wanted.rotation && isUnderWay) return await this.#dummy();
     await this.#become(pair.rotated(state));
     this.#wanted.rotation = false;
     await this.#dummy();

@@ -1,5 +1,6 @@
 // Hosts with key services over a network that loses, repeats, delays and plays back; time is moved by hand. The datapath is a
-// model: it really seals and opens (node:crypto), keeps every number it has seen, and notes what must never happen.
+// model: it really seals and opens (node:crypto), keeps every number it has seen, and notes what must never happen. Pairs of
+// hosts are cut off from each other for a time, and each host has clocks of its own, that jump.
 import { createCipheriv, createDecipheriv } from "node:crypto";
 import { setImmediate as turn } from "node:timers/promises";
 import type { AssociationEntry, EspEvent, EspListener } from "../../src/datapath/datapath-api.ts";
@@ -7,7 +8,7 @@ import type { AssociationDeclaration, Declaration } from "../../src/datapath/dec
 import { KeyMaterial } from "../../src/datapath/key-material.ts";
 import { Keys } from "../../src/keys/service.ts";
 import { MemoryStore } from "../../src/store/memory.ts";
-import type { CommitResult, Json, Transaction } from "../../src/store/store.ts";
+import type { CommitResult, Entry, Json, Transaction } from "../../src/store/store.ts";
 import type { Random } from "./random.ts";
 
 export interface Sent {
@@ -47,12 +48,25 @@ export class World {
   readonly logged: string[] = [];
   readonly sealedBy = new Set<string>();
   nowMs = 1000;
+  /** Until when two hosts don't reach each other. */
+  readonly #cuts = new Map<string, number>();
 
   constructor(random: Random) {
     this.random = random;
   }
 
-  readonly clock = { nowIso: (): string => new Date(this.nowMs).toISOString(), monotonicMs: (): number => this.nowMs };
+  cut(a: string, b: string, untilMs: number): void {
+    this.#cuts.set([a, b].sort().join(), untilMs);
+  }
+
+  mend(): void {
+    this.#cuts.clear();
+  }
+
+  deliver(sent: Sent): void {
+    const until = this.#cuts.get([sent.from, sent.to].sort().join()) ?? 0;
+    if (this.nowMs >= until) this.hosts.get(sent.to)?.arrive(sent);
+  }
 
   send(sent: Sent): void {
     this.wire.push(sent);
@@ -70,7 +84,7 @@ export class World {
     for (const host of this.hosts.values()) await host.keys?.tick();
     for (let round = 0; round < 6; round++) {
       await this.settle();
-      for (const sent of this.wire.splice(0)) this.hosts.get(sent.to)?.arrive(sent);
+      for (const sent of this.wire.splice(0)) this.deliver(sent);
     }
     await this.settle();
   }
@@ -82,6 +96,10 @@ export class SimHost {
   store = new FillableStore();
   keys: Keys | null = null;
   declareFails: () => boolean = () => false;
+  /** What the host's clocks are ahead of the world's time: the wall's as somebody sets it, the other since the machine's start. */
+  ahead = { wallMs: 0, monotonicMs: 0 };
+  /** The state directory as it was before the last start; null: nobody has a copy. */
+  copy: readonly Entry[] | null = null;
   /** Payloads that came out, all lives. */
   readonly received: string[] = [];
   /** Keys and numbers that were taken, all lives. */
@@ -108,7 +126,10 @@ export class SimHost {
           this.#listener = listener;
         },
       },
-      clock: this.world.clock,
+      clock: {
+        nowIso: () => new Date(this.world.nowMs + this.ahead.wallMs).toISOString(),
+        monotonicMs: () => this.world.nowMs + this.ahead.monotonicMs,
+      },
       randomBytes: (count) => this.world.random.bytes(count),
       underlayAddresses: [this.address],
       limits: { rekeyS: 600, packetLimit: 2 ** 32, byteLimit: 2 ** 38 },
