@@ -5,7 +5,7 @@
 // deleters take along what would be left without meaning.
 //
 import {
-  ABI_VERSION, DOMAIN_FLAG_HAS_VNI, FDB_ENTRY_LENGTH, MEMBER_ENTRY_LENGTH, NEIGHBOR_ENTRY_LENGTH, PORT_MEMORY, PORT_PACKET, PORT_TAP, PORT_UPLINK,
+  ABI_VERSION, DOMAIN_FLAG_HAS_VNI, FDB_ENTRY_LENGTH, MEMBER_ENTRY_LENGTH, NEIGHBOR_ENTRY_LENGTH, PERMIT_ENTRY_LENGTH, PORT_MEMORY, PORT_PACKET, PORT_TAP, PORT_UPLINK,
   RX_DESCRIPTOR_LENGTH, SA_FLAG_CHECKSUM, SA_FLAG_ESN, SA_FLAG_NOTIFY, SA_FLAG_OUTBOUND, VNI_NONE,
 } from "./shared/abi";
 import { ARGUMENTS, ARGUMENTS_LENGTH, RX_RING_LENGTH } from "./shared/layout";
@@ -22,10 +22,12 @@ import * as runs from "./core/runs";
 import * as seal from "./core/seal";
 import * as trace from "./core/trace";
 import * as transmit from "./core/transmit";
+import * as transport from "./core/transport";
 import * as domains from "./tables/bridge-domain";
 import * as fdb from "./tables/fdb";
 import * as members from "./tables/member";
 import * as neighbors from "./tables/neighbor";
+import * as permits from "./tables/permit";
 import * as ports from "./tables/port";
 import * as sad from "./tables/sad";
 import * as spd from "./tables/spd";
@@ -69,6 +71,7 @@ export function reset(fdbSlots: u32): void {
   espEvent.clear();
   members.reset();
   neighbors.reset();
+  permits.reset();
   fdb.reset(fdbSlots);
   graph.reset();
 }
@@ -136,6 +139,7 @@ export function portSet(port: u32, kind: u32, domain: u32, flags: u32, mtuBytes:
 export function portDelete(port: u32): void {
   if (!ports.isSet(port)) return;
   fdb.forgetPort(port);
+  permits.forgetPort(port);
   uplinks.forget(port);
   ports.remove(port);
 }
@@ -182,6 +186,7 @@ export function domainDelete(domain: u32): void {
   members.removeDomain(domain);
   while (domains.at(domain).firstPort != 0) {
     const port = <u32>domains.at(domain).firstPort - 1;
+    permits.forgetPort(port);
     uplinks.forget(port);
     ports.remove(port);
   }
@@ -299,6 +304,17 @@ export function neighborDelete(domain: u32): void {
   if (domains.isSet(domain)) neighbors.remove(domain, ARGUMENTS);
 }
 
+/** Lets the client reach ports `first` to `last` of the server, though both are isolated, and be answered from there. */
+export function permitSet(client: u32, server: u32, protocol: u32, first: u32, last: u32): u32 {
+  if (!transport.hasPorts(protocol) || first == 0 || last > 0xffff || first > last || client == server) return REFUSED_RANGE;
+  if (!ports.isSet(client) || !ports.isSet(server)) return REFUSED_UNKNOWN;
+  return permits.add(client, server, protocol, first, last) ? DONE : REFUSED_FULL;
+}
+
+export function permitDelete(client: u32, server: u32, protocol: u32, first: u32, last: u32): void {
+  if (ports.isSet(client) && ports.isSet(server)) permits.remove(client, server, protocol, first, last);
+}
+
 // ── the engine's own ciphers, where native has none ─────────────────────────────────────────────────────────────────
 
 export function aeadSetKey(slot: u32, algorithm: u32): u32 {
@@ -330,6 +346,11 @@ export function neighborDump(from: u32): u32 {
 export function memberDump(from: u32): u32 {
   cursor = members.dump(from, ARGUMENTS, ARGUMENTS_LENGTH / MEMBER_ENTRY_LENGTH);
   return members.copied();
+}
+
+export function permitDump(from: u32): u32 {
+  cursor = permits.dump(from, ARGUMENTS, ARGUMENTS_LENGTH / PERMIT_ENTRY_LENGTH);
+  return permits.copied();
 }
 
 export function nextCursor(): u32 {

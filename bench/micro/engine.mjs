@@ -2,7 +2,7 @@
 //
 // Each row is a batch that the engine gets again and again; ns is per packet of it (for TSO and GRO also per segment). The
 // time to put the batch's headers back between turns is measured alone and subtracted.
-import { counters, engine, time } from "./rig.mjs";
+import { abi, counters, engine, time } from "./rig.mjs";
 
 const rows = [];
 
@@ -92,6 +92,13 @@ const repeat = (count, make) => {
   const rig = await engine();
   repeat(64, (i) => rig.fromTap(2, plain, frame({ to: 3, protocol: 17, payload: 22, sourcePort: 1000 + i })));
   measure("bridge 64 B, 64 flows", rig, 64);
+}
+{
+  const rig = await engine();
+  for (const port of [2, 3]) rig.exports.portSet(port, abi.PORT_TAP, 1, abi.PORT_FLAG_ISOLATED, 1450);
+  rig.exports.permitSet(2, 3, 17, 5201, 5201);
+  repeat(64, (i) => rig.fromTap(2, plain, frame({ to: 3, protocol: 17, payload: 22, sourcePort: 1000 + i })));
+  measure("bridge 64 B, 64 flows, isolated, by a permit", rig, 64);
 }
 {
   const rig = await engine();

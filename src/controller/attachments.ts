@@ -5,6 +5,7 @@ import { endpointKey } from "../store/keys.ts";
 import type { Put } from "../store/store.ts";
 import { attempt, type Context, endpointOwner, newId, put } from "./context.ts";
 import { interfaceSysctls, readEndpointOptions, wishedName } from "./endpoint-options.ts";
+import { closeLinks, openLinks } from "./link-ports.ts";
 import { endpointLinks } from "./links.ts";
 import { checkName, isEgress, shortId } from "./names.ts";
 import { checkAttachment } from "./network-modes.ts";
@@ -112,6 +113,7 @@ export async function realizeAttachments(
     ),
   );
   throwFirst(declared);
+  await openLinks(context, fresh);
   const before = sandboxInterfaces(others);
   const after = sandboxInterfaces([...others, ...fresh]);
   const changes = routeChanges(before, after);
@@ -134,6 +136,7 @@ export async function withdrawAttachments(
   gone: readonly Attachment[],
   rest: readonly Attachment[],
 ): Promise<void> {
+  await closeLinks(context, gone);
   const results = await Promise.allSettled(gone.map(({ endpoint }) => context.datapath.withdraw(endpointOwner(endpoint.id))));
   throwFirst(results);
   if (rest.length === 0 || stackInode(context, sandbox) === null) return;

@@ -78,6 +78,8 @@ export interface Context extends ControllerOptions {
   readonly pending: PendingIds;
   /** "<network id> <MAC>" of endpoints on their way into the store. */
   readonly reservedMacs: Set<string>;
+  /** Ids of endpoints whose ports are declared: links may open something between them (link-ports.ts). */
+  readonly joined: Set<Id>;
   readonly lastAddresses: LastAddresses;
   /** What the daemon's operator should know while it is so: subject -> sentence. */
   readonly warnings: Map<string, string>;
@@ -91,6 +93,7 @@ export function createContext(options: ControllerOptions, state: State): Context
     locks: new KeyedLocks(),
     pending: new PendingIds(),
     reservedMacs: new Set(),
+    joined: new Set(),
     lastAddresses: new LastAddresses(),
     warnings: new Map(),
     host: {

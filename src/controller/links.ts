@@ -6,7 +6,7 @@
 // On the predefined `bridge` nobody answers names, and a link is what it was before there were networks in Docker: a line in
 // /etc/hosts and variables for programs, by the ports that the other is said to serve. There it means one sandbox, stored by
 // its id; who is gone is in neither any more. A port need not be opened: sandboxes on `bridge` reach each other, unless
-// bridge.icc is off, and then a link opens nothing (the engine keeps ports apart whole, not port numbers).
+// bridge.icc is off, and then a link opens what the other serves (link-ports.ts).
 import { invalidArgument, notFound, WeftError } from "../errors.ts";
 import { rangeSize } from "../net/port-spec.ts";
 import { attempt, type Context } from "./context.ts";

@@ -7,6 +7,7 @@ import { invalidArgument, notFound, WeftError } from "../errors.ts";
 import { formatRange, type PortSpec } from "../net/port-spec.ts";
 import { sandboxKey } from "../store/keys.ts";
 import { attachmentsOf, attempt, type Context, commit, put } from "./context.ts";
+import { redeclareLinkers } from "./link-ports.ts";
 import { exclusive } from "./locks.ts";
 import { checkPublish, choosePorts, NO_PORT, PORTS_LOCK } from "./publishing.ts";
 import { rerouteHost, routeHost } from "./routing.ts";
@@ -42,6 +43,7 @@ export async function updateSandbox(context: Context, reference: string, request
         { cause: error },
       );
     }
+    await redeclareLinkers(context, id);
     context.log("info", "sandbox updated", { name: sandbox.name, added: added.length, ports: changed.ports.length });
     return viewSandbox(context, changed);
   };

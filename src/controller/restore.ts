@@ -2,7 +2,8 @@
 //
 //   1. namespaces in our folder that no sandbox has are deleted (left by a crash between two steps of a removal)
 //   2. our namespaces that are gone (the host was booted) are made anew; users' that are gone are reported
-//   3. everything is declared in one step: TAPs that the last daemon left are attached to again, missing ones made
+//   3. everything is declared in one step: TAPs that the last daemon left are attached to again, missing ones made; what links
+//      open between them, in a second one
 //   4. interfaces are configured: all of those that are new; routes of all
 //   5. sandboxes get the way out that they need and lack, as after a crash in the middle of a connect
 //   6. names are served again
@@ -14,6 +15,7 @@ import { configureInterface } from "./attachments.ts";
 import { mendEgress } from "./connections.ts";
 import { attachment, attachmentsOf, type Context, endpointOwner, networkOwner } from "./context.ts";
 import { hasResolver } from "./dns-settings.ts";
+import { linkDeclarations } from "./link-ports.ts";
 import { configureHost } from "./networks.ts";
 import { admissiblePeers, forgetKeys, keyWarnings } from "./peer-keys.ts";
 import { routeHost } from "./routing.ts";
@@ -92,6 +94,13 @@ export async function restore(context: Context): Promise<RestoreReport> {
   await guarded("secrets of peers that are gone", () => forgetKeys(context));
   const failed = await context.datapath.declareAll(declarations);
   for (const [owner, error] of failed) failures.push({ what: names.get(owner) ?? owner, error });
+  for (const { id } of state.endpoints.values()) {
+    if (declarations.has(endpointOwner(id)) && !failed.has(endpointOwner(id))) context.joined.add(id);
+  }
+  const links = linkDeclarations(context);
+  if (links.size > 0) {
+    for (const [owner, error] of await context.datapath.declareAll(links)) failures.push({ what: `open ports of ${owner}`, error });
+  }
 
   for (const network of state.networks.values()) {
     if (!failed.has(networkOwner(network.id))) await guarded(`network ${network.name}`, () => configureHost(context, network));

@@ -91,6 +91,18 @@ export interface NeighborDeclaration {
   readonly mac: MacText;
 }
 
+/**
+ * What an isolated port may send another one all the same, and be answered: `client` reaches ports `first` to `last` of `server`.
+ * Both are in one domain. It has no effect where one of them is not isolated.
+ */
+export interface PermitDeclaration {
+  readonly client: string;
+  readonly server: string;
+  readonly protocol: "tcp" | "udp" | "sctp";
+  readonly first: number;
+  readonly last: number;
+}
+
 /** A remote VTEP that floods of `domain` go to and from which its frames are accepted. */
 export interface VtepDeclaration {
   readonly domain: string;
@@ -144,6 +156,7 @@ export interface Declaration {
   readonly fdb?: readonly FdbDeclaration[];
   readonly neighbors?: readonly NeighborDeclaration[];
   readonly vteps?: readonly VtepDeclaration[];
+  readonly permits?: readonly PermitDeclaration[];
   readonly associations?: readonly AssociationDeclaration[];
 }
 

@@ -31,6 +31,7 @@ export function deltaBetween(before: Desired, after: Desired): Delta {
     ports: between(before.ports, after.ports),
     fdb: between(before.fdb, after.fdb),
     neighbors: between(before.neighbors, after.neighbors),
+    permits: between(before.permits, after.permits),
     vteps: between(before.vteps, after.vteps),
     hosts: between(before.hosts, after.hosts),
     associations: between(before.associations, after.associations),

@@ -18,6 +18,7 @@ import {
   domainOf,
   type FdbDeclaration,
   type NeighborDeclaration,
+  type PermitDeclaration,
   type PortDeclaration,
   type UplinkPortDeclaration,
   type VtepDeclaration,
@@ -36,6 +37,8 @@ export interface Desired {
   readonly fdb: ReadonlyMap<string, FdbDeclaration>;
   /** By address and domain. */
   readonly neighbors: ReadonlyMap<string, NeighborDeclaration>;
+  /** By all that they say. */
+  readonly permits: ReadonlyMap<string, PermitDeclaration>;
   /** By domain and address. */
   readonly vteps: ReadonlyMap<string, VtepDeclaration>;
   /** The hosts that those are, and the peers of associations, by address. */
@@ -55,6 +58,7 @@ export const NOTHING: Desired = {
   ports: new Map(),
   fdb: new Map(),
   neighbors: new Map(),
+  permits: new Map(),
   vteps: new Map(),
   hosts: new Map(),
   associations: new Map(),
@@ -89,6 +93,7 @@ class Round implements Desired {
   readonly ports = new Map<string, PortDeclaration>();
   readonly fdb = new Map<string, FdbDeclaration>();
   readonly neighbors = new Map<string, NeighborDeclaration>();
+  readonly permits = new Map<string, PermitDeclaration>();
   readonly vteps = new Map<string, VtepDeclaration>();
   readonly hosts = new Map<string, Host>();
   readonly associations = new Map<string, AssociationDeclaration>();
@@ -210,6 +215,18 @@ class Round implements Desired {
       this.#domain(neighbor.domain, neighbor.address);
       if (isNew(this.neighbors, key, neighbor, "address")) this.neighbors.set(key, neighbor);
     }
+    for (const permit of declaration.permits ?? []) {
+      const key = permitKey(permit);
+      const [client, server] = [permit.client, permit.server].map((id) => {
+        const port = this.ports.get(id);
+        if (port === undefined) throw notFound(`the permit ${key} is for port ${id}, which nobody has declared`);
+        return port;
+      });
+      if (domainOf(client!) === null || domainOf(client!) !== domainOf(server!)) {
+        throw invalidArgument(`the permit ${key} is for ports of two bridge domains: give it ports of one`);
+      }
+      this.permits.set(key, permit);
+    }
   }
 
   #domain(id: string, who: string): DomainDeclaration {
@@ -245,6 +262,14 @@ export function neighborKey(neighbor: NeighborDeclaration): string {
     checkedKeys.set(neighbor, key);
   }
   return key;
+}
+
+export function permitKey(permit: PermitDeclaration): string {
+  const { client, server, protocol, first, last } = permit;
+  checkRange(first, 1, 65535, "port");
+  checkRange(last, first, 65535, "last port");
+  if (client === server) throw invalidArgument(`a permit from port ${client} to itself: give it two`);
+  return `${client} ${server} ${protocol} ${first}-${last}`;
 }
 
 /** False if it is there in the same words; throws if it is there in others. */

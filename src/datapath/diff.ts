@@ -1,7 +1,7 @@
 // The engine's tables as rows by key, and the shortest list of calls that turns one such image into another. What shall be
 // another is a patch: either all that differs between two images, or what somebody knows to have changed.
 //
-// Order: deletions first, from what refers to what is referred to (neighbours, FDB, members, VTEPs, ports, domains), then
+// Order: deletions first, from what refers to what is referred to (permits, neighbours, FDB, members, VTEPs, ports, domains), then
 // sets in the opposite order. Deleting first lets a VNI, an address or the last slot of a full table pass from one entry to
 // another within one change; no packet sees the state in between, since the worker applies a list between two batches.
 
@@ -17,6 +17,8 @@ import {
   MEMBER_SET,
   NEIGHBOR_DELETE,
   NEIGHBOR_SET,
+  PERMIT_DELETE,
+  PERMIT_SET,
   PORT_DELETE,
   PORT_SET,
   type Row,
@@ -37,7 +39,18 @@ export type Image = { readonly [T in Table]: Map<Key, Row> };
 /** What shall be another: the row that sets the entry, or null to delete it. */
 export type Patch = { readonly [T in Table]: Map<Key, Row | null> };
 
-type Table = "domains" | "ports" | "underlays" | "uplinks" | "vteps" | "associations" | "policies" | "members" | "fdb" | "neighbors";
+type Table =
+  | "domains"
+  | "ports"
+  | "underlays"
+  | "uplinks"
+  | "vteps"
+  | "associations"
+  | "policies"
+  | "members"
+  | "fdb"
+  | "neighbors"
+  | "permits";
 type Key = number | string;
 
 function emptyTables<R>(): { readonly [T in Table]: Map<Key, R> } {
@@ -52,6 +65,7 @@ function emptyTables<R>(): { readonly [T in Table]: Map<Key, R> } {
     members: new Map(),
     fdb: new Map(),
     neighbors: new Map(),
+    permits: new Map(),
   };
 }
 
@@ -60,7 +74,7 @@ export const emptyPatch = (): Patch => emptyTables();
 
 /** In the order of their references: an entry refers to entries of tables before its own. */
 const TABLES: readonly Table[] = [
-  "domains", "ports", "underlays", "uplinks", "vteps", "associations", "policies", "members", "fdb", "neighbors",
+  "domains", "ports", "underlays", "uplinks", "vteps", "associations", "policies", "members", "fdb", "neighbors", "permits",
 ]; // biome-ignore format: one list
 
 const TABLE_OF_SET: Readonly<Record<number, Table>> = {
@@ -74,6 +88,7 @@ const TABLE_OF_SET: Readonly<Record<number, Table>> = {
   [MEMBER_SET]: "members",
   [FDB_SET]: "fdb",
   [NEIGHBOR_SET]: "neighbors",
+  [PERMIT_SET]: "permits",
 };
 
 const TABLE_OF_DELETE: Readonly<Record<number, Table>> = {
@@ -85,6 +100,7 @@ const TABLE_OF_DELETE: Readonly<Record<number, Table>> = {
   [MEMBER_DELETE]: "members",
   [FDB_DELETE]: "fdb",
   [NEIGHBOR_DELETE]: "neighbors",
+  [PERMIT_DELETE]: "permits",
 };
 
 /** The key of a row, set or delete, within its table. */
@@ -96,6 +112,8 @@ function keyOf(table: Table, row: Row): Key {
       return `${row[1]} ${row[2]} ${row[3]}`;
     case "neighbors":
       return `${row[1]} ${addressOf(row).join(" ")}`;
+    case "permits":
+      return row.slice(1).join(" "); // all of it is its key
     default:
       return row[1]!;
   }
@@ -122,6 +140,8 @@ function deleteRow(table: Table, row: Row): Row | null {
       return [FDB_DELETE, row[1]!, row[2]!, row[3]!];
     case "neighbors":
       return addressRow(NEIGHBOR_DELETE, [row[1]!], addressOf(row));
+    case "permits":
+      return [PERMIT_DELETE, ...row.slice(1)];
   }
 }
 

@@ -78,6 +78,12 @@ export interface EngineExports {
   /** address at ARGUMENTS. */
   neighborSet(domain: number, macHigh: number, macLow: number): number;
   neighborDelete(domain: number): void;
+  /**
+   * Lets `client` reach ports `first` to `last` of `server` (protocol: TCP, UDP or SCTP) and be answered from them, though both
+   * are isolated. An entry is all of its numbers: there is no other one to replace. It goes with either port.
+   */
+  permitSet(client: number, server: number, protocol: number, first: number, last: number): number;
+  permitDelete(client: number, server: number, protocol: number, first: number, last: number): void;
 
   // ── the engine's own ciphers (src/datapath/aead.ts chooses between them and native's) ──
   /** Key and salt at ARGUMENTS, where zeros stand afterwards. `reset` forgets all keys. */
@@ -91,6 +97,7 @@ export interface EngineExports {
   fdbDump(cursor: number): number;
   neighborDump(cursor: number): number;
   memberDump(cursor: number): number;
+  permitDump(cursor: number): number;
   /** Cursor for the next *Dump call, or 0 when the last one reached the end. */
   nextCursor(): number;
 

@@ -57,7 +57,7 @@ export interface StatsReply {
   readonly poller: PollerStats;
 }
 
-export type DumpTable = "fdb" | "neighbors" | "members";
+export type DumpTable = "fdb" | "neighbors" | "members" | "permits";
 
 export interface DumpReply {
   readonly generation: number;

@@ -31,11 +31,13 @@ export const SA_SET = 15; // its limits where others have an address: two big-en
 export const SA_DELETE = 16;
 export const SPD_SET = 17;
 export const SPD_DELETE = 18;
+export const PERMIT_SET = 19;
+export const PERMIT_DELETE = 20;
 
 const NAMES = [
   "", "set domain", "delete domain", "set port", "delete port", "set underlay", "set VTEP", "delete VTEP", "set member", "delete member",
   "set FDB entry", "delete FDB entry", "set neighbor", "delete neighbor", "set uplink", "set security association",
-  "delete security association", "set security policy", "delete security policy",
+  "delete security association", "set security policy", "delete security policy", "set permit", "delete permit",
 ]; // biome-ignore format: one list
 
 /** One table call: code, arguments, and the address words at ADDRESS_WORD where the call has one. */
@@ -140,6 +142,11 @@ function applyRow(engine: EngineExports, p: Uint32Array, at: number): number {
       return engine.spdSet(a, b);
     case SPD_DELETE:
       engine.spdDelete(a);
+      return 0;
+    case PERMIT_SET:
+      return engine.permitSet(a, b, c, d, e);
+    case PERMIT_DELETE:
+      engine.permitDelete(a, b, c, d, e);
       return 0;
     default:
       throw new RangeError(`table operation ${p[at]} is not one of ops.ts`);

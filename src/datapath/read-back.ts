@@ -21,6 +21,12 @@ import {
   NEIGHBOR_ADDRESS,
   NEIGHBOR_ENTRY_LENGTH,
   NEIGHBOR_KEY,
+  PERMIT_CLIENT,
+  PERMIT_ENTRY_LENGTH,
+  PERMIT_FIRST,
+  PERMIT_LAST,
+  PERMIT_PROTOCOL,
+  PERMIT_SERVER,
   PORT_DOMAIN,
   PORT_ESP,
   PORT_FLAGS,
@@ -69,6 +75,7 @@ import {
   FDB_SET,
   MEMBER_SET,
   NEIGHBOR_SET,
+  PERMIT_SET,
   PORT_SET,
   SA_SET,
   SPD_SET,
@@ -233,4 +240,12 @@ export function readNeighbors(image: Image, entries: Uint8Array): void {
 
 export function readMembers(image: Image, entries: Uint8Array): void {
   for (const { domain, vtep } of memberRecords(entries)) put(image, [MEMBER_SET, domain, vtep]);
+}
+
+export function readPermits(image: Image, entries: Uint8Array): void {
+  const view = viewOf(entries);
+  for (let at = 0; at < view.byteLength; at += PERMIT_ENTRY_LENGTH) {
+    const fields = [PERMIT_CLIENT, PERMIT_SERVER, PERMIT_PROTOCOL, PERMIT_FIRST, PERMIT_LAST];
+    put(image, [PERMIT_SET, ...fields.map((field) => view.getUint16(at + field, true))]);
+  }
 }

@@ -6,6 +6,7 @@ import {
   FDB_FLAGS,
   MEMBER_ENTRY_LENGTH,
   NEIGHBOR_ENTRY_LENGTH,
+  PERMIT_ENTRY_LENGTH,
   PORT_LENGTH,
   SA_LENGTH,
   SPD_ENTRY_LENGTH,
@@ -44,6 +45,10 @@ export function dumpChunk(
     case "members":
       count = engine.memberDump(cursor);
       entryLength = MEMBER_ENTRY_LENGTH;
+      break;
+    case "permits":
+      count = engine.permitDump(cursor);
+      entryLength = PERMIT_ENTRY_LENGTH;
       break;
   }
   const next = engine.nextCursor() >>> 0;

@@ -26,13 +26,14 @@ import {
   inboundSpi,
   interfaceKey,
   neighborKey,
+  permitKey,
   same,
   vtepKey,
 } from "./desired.ts";
 
 /** Tables that owners declare; hosts follow from their VTEPs and associations. */
 type Declared = Exclude<Table, "hosts">;
-const DECLARED: readonly Declared[] = ["domains", "ports", "vteps", "associations", "fdb", "neighbors"];
+const DECLARED: readonly Declared[] = ["domains", "ports", "vteps", "associations", "fdb", "neighbors", "permits"];
 
 /** One owner's declaration by key. */
 type Keyed = { readonly [K in Declared]: ReadonlyMap<string, Entry<K>> };
@@ -43,6 +44,7 @@ const NONE: Keyed = {
   associations: new Map(),
   fdb: new Map(),
   neighbors: new Map(),
+  permits: new Map(),
 };
 
 /** What may be referred to, as one key for the count of references. */
@@ -60,6 +62,7 @@ const TARGETS: { readonly [K in Declared]: (entry: Entry<K>) => readonly string[
   associations: ({ peer }) => [hostTarget(peer)],
   fdb: ({ domain, to }) => [domainTarget(domain), "port" in to ? portTarget(to.port) : vtepTarget(vtepKey(domain, to.vtep))],
   neighbors: ({ domain }) => [domainTarget(domain)],
+  permits: ({ client, server }) => [portTarget(client), portTarget(server)],
 };
 
 /** Who has what only one can have: the ids. */
@@ -85,6 +88,7 @@ export class Standing implements Desired {
   readonly ports = new Map<string, Entry<"ports">>();
   readonly fdb = new Map<string, Entry<"fdb">>();
   readonly neighbors = new Map<string, Entry<"neighbors">>();
+  readonly permits = new Map<string, Entry<"permits">>();
   readonly vteps = new Map<string, Entry<"vteps">>();
   readonly hosts = new Map<string, Entry<"hosts">>();
   readonly associations = new Map<string, Entry<"associations">>();
@@ -95,6 +99,7 @@ export class Standing implements Desired {
     ports: new Counts(),
     fdb: new Counts(),
     neighbors: new Counts(),
+    permits: new Counts(),
     vteps: new Counts(),
     associations: new Counts(),
   };
@@ -133,13 +138,15 @@ export class Standing implements Desired {
     const fdb = changesOf(this.fdb, this.#owners.fdb, before.fdb, keyed.fdb);
     const neighbors = changesOf(this.neighbors, this.#owners.neighbors, before.neighbors, keyed.neighbors);
     const vteps = changesOf(this.vteps, this.#owners.vteps, before.vteps, keyed.vteps);
+    const permits = changesOf(this.permits, this.#owners.permits, before.permits, keyed.permits);
     const associations = changesOf(this.associations, this.#owners.associations, before.associations, keyed.associations);
-    if (domains === null || ports === null || fdb === null || neighbors === null || vteps === null || associations === null) return null;
+    if (domains === null || ports === null || fdb === null || neighbors === null || permits === null) return null;
+    if (vteps === null || associations === null) return null;
     const references = new Map<string, number>();
     const refer = (targets: readonly string[], by: number): void => {
       for (const target of targets) references.set(target, (references.get(target) ?? 0) + by);
     };
-    const declared = { domains, ports, fdb, neighbors, vteps, associations };
+    const declared = { domains, ports, fdb, neighbors, permits, vteps, associations };
     for (const table of DECLARED) {
       const targets = TARGETS[table] as (entry: object) => readonly string[];
       for (const { before: old, after } of (declared[table] as ReadonlyMap<string, Change<object>>).values()) {
@@ -311,6 +318,12 @@ class Check {
     for (const { after } of this.#proposal.delta.neighbors.values()) {
       if (after !== undefined && this.#after("domains", after.domain) === undefined) return false;
     }
+    for (const { after } of this.#proposal.delta.permits.values()) {
+      if (after === undefined) continue;
+      const client = this.#after("ports", after.client);
+      const domain = client === undefined ? null : domainOf(client);
+      if (domain === null || !this.#isPortOf(after.server, domain)) return false;
+    }
     return true;
   }
 }
@@ -400,8 +413,10 @@ function keyedOf(declaration: Declaration): Keyed | null {
     );
     const fdb = byKey(declaration.fdb, fdbKey);
     const neighbors = byKey(declaration.neighbors, neighborKey);
-    if (domains === null || ports === null || vteps === null || associations === null || fdb === null || neighbors === null) return null;
-    return { domains, ports, vteps, associations, fdb, neighbors };
+    const permits = byKey(declaration.permits, permitKey);
+    if (domains === null || ports === null || vteps === null || associations === null) return null;
+    if (fdb === null || neighbors === null || permits === null) return null;
+    return { domains, ports, vteps, associations, fdb, neighbors, permits };
   } catch (error) {
     if (error instanceof WeftError) return null;
     throw error;

@@ -25,7 +25,7 @@ import { REFUSED_FULL } from "./engine.ts";
 import type { KeyMaterial } from "./key-material.ts";
 import type { Attachment, DumpTable } from "./messages.ts";
 import { packRows, type Row, rowName } from "./ops.ts";
-import { readEntries, readFdb, readMembers, readNeighbors } from "./read-back.ts";
+import { readEntries, readFdb, readMembers, readNeighbors, readPermits } from "./read-back.ts";
 import type { Tables } from "./tables.ts";
 
 /** A table call that traps the engine each time must not keep the control plane busy for ever. */
@@ -184,6 +184,7 @@ export class Sync {
       ["members", readMembers],
       ["fdb", readFdb],
       ["neighbors", readNeighbors],
+      ["permits", readPermits],
     ];
     for (const [table, read] of readers) {
       for await (const chunk of dump(this.#client, table, true)) {

@@ -30,12 +30,14 @@ import {
   VNI_NONE,
 } from "../../wasm/shared/abi.ts";
 import { DOMAIN_MAX, MTU_MAX, PORT_MAX, SA_MAX, VTEP_MAX } from "../../wasm/shared/limits.ts";
+import { IP_PROTOCOL_SCTP, IP_PROTOCOL_TCP, IP_PROTOCOL_UDP } from "../../wasm/shared/protocol.ts";
 import type {
   AssociationDeclaration,
   DomainDeclaration,
   FdbDeclaration,
   MacvlanMode,
   NeighborDeclaration,
+  PermitDeclaration,
   PortDeclaration,
   VtepDeclaration,
 } from "./declarations.ts";
@@ -49,6 +51,7 @@ import {
   FDB_SET,
   MEMBER_SET,
   NEIGHBOR_SET,
+  PERMIT_SET,
   PORT_SET,
   type Row,
   SA_SET,
@@ -77,6 +80,8 @@ const MACVLAN_FLAGS: Readonly<Record<MacvlanMode, number>> = {
   private: PORT_FLAG_NO_FLOOD | PORT_FLAG_PRIVATE,
   passthru: 0,
 };
+
+const PROTOCOLS = { tcp: IP_PROTOCOL_TCP, udp: IP_PROTOCOL_UDP, sctp: IP_PROTOCOL_SCTP } as const;
 
 /** The engine gives VTEP 0 the meaning "none"; the same is done for domains and ports, so that a zeroed field names nobody. */
 const FIRST_INDEX = 1;
@@ -161,6 +166,7 @@ export class Tables {
     for (const vtep of desired.vteps.values()) put(image, this.#memberRow(vtep));
     for (const entry of desired.fdb.values()) putKeyed(image, this.#fdbRow(entry));
     for (const neighbor of desired.neighbors.values()) putKeyed(image, this.#neighborRow(neighbor));
+    for (const permit of desired.permits.values()) put(image, this.#permitRow(permit));
     return image;
   }
 
@@ -187,6 +193,7 @@ export class Tables {
     add(delta.vteps, (vtep) => keyed(this.#memberRow(vtep)));
     add(delta.fdb, (entry) => this.#fdbRow(entry));
     add(delta.neighbors, (neighbor) => this.#neighborRow(neighbor));
+    add(delta.permits, (permit) => keyed(this.#permitRow(permit)));
     return patch;
   }
 
@@ -294,6 +301,10 @@ export class Tables {
       this.#rows.set(neighbor, made);
     }
     return made;
+  }
+
+  #permitRow({ client, server, protocol, first, last }: PermitDeclaration): Row {
+    return [PERMIT_SET, this.ports.ensure(client), this.ports.ensure(server), PROTOCOLS[protocol], first, last];
   }
 
   #domainRow(domain: DomainDeclaration, marks: CaptureMarks): Row {

@@ -14,6 +14,7 @@ import type { AddressText, Declaration } from "../datapath/declarations.ts";
 import type { CipherInfo } from "../datapath/messages.ts";
 import type { AddressSpace } from "../ipam/default-pools.ts";
 import type { NatNetwork } from "../nat/types.ts";
+import type { Exposed } from "../net/port-spec.ts";
 import type { InterfaceConfig, LinkInfo } from "../ports/native.ts";
 
 export type DriverState = Readonly<Record<string, unknown>>;
@@ -65,6 +66,13 @@ export interface Join {
   readonly gatewayIpv6: AddressText | null;
 }
 
+/** An endpoint that was linked to another of its network, and the ports that the other serves. */
+export interface LinkPair {
+  readonly client: EndpointRecord;
+  readonly server: EndpointRecord;
+  readonly ports: readonly Exposed[];
+}
+
 export interface Translation extends NatNetwork {
   /** Where ports are published that say no address; null: at any. */
   readonly hostBindingIpv4: AddressText | null;
@@ -109,6 +117,8 @@ export interface Driver {
   join(network: NetworkRecord, endpoint: Pick<EndpointRecord, "ipv4" | "ipv6">): Join;
   /** Of an endpoint that has joined: its interfaceName is set. */
   declareEndpoint(network: NetworkRecord, endpoint: EndpointRecord, namespacePath: string): Declaration;
+  /** What links open between endpoints that have joined and don't reach each other; absent: they do. */
+  declareLinks?(network: NetworkRecord, links: readonly LinkPair[]): Declaration;
 }
 
 /** Drivers by name; registry.ts has the real ones. */

@@ -8,6 +8,7 @@ import type {
   DomainDeclaration,
   FdbDeclaration,
   NeighborDeclaration,
+  PermitDeclaration,
   PortDeclaration,
   VtepDeclaration,
 } from "../../src/datapath/declarations.ts";
@@ -54,6 +55,14 @@ const neighbor: fc.Arbitrary<NeighborDeclaration> = fc.record({
 });
 const vtep: fc.Arbitrary<VtepDeclaration> = fc.record({ domain: domainId, address, port: pick(4789, 4789, 4789, 8472) });
 
+const permit: fc.Arbitrary<PermitDeclaration> = fc.record({
+  client: portId,
+  server: portId,
+  protocol: pick<"tcp" | "udp">("tcp", "udp"),
+  first: pick(80, 81),
+  last: pick(81, 82, 80),
+});
+
 const key = new KeyMaterial(new Uint8Array(20));
 const association: fc.Arbitrary<AssociationDeclaration> = fc
   .record({
@@ -86,6 +95,7 @@ const declaration: fc.Arbitrary<Declaration> = fc.record({
   neighbors: some(neighbor, 2),
   vteps: some(vtep, 2),
   associations: some(association, 2),
+  permits: some(permit, 2),
 });
 const network = (id: string, vni: number | null): DomainDeclaration => ({
   id,
@@ -139,6 +149,9 @@ const sound: fc.Arbitrary<Declaration> = fc.oneof(
   fc.record({ ...secured, direction: fc.constant("out" as const), other: pick("s1", "s2", "s3") }).map(({ other, ...one }) => ({
     associations: [secure({ ...one, current: true }), ...(other === one.id ? [] : [secure({ ...one, id: other, current: false })])],
   })),
+  pick(["p1", "p2"] as const, ["p2", "p1"] as const).map(([client, server]) => ({
+    permits: [{ client, server, protocol: "tcp" as const, first: 80, last: 81 }],
+  })),
   domainId.map((of) => ({ neighbors: [{ domain: of, address: "10.0.0.1", mac: "02:00:00:00:00:01" }] })),
 );
 const step = fc.record({ owner: pick(...OWNERS), declaration: fc.oneof({ weight: 8, arbitrary: sound }, declaration, fc.constant(null)) });
@@ -159,6 +172,7 @@ const plain = (desired: Desired): Record<string, unknown> => ({
   vteps: new Map(desired.vteps),
   hosts: new Map(desired.hosts),
   associations: new Map(desired.associations),
+  permits: new Map(desired.permits),
 });
 
 describe("what stands", () => {

@@ -32,6 +32,10 @@ export class MemoryDatapath implements Datapath {
   async withdraw(owner: string): Promise<void> {
     await this.onChange(`withdraw ${owner}`);
     const before = this.declared.get(owner);
+    const permits = [...this.declared].filter(([name]) => name !== owner).flatMap(([, other]) => other.permits ?? []);
+    for (const { id } of before?.ports ?? []) {
+      if (permits.some(({ client, server }) => client === id || server === id)) throw unavailable(`a permit stands on port ${id}`);
+    }
     this.declared.delete(owner);
     this.#closePorts(before?.ports ?? [], []);
   }
@@ -78,6 +82,11 @@ export class MemoryDatapath implements Datapath {
       ...(declaration.vteps ?? []),
     ]) {
       if (!known.has(domain)) throw unavailable(`domain ${domain} is not declared`);
+    }
+    const standing = new Set(ports.map(({ id }) => id));
+    for (const { client, server } of everything.flatMap((one) => one.permits ?? [])) {
+      if (!standing.has(client) || !standing.has(server))
+        throw unavailable(`a permit is for port ${client} or ${server}, which is not declared`);
     }
     for (const port of taps(declaration.ports)) {
       if (Buffer.byteLength(port.interfaceName) > 15) throw unavailable(`interface name ${port.interfaceName} is too long`);

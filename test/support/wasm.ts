@@ -290,7 +290,7 @@ export class Engine {
   }
 
   /** All entries of a table by its dump call, `length` bytes each. */
-  dump(call: "fdbDump" | "neighborDump" | "memberDump", length: number): DataView[] {
+  dump(call: "fdbDump" | "neighborDump" | "memberDump" | "permitDump", length: number): DataView[] {
     const entries: DataView[] = [];
     let cursor = 0;
     do {

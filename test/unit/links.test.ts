@@ -6,8 +6,8 @@ import { networkNames, withLinks } from "../../src/dns/zone.ts";
 import { parseExposed } from "../../src/net/port-spec.ts";
 import { type Bench, startController } from "../support/controller.ts";
 
-async function start(before?: Bench): Promise<Bench> {
-  const options = { defaultBridge: schema.parse({}).bridge, egress: true };
+async function start(before?: Bench, defaultBridge = schema.parse({}).bridge): Promise<Bench> {
+  const options = { defaultBridge, egress: true };
   const bench = await startController({ ...(before && { store: before.store, namespaces: before.namespaces }), options });
   await bench.controller.restore();
   await bench.controller.ensurePredefined();
@@ -146,5 +146,71 @@ describe("on other networks", () => {
     expect(ask("app", "soon")).toBe("10.1.0.4");
     await controller.removeSandbox("db", false);
     expect(ask("app", "store")).toBe(undefined);
+  });
+});
+
+describe("where sandboxes don't reach each other", () => {
+  const open = (bench: Bench) =>
+    bench.datapath
+      .all("permits")
+      .map(({ client, server, protocol, first, last }) => {
+        const [from, to] = [client, server].map((id) =>
+          bench.controller.listSandboxes().find(({ endpoints }) => endpoints[0]?.endpoint.id === id),
+        );
+        return `${from?.sandbox.name} > ${to?.sandbox.name} ${protocol} ${first}-${last}`;
+      })
+      .sort();
+  const isolated = (before?: Bench) => start(before, { ...schema.parse({}).bridge, icc: false });
+  const expose = ["6380-6390", "6379", "6391", "53/udp"].map((text) => parseExposed(text));
+
+  it("a link opens what the other serves, for whoever linked and as long as both are there", async () => {
+    const bench = await isolated();
+    const { controller } = bench;
+    await controller.createSandbox({ name: "redis", expose });
+    await controller.createSandbox({ name: "web", ...linked("redis", "db") });
+    await controller.createSandbox({ name: "app", ...linked("redis") });
+    await controller.createSandbox({ name: "alone" });
+    const both = ["app > redis tcp 6379-6391", "app > redis udp 53-53", "web > redis tcp 6379-6391", "web > redis udp 53-53"];
+    expect(open(bench)).toEqual(both);
+    await controller.disconnect("redis", "bridge", false);
+    expect(open(bench)).toEqual([]);
+    await controller.connect("redis", { network: "bridge" });
+    expect(open(bench)).toEqual(both);
+    await controller.removeSandbox("web", false);
+    expect(open(bench)).toEqual(both.slice(0, 2));
+    const next = await isolated(bench);
+    expect(open(next)).toEqual(both.slice(0, 2));
+    await next.controller.removeSandbox("redis", false);
+    expect(open(next)).toEqual([]);
+    expect([...next.datapath.declared.keys()].filter((owner) => owner.startsWith("links/"))).toEqual([]);
+  });
+
+  it("keeps them where a removal fails, and opens nothing where the sandbox could not be made", async () => {
+    const bench = await isolated();
+    const { controller, datapath, namespaces } = bench;
+    await controller.createSandbox({ name: "redis", expose });
+    await controller.createSandbox({ name: "web", ...linked("redis") });
+    const before = open(bench);
+    namespaces.onChange = (what) => {
+      if (what.startsWith("delete")) throw new Error("the kernel says no");
+    };
+    await expect(controller.removeSandbox("redis", false)).rejects.toThrow("the kernel says no");
+    expect(open(bench)).toEqual(before);
+    namespaces.onChange = () => {};
+    datapath.onChange = (what) => {
+      if (what.startsWith("declare links/")) throw new Error("the table is full");
+    };
+    await expect(controller.createSandbox({ name: "app", ...linked("redis") })).rejects.toThrow("the table is full");
+    datapath.onChange = () => {};
+    expect(open(bench)).toEqual(before);
+    await controller.createSandbox({ name: "app", ...linked("redis") });
+    expect(open(bench)).toHaveLength(2 * before.length);
+  });
+
+  it("opens nothing where they do", async () => {
+    const bench = await start();
+    await bench.controller.createSandbox({ name: "redis", expose });
+    await bench.controller.createSandbox({ name: "web", ...linked("redis") });
+    expect(open(bench)).toEqual([]);
   });
 });

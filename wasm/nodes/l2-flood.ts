@@ -1,7 +1,8 @@
 // l2-flood: broadcast, multicast and unknown unicast go to everybody else in the bridge domain.
 //
-//            ┌─> each local port, but the one it came from, isolated ones if that is isolated,
-//   frame ───┤   and for unknown unicast those whose MACs are all pinned; a macvlan's stations as their modes want it
+//            ┌─> each local port, but the one it came from, isolated ones if that is isolated (unless the frame is ARP or
+//            │   neighbour discovery and the two have a permit), and for unknown unicast those whose MACs are all
+//   frame ───┤   pinned; a macvlan's stations as their modes want it
 //            └─> each VTEP on the domain's list, if it came from a local port (split horizon: every host floods its own
 //                frames to all hosts itself, so a frame that came from one must not go back to any)
 //
@@ -33,6 +34,7 @@ import * as ethernet from "../wire/ethernet";
 import * as domains from "../tables/bridge-domain";
 import * as fdb from "../tables/fdb";
 import * as members from "../tables/member";
+import * as permits from "../tables/permit";
 import * as ports from "../tables/port";
 
 // What open runs and aggregates may still take of the transmit ring.
@@ -153,12 +155,13 @@ function find(packet: Packet): bool {
     // An underlay port is never isolated, so what a VTEP sent reaches isolated ports.
     const isolated = (from.flags & PORT_FLAG_ISOLATED) != 0;
     const unknown = !ethernet.isMulticast(packet.offset);
+    const permitted = isolated && from.permits != 0 && permits.isNeighborTalk(packet);
     while (cursor != 0) {
       const port = cursor - 1;
       const target = ports.at(port);
       const skip =
         port == <u32>packet.port || port == except || (reach & kindOf(target)) == 0 ||
-        (isolated && (target.flags & PORT_FLAG_ISOLATED) != 0) ||
+        (isolated && (target.flags & PORT_FLAG_ISOLATED) != 0 && !(permitted && permits.between(packet.port, port))) ||
         (unknown && (target.flags & PORT_FLAG_NO_FLOOD) != 0);
       if (!skip) return true;
       cursor = target.next;

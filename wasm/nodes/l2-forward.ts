@@ -18,6 +18,7 @@ import { clear, packetAt, send, waiting } from "../core/vector";
 import * as ethernet from "../wire/ethernet";
 import * as domains from "../tables/bridge-domain";
 import * as fdb from "../tables/fdb";
+import * as permits from "../tables/permit";
 import * as ports from "../tables/port";
 import * as vteps from "../tables/vtep";
 
@@ -75,7 +76,7 @@ export function l2Forward(): void {
   } else if (target.kind == PORT_NONE || target.domain != packet.domain) {
     // A pinned entry whose port is gone, or serves another network by now, must not become a hole between networks.
     drop(packet, DROP_PORT_DOWN);
-  } else if ((target.flags & ports.at(packet.port).flags & PORT_FLAG_ISOLATED) != 0) {
+  } else if ((target.flags & ports.at(packet.port).flags & PORT_FLAG_ISOLATED) != 0 && !permits.passes(packet, port)) {
     drop(packet, DROP_ISOLATED);
   } else if (((target.flags | ports.at(packet.port).flags) & MODES) != 0 && ports.at(packet.port).kind != PORT_UPLINK) {
     const uplink = domains.at(packet.domain).uplink;

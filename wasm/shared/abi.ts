@@ -1,7 +1,7 @@
 // Names and numbers that both sides speak. Lists are APPEND ONLY: the numbers travel in captures, traces and metrics.
 
 /** Raised whenever a layout or a call changes; the host refuses a module with another number. */
-export const ABI_VERSION = 3;
+export const ABI_VERSION = 4;
 
 // ── Receive descriptor: native -> engine ─────────────────────────────────────────────────────────────────────────────
 //
@@ -90,7 +90,7 @@ export const PORT_PACKET = 4;
 /** One VLAN of a packet port (or what of it is untagged), as a port of a bridge domain. A domain has one uplink at most. */
 export const PORT_UPLINK = 6;
 
-/** Isolated ports reach non-isolated ones only (ICC off: sandboxes reach the gateway, not each other). */
+/** Isolated ports reach non-isolated ones only (ICC off: sandboxes reach the gateway, not each other), but for permits. */
 export const PORT_FLAG_ISOLATED = 1;
 /** Frames out of this port go out under this domain's MTU check even when the port is a TAP (tunnel-facing). */
 export const PORT_FLAG_CAPTURE = 2;
@@ -252,6 +252,7 @@ export const VTEP_USED = 20; // u32
 //   FDB, 16 B:      key:u64 = domain << 48 | MAC   vtep:u16   flags:u16   port:u16   ageS:u16     vtep != 0: remote
 //   neighbour, 32 B: address:16 B   key:u64 = domain << 48 | MAC   (8 unused)
 //   member, 4 B:    vtep:u16   domain:u16
+//   permit, 16 B:   client:u16   server:u16   protocol:u16   first:u16   last:u16   (6 unused)
 export const FDB_ENTRY_LENGTH = 16;
 export const FDB_KEY = 0;
 export const FDB_VTEP = 8;
@@ -265,6 +266,12 @@ export const NEIGHBOR_KEY = 16;
 export const MEMBER_ENTRY_LENGTH = 4;
 export const MEMBER_VTEP = 0;
 export const MEMBER_DOMAIN = 2;
+export const PERMIT_ENTRY_LENGTH = 16;
+export const PERMIT_CLIENT = 0;
+export const PERMIT_SERVER = 2;
+export const PERMIT_PROTOCOL = 4;
+export const PERMIT_FIRST = 6;
+export const PERMIT_LAST = 8;
 
 // ── Security associations: entries of SAD that the host reads (picture: core/sa.ts) ──────────────────────────────────
 export const SA_LENGTH = 128;

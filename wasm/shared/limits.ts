@@ -5,6 +5,8 @@ export const DOMAIN_MAX = 4096;
 export const VTEP_MAX = 4096;
 /** (bridge domain, VTEP) pairs in all flood lists. */
 export const MEMBER_MAX = 65536;
+/** Exceptions from the isolation of ports: a range of ports between two, each. */
+export const PERMIT_MAX = 16384;
 export const NEIGHBOR_SLOTS = 131072;
 export const FDB_SLOTS_MAX = 2097152;
 export const FDB_SLOTS_DEFAULT = 131072;

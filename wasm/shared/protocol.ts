@@ -11,6 +11,7 @@ export const IP_PROTOCOL_TCP = 6;
 export const IP_PROTOCOL_UDP = 17;
 export const IP_PROTOCOL_ESP = 50;
 export const IP_PROTOCOL_ICMPV6 = 58;
+export const IP_PROTOCOL_SCTP = 132;
 /** "No next header": in ESP a dummy packet (RFC 4303 section 2.6). */
 export const IP_PROTOCOL_NONE = 59;
 

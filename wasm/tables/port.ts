@@ -2,7 +2,7 @@
 //
 //   0      1       2        4          8      10         12        14        16        20       22    24
 //   ┌──────┬───────┬────────┬──────────┬──────┬──────────┬─────────┬─────────┬─────────┬────────┬─────┬───────────────────────┐
-//   │ kind │ flags │ domain │ mtuBytes │ next │ previous │ udpPort │ sockets │ learned │ parent │ vid │ rx, tx; drops         │ 128
+//   │ kind │ flags │ domain │ mtuBytes │ next │ previous │ udpPort │ sockets │ learned │ parent │ vid │ rx, tx; drops; permits│ 128
 //   └──────┴───────┴────────┴──────────┴──────┴──────────┴─────────┴─────────┴─────────┴────────┴─────┴───────────────────────┘
 //
 // The ports of a bridge domain form a list (floods walk it): `next` and `previous` are port + 1, 0 at the ends, and the
@@ -35,9 +35,10 @@ import * as domains from "./bridge-domain";
   txPackets: u64;
   txBytes: u64;
   drops: u64;
+  permits: u32; // entries in PERMITS, by either end
 }
 
-if (offsetof<Port>() != 64) ERROR("Port's fields must end at 64 bytes");
+if (offsetof<Port>() != 68) ERROR("Port's fields must end at 68 bytes");
 if (offsetof<Port>("kind") != PORT_KIND) ERROR("kind is not at PORT_KIND");
 if (offsetof<Port>("flags") != PORT_FLAGS) ERROR("flags is not at PORT_FLAGS");
 if (offsetof<Port>("domain") != PORT_DOMAIN) ERROR("domain is not at PORT_DOMAIN");

@@ -10,13 +10,14 @@ import { subnetPairs } from "../../ipam/pairs.ts";
 import { randomMac } from "../../net/mac.ts";
 import type { InterfaceConfig } from "../../ports/native.ts";
 import { checkMtu } from "../common-options.ts";
-import type { Driver, DriverHost, DriverState, EndpointDraft, Join, NetworkDraft, Translation } from "../driver.ts";
+import type { Driver, DriverHost, DriverState, EndpointDraft, Join, LinkPair, NetworkDraft, Translation } from "../driver.ts";
 import { readBridgeOptions } from "./options.ts";
 import {
   type BridgeState,
   bridgeEndpoint,
   bridgeGateways,
   bridgeHostInterface,
+  bridgeLinks,
   bridgeMtu,
   bridgeNetwork,
   bridgeTranslation,
@@ -94,5 +95,9 @@ export class BridgeDriver implements Driver {
 
   declareEndpoint(network: NetworkRecord, endpoint: EndpointRecord, namespacePath: string): Declaration {
     return bridgeEndpoint(network, endpoint, namespacePath);
+  }
+
+  declareLinks(network: NetworkRecord, links: readonly LinkPair[]): Declaration {
+    return bridgeLinks(network, links);
   }
 }

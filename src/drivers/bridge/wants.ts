@@ -6,6 +6,7 @@ import { subnetPairs } from "../../ipam/pairs.ts";
 import type { GatewayMode, NatFamily, NatNetwork } from "../../nat/types.ts";
 import { parseInterfaceAddress } from "../../net/prefix.ts";
 import type { InterfaceConfig } from "../../ports/native.ts";
+import type { LinkPair } from "../driver.ts";
 import { neighbors, tapEndpoint, withLength } from "../wants.ts";
 import { readBridgeOptions } from "./options.ts";
 
@@ -82,6 +83,15 @@ export function bridgeEndpoint(network: NetworkRecord, endpoint: EndpointRecord,
     mtuBytes: bridgeMtu(network.options),
     isolated: !readBridgeOptions(network.options).enableIcc,
   });
+}
+
+/** Without inter-container communication a link lets through what Docker's accepts: the ports that the other serves, both ways. */
+export function bridgeLinks(network: NetworkRecord, links: readonly LinkPair[]): Declaration {
+  if (readBridgeOptions(network.options).enableIcc) return {};
+  const permits = links.flatMap(({ client, server, ports }) =>
+    ports.map(({ protocol, ports: { first, last } }) => ({ client: client.id, server: server.id, protocol, first, last })),
+  );
+  return { permits };
 }
 
 /** An internal network has its gateway's interface too, but nobody routes by it. */

@@ -37,6 +37,34 @@ interface Case {
 
 const cases: Case[] = [
   { description: "a domain and a port of two owners", owners: { net: NET, e1: { ports: [port("e1", "n1")] } } },
+  {
+    description: "a permit of another owner than its ports'",
+    owners: {
+      links: { permits: [{ client: "e1", server: "e2", protocol: "tcp", first: 80, last: 90 }] },
+      net: NET,
+      e1: { ports: [port("e1", "n1")] },
+      e2: { ports: [port("e2", "n1")] },
+    },
+  },
+  {
+    description: "permits for ports that are not there, in two domains, the same, or in no order",
+    owners: {
+      net: NET,
+      other: { domains: [domain("n2")] },
+      e1: { ports: [port("e1", "n1")] },
+      e2: { ports: [port("e2", "n2")] },
+      missing: { permits: [{ client: "e1", server: "e9", protocol: "tcp", first: 80, last: 90 }] },
+      apart: { permits: [{ client: "e1", server: "e2", protocol: "tcp", first: 80, last: 90 }] },
+      self: { permits: [{ client: "e1", server: "e1", protocol: "tcp", first: 80, last: 90 }] },
+      reverse: { permits: [{ client: "e1", server: "e2", protocol: "tcp", first: 90, last: 80 }] },
+    },
+    fails: {
+      missing: ["NOT_FOUND", "the permit e1 e9 tcp 80-90 is for port e9, which nobody has declared"],
+      apart: ["INVALID_ARGUMENT", "two bridge domains"],
+      self: ["INVALID_ARGUMENT", "a permit from port e1 to itself"],
+      reverse: ["INVALID_ARGUMENT", "last port 80 is not a whole number from 90 to 65535"],
+    },
+  },
   { description: "a port that is declared before its domain", owners: { e1: { ports: [port("e1", "n1")] }, net: NET } },
   { description: "the same thing in the same words by two owners", owners: { net: NET, again: { domains: [domain("n1", { vni: 7 })] } } },
   {

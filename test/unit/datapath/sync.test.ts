@@ -10,11 +10,13 @@ import {
   FDB_SET,
   MEMBER_DELETE,
   NEIGHBOR_SET,
+  PERMIT_DELETE,
+  PERMIT_SET,
   PORT_SET,
   packRows,
   type Row,
 } from "../../../src/datapath/ops.ts";
-import { readEntries, readFdb, readMembers, readNeighbors } from "../../../src/datapath/read-back.ts";
+import { readEntries, readFdb, readMembers, readNeighbors, readPermits } from "../../../src/datapath/read-back.ts";
 import { type Requester, Sync } from "../../../src/datapath/sync.ts";
 import { NO_MARKS } from "../../../src/datapath/tables.ts";
 import { addressWords, macWords } from "../../../src/datapath/words.ts";
@@ -35,16 +37,21 @@ function network(entries = 0): Declaration {
     mtuBytes: 1450,
     isolated: false,
   } as const;
+  const other = { ...port, id: "e2", interfaceName: "e2", mac: "02:42:0a:00:00:03" };
   const many = Array.from({ length: entries }, (_, i) => {
     const mac = `06:00:00:00:${(i >> 8).toString(16).padStart(2, "0")}:${(i & 255).toString(16).padStart(2, "0")}`;
     return { domain: "n1", mac, to: { port: "e1" } };
   });
   return {
     domains: [domain],
-    ports: [port],
+    ports: [port, other],
     fdb: [{ domain: "n1", mac: MAC[1], to: { port: "e1" } }, { domain: "n1", mac: MAC[0], to: { vtep: "10.9.0.2" } }, ...many],
     neighbors: [{ domain: "n1", address: "10.0.0.1", mac: MAC[0] }],
     vteps: [{ domain: "n1", address: "10.9.0.2", port: 4789 }],
+    permits: [
+      { client: "e1", server: "e2", protocol: "tcp", first: 80, last: 80 },
+      { client: "e1", server: "e2", protocol: "udp", first: 1, last: 65535 },
+    ],
   };
 }
 
@@ -82,6 +89,7 @@ function rig(wrap?: (engine: EngineExports) => EngineExports): Rig {
       readFdb(image, shard.execute({ kind: "dump", table: "fdb", cursor: 0, staticOnly: true }).entries);
       readNeighbors(image, shard.execute({ kind: "dump", table: "neighbors", cursor: 0, staticOnly: false }).entries);
       readMembers(image, shard.execute({ kind: "dump", table: "members", cursor: 0, staticOnly: false }).entries);
+      readPermits(image, shard.execute({ kind: "dump", table: "permits", cursor: 0, staticOnly: false }).entries);
       return image;
     },
   };
@@ -91,7 +99,7 @@ describe("an audit", () => {
   it("finds nothing to mend in what was written", async () => {
     const { sync, want } = rig();
     await sync.become(want(network()));
-    expect(await sync.audit()).toEqual({ checked: 9, mended: 0 });
+    expect(await sync.audit()).toEqual({ checked: 12, mended: 0 });
   });
 
   it("mends what is missing, what is wrong and what is left over, and counts it", async () => {
@@ -102,13 +110,15 @@ describe("an audit", () => {
     tamper(
       [FDB_DELETE, domain, ...macWords(MAC[1])],
       [MEMBER_DELETE, domain, 1],
+      [PERMIT_DELETE, shard.port("e1"), shard.port("e2"), 6, 80, 80],
+      [PERMIT_SET, shard.port("e2"), shard.port("e1"), 6, 80, 80],
       addressRow(NEIGHBOR_SET, [domain, ...macWords("02:42:0a:00:00:99")], addressWords("10.0.0.1")),
       addressRow(NEIGHBOR_SET, [domain, ...macWords("02:42:0a:00:00:98")], addressWords("10.0.0.98")),
       [FDB_SET, domain, ...macWords("02:42:0a:00:00:98"), shard.port("e1"), 0],
       [PORT_SET, shard.port("e1"), PORT_TAP, domain, 1, 1450],
       [DOMAIN_SET, domain, 4097, 0, 9000, 1, 1],
     );
-    expect((await sync.audit()).mended).toBe(7);
+    expect((await sync.audit()).mended).toBe(9);
     expect(made.engine).toEqual(want(network()));
     expect((await sync.audit()).mended).toBe(0);
   });
