@@ -105,7 +105,7 @@ export const DROP_TEXTS = [
   "received on, or bound for, a port that is down",
   "the source MAC is pinned to another port (spoofed, or moved without the control plane)",
   "the destination is behind the port that the frame came from",
-  "both ports are isolated (inter-container communication is off)",
+  "both ports are isolated (inter-container communication is off), and no link between the two permits it",
   "came from a VTEP and would go to a VTEP: every host already has its own copy",
   "a flood with nobody else in the network",
   "a link-local protocol address that bridges must not forward (802.1D 01:80:c2:00:00:0x)",
