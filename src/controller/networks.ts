@@ -33,7 +33,7 @@ import {
   withConfiguration,
 } from "./network-rules.ts";
 import { admissiblePeers, forgetKeys, isEncrypted, leftOut, leftOutText } from "./peer-keys.ts";
-import { rerouteHost, routeHost } from "./routing.ts";
+import { openHost, rerouteHost, routeHost } from "./routing.ts";
 import type { CreateNetworkRequest, Id, IpamConfig, NetworkRecord, NetworkView } from "./types.ts";
 
 /** Held by whatever changes what networks there are, or what all of them declare. */
@@ -258,11 +258,13 @@ export async function dropNetwork(context: Context, id: Id): Promise<NetworkReco
   });
 }
 
-/** Makes a network true in data plane and host. */
+/** Makes a network true in data plane and host: the host's rules, which name its interface only, while that is being made. */
 export async function realizeNetwork(context: Context, network: NetworkRecord): Promise<void> {
-  await declareNetwork(context, network);
-  await configureHost(context, network);
-  if (context.drivers.get(network.driver).translation !== undefined) await routeHost(context);
+  const isRouted = context.drivers.get(network.driver).translation !== undefined;
+  const made = declareNetwork(context, network).then(() => configureHost(context, network));
+  const steps = await Promise.allSettled([made, isRouted ? routeHost(context) : undefined]);
+  for (const step of steps) if (step.status === "rejected") throw step.reason;
+  await openHost(context, network);
 }
 
 export function declareNetwork(context: Context, network: NetworkRecord): Promise<void> {

@@ -4,7 +4,7 @@ import { configureInterface } from "./attachments.ts";
 import { attachmentsOf, type Context } from "./context.ts";
 import { exclusive, shared } from "./locks.ts";
 import { configureHost, networkLock } from "./networks.ts";
-import { routeHost } from "./routing.ts";
+import { openHost } from "./routing.ts";
 import { sandboxLock } from "./sandboxes.ts";
 import { sandboxInterfaces } from "./wants.ts";
 
@@ -18,7 +18,7 @@ export async function configureAgain(context: Context, port: string): Promise<vo
       const network = context.state.networks.get(networkId);
       if (network === undefined) return;
       await configureHost(context, network);
-      if (context.drivers.get(network.driver).translation !== undefined) await routeHost(context);
+      await openHost(context, network);
     });
   }
 }

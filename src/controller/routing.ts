@@ -1,9 +1,10 @@
 // The host as a router for networks: what it shall do is a pure function of the stored objects, computed anew and handed to
 // nat/ whole, which finds out whether anything changed.
+import type { Translation } from "../drivers/driver.ts";
 import type { NatPlan, Publication } from "../nat/types.ts";
 import { attachmentsOf, attempt, type Context } from "./context.ts";
 import { NO_PORT } from "./publishing.ts";
-import type { SandboxRecord } from "./types.ts";
+import type { NetworkRecord, SandboxRecord } from "./types.ts";
 import { type Attachment, sandboxInterfaces } from "./wants.ts";
 
 const FAMILIES = [
@@ -11,11 +12,19 @@ const FAMILIES = [
   { family: 6, key: "ipv6", anywhere: "::", everything: "::/0" },
 ] as const;
 
+/** By record, of which a changed network has another. Every change of a network asks for those of all. */
+const translations = new WeakMap<NetworkRecord, Translation>();
+
+function translationOf(context: Context, network: NetworkRecord): Translation | undefined {
+  const known = translations.get(network);
+  if (known !== undefined) return known;
+  const translation = context.drivers.get(network.driver).translation?.(network);
+  if (translation !== undefined) translations.set(network, translation);
+  return translation;
+}
+
 export function natPlan(context: Context): NatPlan {
-  const networks = [...context.state.networks.values()].flatMap((network) => {
-    const translation = context.drivers.get(network.driver).translation?.(network);
-    return translation === undefined ? [] : [translation];
-  });
+  const networks = [...context.state.networks.values()].flatMap((network) => translationOf(context, network) ?? []);
   const publications = [...context.state.sandboxes.values()].flatMap((sandbox) =>
     sandbox.ports.length === 0 ? [] : publicationsOf(context, sandbox),
   );
@@ -29,7 +38,7 @@ function publicationsOf(context: Context, sandbox: SandboxRecord): Publication[]
   return FAMILIES.flatMap(({ family, key, anywhere, everything }) => {
     const link = links.find(({ routes }) => routes.some(({ destination }) => destination === everything));
     const attachment = attachments.find(({ endpoint }) => endpoint.id === link?.endpointId);
-    const translation = attachment?.driver.translation?.(attachment.network);
+    const translation = attachment === undefined ? undefined : translationOf(context, attachment.network);
     const mode = translation?.[key]?.mode;
     const target = attachment?.endpoint[key]?.split("/")[0];
     if (translation === undefined || mode === undefined || target === undefined) return [];
@@ -51,6 +60,12 @@ export async function routeHost(context: Context): Promise<void> {
 /** The same on the way back or after a removal: rules for what is gone do no harm, and the next change removes them. */
 export async function rerouteHost(context: Context): Promise<void> {
   await attempt(context, "changing the host's address translation", () => routeHost(context));
+}
+
+/** Gives a gateway's interface that was made, or made again, what host programs need to reach ports by way of it. */
+export async function openHost(context: Context, network: NetworkRecord): Promise<void> {
+  const interfaceName = translationOf(context, network)?.interfaceName;
+  if (interfaceName !== undefined) await context.nat?.interfaceMade(interfaceName);
 }
 
 /** Once nothing leads to these endpoints any more: their connections end with them. */

@@ -1,6 +1,9 @@
 // Makes the host do what a plan says: rules, the kernel's switches. One change at a time; of plans that come while one is being
 // made true only the last is, for it says all.
 //
+// The kernel gets what differs from what it was told last (change-set.ts), and all of it where that is not known or was refused.
+// After changes the audit replaces the table by the whole, once, and knows from then on how the kernel lists it.
+//
 // Rules come before forwarding is switched on, so that there is no instant at which the host forwards without them, and go
 // after it is off. Connections that are tracked are cut last (flows.ts): one that began a moment later began under the new rules.
 //
@@ -8,12 +11,13 @@
 // no more: forwarding stays as it is, ports are refused with the reason, and each change looks whether that is still so.
 import { unavailable } from "../errors.ts";
 import type { FlowFilter, Native } from "../ports/native.ts";
+import { changeSet } from "./change-set.ts";
 import { flowsOf, staleFlows } from "./flows.ts";
 import { Forwarding } from "./forwarding.ts";
 import { ephemeralPorts, HostPorts, reservedPorts } from "./host-ports.ts";
-import { Nft } from "./nft.ts";
-import { type Closed, NO_RULES, ruleset } from "./rules.ts";
-import type { HostNat, HostPort, NatPlan } from "./types.ts";
+import { Nft, ordered } from "./nft.ts";
+import { type Closed, type Rules, replacement, rulesOf } from "./rules.ts";
+import type { HostNat, HostPort, NatNetwork, NatPlan } from "./types.ts";
 
 type Log = (level: "warn" | "info", message: string, fields?: Readonly<Record<string, unknown>>) => void;
 
@@ -24,6 +28,14 @@ export interface KernelNatOptions {
   readonly native: HostKernel;
   readonly log: Log;
 }
+
+/** What the kernel was told last, and how it lists that; null: it has not been asked since. */
+interface Applied {
+  readonly rules: Rules | null;
+  readonly listing: string | null;
+}
+
+const PUT_BACK = "somebody changed the nftables table inet weft: it is put back";
 
 function wanted({ networks }: NatPlan): Closed {
   const forwards = (family: "ipv4" | "ipv6"): boolean =>
@@ -37,11 +49,12 @@ export class KernelNat implements HostNat {
   readonly #nft: Nft;
   readonly #forwarding: Forwarding;
   #plan: NatPlan = { networks: [], publications: [] };
+  /** The last plan that was made true, as far as it could be. */
+  #made: NatPlan = this.#plan;
   #next: Promise<void> | null = null;
   #current: Promise<void> = Promise.resolve();
-  /** What the kernel was told last, and how it lists that: asked for at once, but nobody waits for it but the next change. */
-  #applied: { readonly text: string; readonly listing: Promise<string> } | null = null;
-
+  /** Null: nobody knows what the kernel has. */
+  #applied: Applied | null = null;
   /** Why the host takes no rules; null: it does, for all that is known. */
   #obstacle: string | null = null;
   /** The last plan that tracked connections were brought in line with. */
@@ -64,13 +77,29 @@ export class KernelNat implements HostNat {
   apply(plan: NatPlan): Promise<void> {
     this.#plan = plan;
     if (this.#next !== null) return this.#next;
-    const next = this.#current.then(() => {
+    const next = this.#serially(() => {
       this.#next = null;
       return this.#make(this.#plan);
     });
     this.#next = next;
-    this.#current = next.catch(() => {});
     return next;
+  }
+
+  /** A gateway's interface is there, for the first time or again, and has nothing of ours yet. */
+  interfaceMade(interfaceName: string): Promise<void> {
+    return this.#serially(async () => {
+      const network = this.#made.networks.find((one) => one.interfaceName === interfaceName);
+      if (network !== undefined && this.#applied !== null) await this.#openLoopback(network, true);
+    });
+  }
+
+  #serially<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#current.then(work);
+    this.#current = result.then(
+      () => {},
+      () => {},
+    );
+    return result;
   }
 
   async reserve(ports: HostPort): Promise<void> {
@@ -102,16 +131,20 @@ export class KernelNat implements HostNat {
   }
 
   /** Puts the table back if somebody changed or flushed it; answers whether it had to. */
-  async audit(): Promise<boolean> {
-    await this.#current;
-    const applied = this.#applied;
-    if (applied === null) return false;
-    const listing = await applied.listing;
-    if ((await this.#nft.listTable()) === listing || this.#applied !== applied || this.#next !== null) return false;
-    this.#log("warn", "somebody changed the nftables table inet weft: it is put back");
-    this.#applied = null;
-    await this.apply(this.#plan);
-    return true;
+  audit(): Promise<boolean> {
+    return this.#serially(async () => {
+      if (this.#applied === null) return false;
+      const { rules, listing } = this.#applied;
+      const found = await this.#nft.listTable();
+      if (found === listing) return false;
+      this.#applied = null;
+      if (!(await this.#takes(rules))) return false;
+      const made = await this.#nft.listTable();
+      this.#applied = { rules, listing: made };
+      if (ordered(found) === ordered(made)) return false;
+      this.#log("warn", PUT_BACK);
+      return true;
+    });
   }
 
   async #make(plan: NatPlan): Promise<void> {
@@ -120,24 +153,25 @@ export class KernelNat implements HostNat {
     for (const { hostAddress, hostPort, protocol } of await this.#ports.follow(translated)) {
       this.#log("warn", "a program of the host has a port that is published: it gets nothing", { hostAddress, hostPort, protocol });
     }
-    const text = ruleset(plan, this.#forwarding.closed(forward));
+    const rules = rulesOf(plan, this.#forwarding.closed(forward));
+    const anew = this.#applied === null;
     // A host that has no networks to route needs no nft either.
-    if (text === NO_RULES && this.#applied === null && (await this.#nft.listTable().catch(() => "")) === "")
-      return this.#forwarding.set(forward);
-    if (text === NO_RULES) this.#forwarding.set(forward);
-    if (this.#applied?.text !== text && !(await this.#takes(text))) return;
-    if (text !== NO_RULES) this.#forwarding.set(forward);
-    await this.#openLoopback(plan);
+    if (rules === null && anew && (await this.#nft.listTable().catch(() => "")) === "") return this.#forwarding.set(forward);
+    if (rules === null) this.#forwarding.set(forward);
+    if (!(await this.#takes(rules))) return;
+    if (rules !== null) this.#forwarding.set(forward);
+    this.#made = plan;
+    if (anew) for (const network of plan.networks) await this.#openLoopback(network, false);
     await this.#follow(plan);
   }
 
   /** Whether the host takes rules at all. Throws if it takes others but not these. */
-  async #takes(text: string): Promise<boolean> {
-    await this.#applied?.listing;
+  async #takes(rules: Rules | null): Promise<boolean> {
+    if (this.#applied !== null && (await this.#changes(this.#applied, rules))) return true;
     this.#applied = null;
     const before = this.#obstacle;
     try {
-      await this.#nft.apply(text);
+      await this.#nft.apply(replacement(rules));
       this.#obstacle = null;
     } catch (error) {
       this.#obstacle = await this.#nft.obstacle();
@@ -146,20 +180,36 @@ export class KernelNat implements HostNat {
       if (this.#obstacle !== before) this.#log("warn", `no rules can be set: ${consequence}`, { reason: this.#obstacle });
       return false;
     }
-    // One that can't be had is like none, and the next audit puts the table there again.
-    this.#applied = { text, listing: this.#nft.listTable().catch(() => "") };
+    this.#applied = { rules, listing: null };
     return true;
   }
 
-  /** For host programs that reach published ports by 127.0.0.1 and ::1. An interface that is not there gets it when it is. */
-  async #openLoopback({ networks }: NatPlan): Promise<void> {
-    for (const { interfaceName, internal, ipv4, ipv6 } of networks) {
-      if (ipv4 !== null) this.#forwarding.routeLocalnet(interfaceName);
-      if (ipv6 === null || internal) continue;
-      await this.#native.routeLoopbackIpv6(null, interfaceName).catch((error: Error) => {
-        this.#log("warn", "ports published for IPv6 are not reached by ::1", { interfaceName, error: error.message });
-      });
+  /** Whether less than the whole has done it. A table that takes no change set is not the one that we made. */
+  async #changes({ rules: before }: Applied, after: Rules | null): Promise<boolean> {
+    const commands = changeSet(before, after);
+    if (commands === "") return true;
+    if (commands === null) return false;
+    try {
+      await this.#nft.apply(commands);
+    } catch (error) {
+      this.#log("warn", PUT_BACK, { reason: (error as Error).message });
+      return false;
     }
+    this.#applied = { rules: after, listing: null };
+    return true;
+  }
+
+  /**
+   * For host programs that reach published ports by 127.0.0.1 and ::1. `there`: it has been made; else it may yet have to be, and
+   * gets it then.
+   */
+  async #openLoopback({ interfaceName, internal, ipv4, ipv6 }: NatNetwork, there: boolean): Promise<void> {
+    if (ipv4 !== null) this.#forwarding.routeLocalnet(interfaceName);
+    if (ipv6 === null || internal) return;
+    await this.#native.routeLoopbackIpv6(null, interfaceName).catch((error: Error & { code?: string }) => {
+      if (!there && error.code === "ENODEV") return;
+      this.#log("warn", "ports published for IPv6 are not reached by ::1", { interfaceName, error: error.message });
+    });
   }
 
   async #follow(plan: NatPlan): Promise<void> {

@@ -33,7 +33,7 @@ export class Nft {
     }
   }
 
-  /** Replaces our table by a transaction of rules.ts. */
+  /** A transaction of rules.ts or change-set.ts. */
   async apply(text: string): Promise<void> {
     const { code, error } = await this.#run(text);
     if (code === 0) return;
@@ -57,3 +57,10 @@ export class Nft {
     return code === 0 ? output : "";
   }
 }
+
+/** A listing with elements in an order: the kernel lists them as it keeps them, which tells how they came. */
+export const ordered = (listing: string): string =>
+  listing.replace(/elements = \{([^}]*)\}/g, (_, elements: string) => {
+    const each = elements.split(",").map((element) => element.trim());
+    return `elements = { ${each.sort().join(", ")} }`;
+  });

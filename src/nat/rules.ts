@@ -1,6 +1,7 @@
-// The host's packet filter and address translation for networks that it routes: a pure function from a plan to the text of one
-// nftables table, `inet weft`, which is replaced as a whole in one transaction. Tables of others are not touched; they see the
-// same packets and may still drop what this one lets pass.
+// The host's packet filter and address translation for networks that it routes: a pure function from a plan to one nftables
+// table, `inet weft`: collections (sets and maps), whose elements are what differs from plan to plan, and chains, which hardly
+// do. How the kernel gets from one to the next is change-set.ts. Tables of others are not touched; they see the same packets and
+// may still drop what this one lets pass.
 //
 //   guard        prerouting, before connection tracking: no sandbox reaches the host's 127.0.0.0/8. The gateways' interfaces
 //                have route_localnet on, which answers to 127.0.0.1:8080 need, and that would open it. (For ::1 an own route
@@ -14,7 +15,7 @@
 // Published ports are elements of maps, never rules: a packet costs one look-up however many there are, and a range that keeps
 // its numbers is one element. (nftables can't add an offset to a port, so a range that is moved has an element a port.)
 // Elements can't overlap: who publishes is refused a port that another has.
-import type { NatFamily, NatNetwork, NatPlan, Publication } from "./types.ts";
+import type { GatewayMode, NatFamily, NatNetwork, NatPlan, Publication } from "./types.ts";
 
 export const TABLE = "inet weft";
 /** Whether forwarding was off before we needed it: then we forward for our networks only, as nothing was forwarded before. */
@@ -23,20 +24,41 @@ export interface Closed {
   readonly ipv6: boolean;
 }
 
+/** A set, or a map: then each element ends with " : " and what it leads to. */
+export interface Collection {
+  readonly kind: "set" | "map";
+  readonly name: string;
+  readonly type: string;
+  /** In nft's language, none twice. */
+  readonly elements: readonly string[];
+  /** Whether elements may be ranges. */
+  readonly interval: boolean;
+}
+
+export interface Rules {
+  readonly collections: readonly Collection[];
+  /** Lines. */
+  readonly chains: readonly string[];
+}
+
 /** Removes the table, whether it is there or not. */
 export const NO_RULES = `table ${TABLE}\ndelete table ${TABLE}\n`;
 
-/** A transaction for `nft -f -`. */
-export function ruleset(plan: NatPlan, closed: Closed): string {
-  if (plan.networks.length === 0) return NO_RULES;
+/** What the table is to be; null: there is to be none. */
+export function rulesOf(plan: NatPlan, closed: Closed): Rules | null {
+  if (plan.networks.length === 0) return null;
   const networks = [...plan.networks].sort((a, b) => (a.interfaceName < b.interfaceName ? -1 : 1));
-  const lines = [...sets(networks), ...maps(plan.publications), ...chains(networks, closed)];
+  return { collections: [...sets(networks), ...maps(plan.publications)], chains: chains(networks, closed) };
+}
+
+/** A transaction for `nft -f -` that makes it so, whatever is there. */
+export function replacement(rules: Rules | null): string {
+  if (rules === null) return NO_RULES;
+  const lines = [...rules.collections.flatMap(collectionLines), ...rules.chains];
   return `${NO_RULES}table ${TABLE} {\n${lines.map((line) => `  ${line}`).join("\n")}\n}\n`;
 }
 
-const quoted = (text: string): string => `"${text}"`;
-
-function collection(kind: "set" | "map", name: string, type: string, elements: readonly string[], interval = false): string[] {
+function collectionLines({ kind, name, type, interval, elements }: Collection): string[] {
   return [
     `${kind} ${name} {`,
     `  type ${type}`,
@@ -46,19 +68,25 @@ function collection(kind: "set" | "map", name: string, type: string, elements: r
   ];
 }
 
+const quoted = (text: string): string => `"${text}"`;
+
+function collection(kind: "set" | "map", name: string, type: string, elements: readonly string[], interval = false): Collection {
+  return { kind, name, type, elements, interval };
+}
+
 const translates = ({ mode }: Pick<NatFamily, "mode">): boolean => mode === "nat" || mode === "nat-unprotected";
 
-function sets(networks: readonly NatNetwork[]): string[] {
+function sets(networks: readonly NatNetwork[]): Collection[] {
   const interfaces = (wanted: (network: NatNetwork) => boolean): string[] =>
     networks.filter(wanted).map(({ interfaceName }) => quoted(interfaceName));
-  const lines = [
-    ...collection(
+  const all = [
+    collection(
       "set",
       "bridges",
       "ifname",
       interfaces(() => true),
     ),
-    ...collection(
+    collection(
       "set",
       "internal",
       "ifname",
@@ -73,44 +101,25 @@ function sets(networks: readonly NatNetwork[]): string[] {
       const settings = network[family];
       return settings === null || network.internal ? [] : [{ interfaceName: quoted(network.interfaceName), ...settings }];
     });
-    const masqueraded = present.filter((one) => translates(one) && one.masquerade && one.source === null);
-    lines.push(
-      ...collection(
-        "set",
-        `masquerade${digit}`,
-        type,
-        masqueraded.map(({ subnet }) => subnet),
-        true,
-      ),
-      ...collection(
-        "set",
-        `hairpin${digit}`,
-        `${type} . ifname`,
-        present.filter(translates).map(({ subnet, interfaceName }) => `${subnet} . ${interfaceName}`),
-        true,
-      ),
-      ...collection(
-        "set",
-        `routed${digit}`,
-        "ifname",
-        present.filter(({ mode }) => mode === "routed").map(({ interfaceName }) => interfaceName),
-      ),
-      ...collection(
-        "set",
-        `unprotected${digit}`,
-        "ifname",
-        present.filter(({ mode }) => mode === "nat-unprotected").map(({ interfaceName }) => interfaceName),
-      ),
+    const names = (mode: GatewayMode): string[] => present.filter((one) => one.mode === mode).map(({ interfaceName }) => interfaceName);
+    const translated = present.filter(translates);
+    const masqueraded = translated.filter((one) => one.masquerade && one.source === null).map(({ subnet }) => subnet);
+    const hairpins = translated.map(({ subnet, interfaceName }) => `${subnet} . ${interfaceName}`);
+    all.push(
+      collection("set", `masquerade${digit}`, type, masqueraded, true),
+      collection("set", `hairpin${digit}`, `${type} . ifname`, hairpins, true),
+      collection("set", `routed${digit}`, "ifname", names("routed")),
+      collection("set", `unprotected${digit}`, "ifname", names("nat-unprotected")),
     );
   }
-  return lines;
+  return all;
 }
 
 const ports = (first: number, count: number): string => (count === 1 ? `${first}` : `${first}-${first + count - 1}`);
 const ANY: Readonly<Record<string, string>> = { "0.0.0.0": "0.0.0.0/0", "::": "::/0" };
 
-function maps(publications: readonly Publication[]): string[] {
-  const lines: string[] = [];
+function maps(publications: readonly Publication[]): Collection[] {
+  const all: Collection[] = [];
   for (const [digit, type] of [
     [4, "ipv4_addr"],
     [6, "ipv6_addr"],
@@ -126,14 +135,14 @@ function maps(publications: readonly Publication[]): string[] {
       else for (let n = 0; n < count; n++) moved.push(`${key(hostPort + n, 1)} : ${target} . ${targetPort + n}`);
     }
     const host = `inet_proto . ${type} . inet_service`;
-    lines.push(
-      ...collection("map", `moved${digit}`, `${host} : ${type} . inet_service`, moved, true),
-      ...collection("map", `kept${digit}`, `${host} : ${type}`, kept, true),
+    all.push(
+      collection("map", `moved${digit}`, `${host} : ${type} . inet_service`, moved, true),
+      collection("map", `kept${digit}`, `${host} : ${type}`, kept, true),
       // Two publications of one port in routed mode are one element.
-      ...collection("set", `open${digit}`, `${type} . inet_proto . inet_service`, [...new Set(open)], true),
+      collection("set", `open${digit}`, `${type} . inet_proto . inet_service`, [...new Set(open)], true),
     );
   }
-  return lines;
+  return all;
 }
 
 function byPort(a: Publication, b: Publication): number {

@@ -58,6 +58,8 @@ export interface NatPlan {
 export interface HostNat {
   /** Makes the host do what `plan` says, and no more. Several calls at once are one: the last plan wins. */
   apply(plan: NatPlan): Promise<void>;
+  /** To be told after `apply` when a gateway's interface is there, for the first time or made again. */
+  interfaceMade(interfaceName: string): Promise<void>;
   /**
    * Throws ADDRESS_IN_USE if a program of the host has one of the ports. They are then kept from programs, as far as that can
    * be, until a plan is applied that doesn't have them.

@@ -3,6 +3,7 @@
 import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { ordered } from "../../src/nat/nft.ts";
 import { Daemon } from "../support/daemon.ts";
 import { type Host, Lab, must, namespaceMounts } from "../support/hosts.ts";
 
@@ -46,7 +47,7 @@ async function host(): Promise<unknown> {
     mounts: namespaceMounts(daemon.stateDir).sort(),
     links: (await daemon.host.links()).map(({ ifname }) => ifname).sort(),
     inside: (await one.links()).map(({ ifname }) => ifname).sort(),
-    rules: await daemon.host.must(["nft", "-s", "list", "ruleset"]),
+    rules: ordered(await daemon.host.must(["nft", "-s", "list", "ruleset"])),
     files: ["netns", "sandboxes"].map((name) => readdirSync(join(daemon.stateDir, name)).sort()),
     sandboxes: sandboxes.map(({ name }) => name),
   };

@@ -90,6 +90,11 @@ describe("egress", () => {
     await daemon.start();
     expect(await rules()).toBe(rulesOfTwo);
     expect(await forwarding()).toBe("1\n1\n");
+    // What has changed goes to the kernel, and all of it where the table turns out to be another.
+    await host.must(["nft", "delete", "table", "inet", "weft"]);
+    await daemon.must("network", "create", ...dual(3), "more");
+    await daemon.must("network", "rm", "more");
+    expect(await rules()).toBe(rulesOfTwo);
     await daemon.must("network", "rm", "web");
     expect(await rules()).not.toBe(before);
     await daemon.must("network", "rm", "db");

@@ -9,12 +9,17 @@ export class MemoryNat implements HostNat {
   ephemeral: readonly number[] = [40_000, 40_001, 40_002];
   readonly reserved: string[] = [];
   readonly forgotten: string[] = [];
+  readonly made: string[] = [];
   /** Called before each change; throws to make it fail. */
   onApply: (plan: NatPlan) => void = () => {};
 
   async apply(plan: NatPlan): Promise<void> {
     this.onApply(plan);
     this.plan = plan;
+  }
+
+  async interfaceMade(interfaceName: string): Promise<void> {
+    this.made.push(interfaceName);
   }
 
   async reserve({ protocol, hostAddress, hostPort, count }: HostPort): Promise<void> {

@@ -1,6 +1,7 @@
 // A host with Weft in its middle, an outside host beside it, and programs that tell who reached whom.
 //
 //   out (192.0.2.2, 2001:db8::2) ── eth0 (192.0.2.1, 2001:db8::1) weft: daemon, sandboxes
+import { ordered } from "../../src/nat/nft.ts";
 import { Daemon, type DaemonOptions } from "./daemon.ts";
 import { type Background, type Host, Lab } from "./hosts.ts";
 
@@ -31,7 +32,7 @@ export async function routedHost(options: Pick<DaemonOptions, "env" | "args"> = 
     const [host, outside] = [await lab.host("weft"), await lab.host("out")];
     await lab.wire([host, "eth0", `${HOST4}/24`, `${HOST6}/64`], [outside, "eth0", `${OUTSIDE4}/24`, `${OUTSIDE6}/64`]);
     await host.must(["nft", "add table ip mine; add chain ip mine c { type filter hook input priority 5; }"]);
-    const rules = (): Promise<string> => host.must(["nft", "-s", "list", "ruleset"]);
+    const rules = async (): Promise<string> => ordered(await host.must(["nft", "-s", "list", "ruleset"]));
     const before = await rules();
     // The predefined bridge would keep rules and forwarding when all else is gone.
     const args = [...(options.args ?? []), "--set", "bridge.enabled=false"];

@@ -1,10 +1,11 @@
 // The ruleset as a function: what stands in it for which plan, and that nft takes every one (`nft -c`, in a namespace of its own).
 import { spawnSync } from "node:child_process";
 import { describe, expect, it } from "vitest";
-import { NO_RULES, ruleset } from "../../../src/nat/rules.ts";
+import { type Closed, NO_RULES, replacement, rulesOf } from "../../../src/nat/rules.ts";
 import type { NatNetwork, NatPlan, Publication } from "../../../src/nat/types.ts";
 
 const OPEN = { ipv4: false, ipv6: false };
+const ruleset = (plan: NatPlan, closed: Closed): string => replacement(rulesOf(plan, closed));
 
 function network(interfaceName: string, changes: Partial<NatNetwork> = {}): NatNetwork {
   const family = (subnet: string) => ({ subnet, mode: "nat" as const, masquerade: true, source: null });

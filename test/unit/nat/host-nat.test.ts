@@ -1,0 +1,94 @@
+// What the kernel is told, and when: changes alone, the whole where that does not do, and what the audit makes of a table that
+// somebody has been at. nft is the real one, in a namespace of its own; networks are internal, so that no switch of the host moves.
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { KernelNat } from "../../../src/nat/host-nat.ts";
+import type { NatNetwork } from "../../../src/nat/types.ts";
+import { testNamespaces } from "../../support/namespaces.ts";
+
+const namespaces = testNamespaces();
+let namespace: string;
+let folder: string;
+let nat: KernelNat;
+/** First words of what was run: "list table", "add element", or "table inet" for the whole. */
+let runs: string[];
+let warnings: string[];
+
+beforeEach(async () => {
+  namespace = await namespaces.create("nft");
+  folder = mkdtempSync(join(tmpdir(), "weft-t"));
+  runs = [];
+  warnings = [];
+  const native = {
+    runNftables: async (commands: string) => {
+      runs.push(commands.split(" ").slice(0, 2).join(" "));
+      const { status, stdout, stderr } = run(commands);
+      return { code: status ?? -1, output: stdout, error: stderr };
+    },
+    addresses: async () => [],
+    forgetFlows: async () => 0,
+    routeLoopbackIpv6: async () => {},
+  };
+  nat = new KernelNat({ stateDir: folder, native, log: (level, message) => level === "warn" && warnings.push(message) });
+});
+
+afterEach(async () => {
+  nat.close();
+  rmSync(folder, { recursive: true });
+  await namespaces.removeAll();
+});
+
+const run = (input: string) => spawnSync("nsenter", [`--net=${namespace}`, "nft", "-s", "-f", "-"], { input, encoding: "utf8" });
+const bridges = (): string[] => [...run("list set inet weft bridges").stdout.matchAll(/"(br-.)"/g)].map(([, name]) => name!).sort();
+
+const apply = (...names: string[]): Promise<void> => {
+  const networks = names.map((interfaceName): NatNetwork => ({ interfaceName, internal: true, ipv4: null, ipv6: null }));
+  return nat.apply({ networks, publications: [] });
+};
+
+it("tells the kernel what has changed", async () => {
+  await apply("br-a");
+  await apply("br-a", "br-b");
+  await apply("br-a", "br-b");
+  await apply("br-b");
+  expect(bridges()).toEqual(["br-b"]);
+  expect(runs).toEqual(["table inet", "add element", "delete element"]);
+  expect(warnings).toEqual([]);
+});
+
+it("tells it all where the table turns out to be another", async () => {
+  await apply("br-a");
+  run("delete table inet weft");
+  await apply("br-a", "br-b");
+  expect(bridges()).toEqual(["br-a", "br-b"]);
+  expect(runs).toEqual(["table inet", "add element", "table inet"]);
+  expect(warnings).toHaveLength(1);
+});
+
+it("audits: replaces once after changes, and then looks", async () => {
+  await apply("br-c");
+  await apply("br-c", "br-a");
+  await apply("br-c", "br-a", "br-b");
+  runs = [];
+  expect(await nat.audit()).toBe(false);
+  expect(await nat.audit()).toBe(false);
+  expect(runs).toEqual(["list table", "table inet", "list table", "list table"]);
+  expect(warnings).toEqual([]);
+});
+
+it("audits: puts back what somebody changed, before it was looked at and after", async () => {
+  await apply("br-a");
+  for (const n of [1, 2, 3]) {
+    expect(run('delete element inet weft bridges { "br-a" }').status).toBe(0);
+    expect(await nat.audit()).toBe(true);
+    expect(bridges()).toEqual(["br-a"]);
+    expect(warnings).toHaveLength(n);
+  }
+  run("delete table inet weft");
+  expect(await nat.audit()).toBe(true);
+  expect(bridges()).toEqual(["br-a"]);
+  expect(await nat.audit()).toBe(false);
+});
