@@ -202,6 +202,6 @@ export class CnmController implements Controller {
   }
 
   warnings(): readonly string[] {
-    return [...this.#context.warnings.values(), ...keyWarnings(this.#context)];
+    return [...this.#context.warnings.values(), ...(this.#context.nat?.warnings ?? []), ...keyWarnings(this.#context)];
   }
 }

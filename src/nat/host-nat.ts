@@ -21,6 +21,9 @@ import type { HostNat, HostPort, NatNetwork, NatPlan } from "./types.ts";
 
 type Log = (level: "warn" | "info", message: string, fields?: Readonly<Record<string, unknown>>) => void;
 
+const NO_WAY_OUT = "no rules can be set: networks don't reach out of this host and no ports are published";
+const UNTRACKED = "tracked connections can't be ended";
+
 type HostKernel = Pick<Native, "runNftables" | "addresses" | "forgetFlows" | "routeLoopbackIpv6">;
 
 export interface KernelNatOptions {
@@ -61,7 +64,8 @@ export class KernelNat implements HostNat {
   #followed: NatPlan | null = null;
   #cutting: { filters: FlowFilter[]; done: Promise<void> } | null = null;
   #cut: Promise<void> = Promise.resolve();
-  #tracks = true;
+  /** Why tracked connections can't be ended; null: they can, for all that is known. */
+  #untracked: string | null = null;
 
   readonly #ports = new HostPorts();
   /** Where the last search for a free port ended: one that was let go is not given away at once. */
@@ -125,6 +129,14 @@ export class KernelNat implements HostNat {
     }
   }
 
+  get warnings(): readonly string[] {
+    return [
+      ...(this.#obstacle === null ? [] : [`${NO_WAY_OUT}: ${this.#obstacle}`]),
+      // Where no rules are set nothing is tracked for them.
+      ...(this.#untracked === null || this.#obstacle !== null ? [] : [`${UNTRACKED}: ${this.#untracked}`]),
+    ];
+  }
+
   /** Lets go of held ports; rules stay. */
   close(): void {
     this.#ports.close();
@@ -176,8 +188,7 @@ export class KernelNat implements HostNat {
     } catch (error) {
       this.#obstacle = await this.#nft.obstacle();
       if (this.#obstacle === null) throw error;
-      const consequence = "networks don't reach out of this host and no ports are published";
-      if (this.#obstacle !== before) this.#log("warn", `no rules can be set: ${consequence}`, { reason: this.#obstacle });
+      if (this.#obstacle !== before) this.#log("warn", NO_WAY_OUT, { reason: this.#obstacle });
       return false;
     }
     this.#applied = { rules, listing: null };
@@ -222,7 +233,7 @@ export class KernelNat implements HostNat {
 
   /** Those that come while the kernel's table is gone through are looked for together, next time. */
   #forgetFlows(filters: readonly FlowFilter[]): Promise<void> {
-    if (filters.length === 0 || !this.#tracks) return this.#cut;
+    if (filters.length === 0 || this.#untracked !== null) return this.#cut;
     if (this.#cutting !== null) {
       this.#cutting.filters.push(...filters);
       return this.#cutting.done;
@@ -235,10 +246,8 @@ export class KernelNat implements HostNat {
         await this.#native.forgetFlows(null, next.filters);
       } catch (error) {
         // Without ctnetlink, or without anything tracked at all.
-        this.#tracks = false;
-        this.#log("warn", "tracked connections can't be ended: those of ports that go live on until they are idle", {
-          error: (error as Error).message,
-        });
+        this.#untracked = (error as Error).message;
+        this.#log("warn", `${UNTRACKED}: those of ports that go live on until they are idle`, { error: this.#untracked });
       }
     });
     this.#cut = next.done;

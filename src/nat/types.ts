@@ -56,6 +56,8 @@ export interface NatPlan {
 
 /** The host's part of routed networks. */
 export interface HostNat {
+  /** What the host's kernel can't do for networks, and why, a sentence each. */
+  readonly warnings: readonly string[];
   /** Makes the host do what `plan` says, and no more. Several calls at once are one: the last plan wins. */
   apply(plan: NatPlan): Promise<void>;
   /** To be told after `apply` when a gateway's interface is there, for the first time or made again. */

@@ -23,6 +23,8 @@ export interface DaemonOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Further arguments of `weft daemon`. */
   readonly args?: readonly string[];
+  /** A program that starts the daemon, with its arguments. */
+  readonly by?: readonly string[];
 }
 
 export interface Figures {
@@ -95,8 +97,8 @@ export class Daemon {
 
   /** The command line of `weft daemon` for this host and state. */
   argv(options: DaemonOptions = this.#options): string[] {
-    const { underlayAddress, vxlanPort, nodeName, args = [] } = options;
-    const argv = [WEFT, "daemon", "--state-dir", this.stateDir, "--socket", this.socket];
+    const { underlayAddress, vxlanPort, nodeName, args = [], by = [] } = options;
+    const argv = [...by, WEFT, "daemon", "--state-dir", this.stateDir, "--socket", this.socket];
     if (nodeName !== undefined) argv.push("--node-name", nodeName);
     if (underlayAddress !== undefined) argv.push("--underlay-address", underlayAddress);
     if (vxlanPort !== undefined) argv.push("--vxlan-port", String(vxlanPort));

@@ -3,6 +3,7 @@ import { addressInUse } from "../../src/errors.ts";
 import type { HostNat, HostPort, NatPlan } from "../../src/nat/types.ts";
 
 export class MemoryNat implements HostNat {
+  warnings: readonly string[] = [];
   plan: NatPlan = { networks: [], publications: [] };
   /** "tcp 8080" */
   readonly programs = new Set<string>();

@@ -93,9 +93,13 @@ fn fill(mut requests: Vec<Request>, wanted: &Redirection<'_>) -> SystemResult<()
     commit(requests, wanted.table)
 }
 
-/// Deletes the table, in the namespace of the calling thread. A missing one is fine.
+/// Deletes the table, in the namespace of the calling thread. A missing one is fine, and a kernel that has no tables at all: without
+/// netfilter's sockets (EPROTONOSUPPORT), or with them but no nf_tables behind (EOPNOTSUPP).
 pub fn remove(table: &str) -> SystemResult<()> {
-    commit(emptied(table).into_iter().take(2).collect(), table)
+    match commit(emptied(table).into_iter().take(2).collect(), table) {
+        Err(error) if matches!(error.errno, Errno::EPROTONOSUPPORT | Errno::EOPNOTSUPP) => Ok(()),
+        outcome => outcome,
+    }
 }
 
 /// A table of this name without anything in it: made, so that it can be deleted, and made again.
