@@ -261,6 +261,9 @@ export function saDelete(sa: u32): void {
 export function spdSet(vtep: u32, sa: u32): u32 {
   if (!vteps.isSet(vtep) || !sad.isSet(sa)) return REFUSED_UNKNOWN;
   if (<u32>sad.at(sa).vtep != vtep || (sad.at(sa).flags & SA_FLAG_OUTBOUND) == 0) return REFUSED_RANGE;
+  const entry = sad.at(sa);
+  entry.remoteLow = load<u64>(ARGUMENTS);
+  entry.remoteHigh = load<u64>(ARGUMENTS, 8);
   spd.set(vtep, sa);
   return DONE;
 }

@@ -20,7 +20,7 @@ import type { Network } from "./generated/weft/v1/Network.ts";
 import type { NetworkEndpoint } from "./generated/weft/v1/NetworkEndpoint.ts";
 import type { Sandbox } from "./generated/weft/v1/Sandbox.ts";
 import type { StaticPeer } from "./generated/weft/v1/StaticPeer.ts";
-import { encryptionText } from "./key.ts";
+import { encryptionText, espRemoteText } from "./key.ts";
 
 /** For objects with optional fields: the fields whose text is empty are left out. */
 export function present<T extends Record<string, unknown>>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
@@ -141,6 +141,7 @@ export function staticPeerMessage(record: PeerView, networks: readonly NetworkRe
     encryption: encryptionText(record.keyed),
     espTransport: record.keyed?.transport ?? "",
     leftOutOf: [...record.leftOutOf],
+    espRemote: espRemoteText(record.keyed),
   };
 }
 

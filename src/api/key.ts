@@ -8,6 +8,13 @@ import type { AllHandlers } from "./server.ts";
 export const encryptionText = (keyed: Pick<KeyedPeer, "kind"> | null): string =>
   keyed === null ? "none" : keyed.kind === "seed" ? "key" : "by-hand";
 
+/** "192.0.2.2:4500", "[2001:db8::2]:4500"; "" if there is none. */
+export function espRemoteText(keyed: Pick<KeyedPeer, "remote"> | null): string {
+  if (keyed === null || keyed.remote === null) return "";
+  const { address, port } = keyed.remote;
+  return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
 const keyedPeerMessage = (peer: KeyedPeer): KeyedPeerMessage => ({
   address: peer.address,
   encryption: encryptionText(peer),
@@ -15,6 +22,7 @@ const keyedPeerMessage = (peer: KeyedPeer): KeyedPeerMessage => ({
   ...(peer.index === null ? {} : { index: peer.index }),
   since: peer.since ?? "",
   heard: peer.heard,
+  espRemote: espRemoteText(peer),
 });
 
 const associationMessage = (one: AssociationView): Association => ({

@@ -14,6 +14,7 @@ const row = (peer: KeyedPeer__Output) => ({
   Index: peer.index === undefined ? null : Number(peer.index),
   Since: peer.since,
   Heard: peer.heard,
+  Remote: peer.espRemote,
 });
 
 export function register(program: Command, host: Session): void {

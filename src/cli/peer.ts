@@ -1,8 +1,10 @@
 // weft peer ...: static VTEPs.
 import type { Command } from "commander";
+import { ESP_UDP_PORT } from "../../wasm/shared/protocol.ts";
 import type { StaticPeer__Output } from "../api/generated/weft/v1/StaticPeer.ts";
 import { type Context, group, integer, leaf, type Session } from "./command.ts";
 import { UsageError } from "./errors.ts";
+import { bracketed } from "./port-text.ts";
 import { readSecretFile } from "./secret-file.ts";
 
 const row = (peer: StaticPeer__Output) => ({
@@ -11,14 +13,17 @@ const row = (peer: StaticPeer__Output) => ({
   Network: peer.networkName || (peer.networkId === "" ? "*" : peer.networkId),
   Encryption: peer.encryption,
   Transport: peer.espTransport,
+  Remote: peer.espRemote,
   LeftOutOf: [...peer.leftOutOf],
   CreatedAt: peer.createdAt,
 });
 
-/** "key, udp"; "none, left out of prod". */
-function encryptionText({ Encryption, Transport, LeftOutOf }: ReturnType<typeof row>): string {
+/** "key, udp"; "key, udp at 198.51.100.7:61000" behind a NAT; "none, left out of prod". */
+function encryptionText({ Address, Encryption, Transport, Remote, LeftOutOf }: ReturnType<typeof row>): string {
   if (LeftOutOf.length > 0) return `${Encryption}, left out of ${LeftOutOf.join(" ")}`;
-  return Transport === "" ? Encryption : `${Encryption.replace("-", " ")}, ${Transport}`;
+  if (Transport === "") return Encryption;
+  const isAtHome = Remote === "" || Remote === `${bracketed(Address)}:${ESP_UDP_PORT}`;
+  return `${Encryption.replace("-", " ")}, ${Transport}${isAtHome ? "" : ` at ${Remote}`}`;
 }
 
 interface AddFlags {

@@ -94,6 +94,7 @@ export const schema = z.strictObject({
       rekeyS: z.int().min(1).default(43_200).describe("seconds after which encrypted overlays get new keys"),
       packetLimit: z.int().min(1024).max(PACKETS_MAX).default(PACKETS_MAX).describe("packets after which they do"),
       byteLimit: z.int().min(65_536).max(BYTES_MAX).default(BYTES_MAX).describe("bytes after which they do"),
+      keepaliveS: z.int().min(0).max(3600).default(20).describe("seconds between two datagrams that keep a NAT open; 0: none"),
     })
     .prefault({}),
   plugins: z

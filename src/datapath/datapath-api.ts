@@ -149,7 +149,7 @@ export type EspEvent =
   | { readonly kind: "first-use"; readonly association: string }
   /** Seven eighths of a limit are used. */
   | { readonly kind: "nearly-exhausted"; readonly association: string }
-  /** An authentic datagram came from another UDP port than the association's. */
+  /** Where the peer is, by UDP: the newest authentic datagram is the first, or came from elsewhere than the one before. */
   | { readonly kind: "moved"; readonly association: string; readonly sender: AddressText; readonly senderPort: number }
   /** All associations are gone, with the worker that had their keys: none of their keys may be declared again. */
   | { readonly kind: "lost" };

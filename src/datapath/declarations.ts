@@ -132,6 +132,8 @@ export interface AssociationDeclaration {
   readonly esn: boolean;
   /** UDP port of the peer that ESP is sent to, or null: IP protocol 50. */
   readonly udpPort: number | null;
+  /** Out: the address that ESP is sent to where that is not the peer's own but a NAT's; of the same family. */
+  readonly remote?: AddressText;
   /** Give the UDP header inside a checksum: kernels want one over IPv6. */
   readonly innerChecksum: boolean;
   /** The key protects at most so many packets, and bytes; at most 2^32-1 packets without `esn`. */

@@ -24,7 +24,7 @@ import {
   type VtepDeclaration,
 } from "./declarations.ts";
 import { keyBytes, SALT_BYTES } from "./esp-algorithms.ts";
-import { addressBytes, macWords } from "./words.ts";
+import { addressBytes, isIpv6, macWords } from "./words.ts";
 
 const INTERFACE_NAME_BYTES_MAX = 15;
 /** The engine keeps ages modulo 2^16 seconds, and its sweep needs some of them. */
@@ -385,6 +385,8 @@ export function checkAssociation(association: AssociationDeclaration): void {
   const { id, direction, algorithm, spi, esn, icvBytes, key } = association;
   checkId(id, "security association");
   addressBytes(association.peer);
+  if (association.remote !== undefined && isIpv6(association.remote) !== isIpv6(association.peer))
+    throw invalidArgument(`security association ${id} is sent to ${association.remote}, which is not of the family of ${association.peer}`);
   checkRange(association.vxlanPort, 1, 65535, "UDP port");
   checkRange(spi, SPI_MIN, SPI_MAX, "SPI");
   if (association.udpPort !== null) checkRange(association.udpPort, 1, 65535, "UDP port");

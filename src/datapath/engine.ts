@@ -72,7 +72,7 @@ export interface EngineExports {
   saSet(sa: number, spi: number, flagsAndIcv: number, peer: number, udp: number, first: number): number;
   /** What was sent by it is dropped as esp-no-sa until `spdSet` names another one. */
   saDelete(sa: number): void;
-  /** From the next batch on, `vtep` is sent to by `sa`. */
+  /** From the next batch on, `vtep` is sent to by `sa`, at the address at ARGUMENTS: its own, or a NAT's. */
   spdSet(vtep: number, sa: number): number;
   spdDelete(vtep: number): void;
   /** address at ARGUMENTS. */

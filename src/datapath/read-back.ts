@@ -52,6 +52,7 @@ import {
   SA_PACKET_LIMIT,
   SA_PACKETS,
   SA_PSEUDO,
+  SA_REMOTE,
   SA_REPLAYED,
   SA_SEQUENCE,
   SA_SPI,
@@ -133,11 +134,13 @@ export function readEntries(image: Image, entries: EntriesReply): void {
     const scalars = [vtep, vteps.getUint16(at + VTEP_UDP_PORT, true), vteps.getUint16(at + VTEP_PORT, true)];
     put(image, addressRow(VTEP_SET, scalars, readAddress(vteps, at + VTEP_ADDRESS)));
   }
-  readAssociations(image, viewOf(entries.associations));
+  const associations = viewOf(entries.associations);
+  readAssociations(image, associations);
   const policies = viewOf(entries.policies);
   for (let at = 0, vtep = 0; at < policies.byteLength; at += SPD_ENTRY_LENGTH, vtep++) {
     const association = policies.getUint16(at + SPD_SA, true);
-    if (association !== 0) put(image, [SPD_SET, vtep, association]);
+    if (association === 0) continue;
+    put(image, addressRow(SPD_SET, [vtep, association], readAddress(associations, association * SA_LENGTH + SA_REMOTE)));
   }
 }
 

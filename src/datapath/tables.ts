@@ -261,8 +261,8 @@ export class Tables {
     return addressRow(SA_SET, numbers, [...words64(packetLimit), ...words64(byteLimit)]);
   }
 
-  #policyRow({ id, peer }: AssociationDeclaration): Row {
-    return [SPD_SET, this.vteps.ensure(peer), this.associations.ensure(id)];
+  #policyRow({ id, peer, remote = peer }: AssociationDeclaration): Row {
+    return addressRow(SPD_SET, [this.vteps.ensure(peer), this.associations.ensure(id)], addressWords(remote));
   }
 
   /** Peers that get another association, and those that are left with none. */

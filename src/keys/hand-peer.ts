@@ -42,6 +42,7 @@ export class HandPeer implements Peer {
   #reserved = 0;
   #newest = 0;
   #udpPort: number | null;
+  readonly roams = false;
   #isHeard = false;
   #since: string | null = null;
 
@@ -65,6 +66,7 @@ export class HandPeer implements Peer {
       index: null,
       since: this.#since,
       heard: this.#isHeard,
+      remote: this.#udpPort === null ? null : { address: this.address, port: this.#udpPort },
     };
   }
 
@@ -134,11 +136,15 @@ export class HandPeer implements Peer {
     }));
   }
 
-  async event(event: Exclude<EspEvent, { kind: "lost" }>): Promise<void> {
+  /** It is followed to another port, not to another address: an administrator's peer is where they said. */
+  async event(event: Exclude<EspEvent, { kind: "lost" }>): Promise<boolean> {
+    if (event.kind === "unknown-spi") return false;
     if (event.kind === "first-use") this.#isHeard = true;
-    if (event.kind !== "moved" || this.isStale || event.sender !== this.address || this.#udpPort === null) return;
+    if (event.kind !== "moved" || this.isStale || event.sender !== this.address) return true;
+    if (this.#udpPort === null || this.#udpPort === event.senderPort) return true;
     this.#udpPort = event.senderPort;
     await this.#declare(this.#made.losses);
+    return true;
   }
 
   async tick(): Promise<void> {

@@ -9,6 +9,7 @@
 import type { AssociationFigures } from "../datapath/datapath-api.ts";
 import type { EspAlgorithm } from "../datapath/declarations.ts";
 import type { KeyMaterial } from "../datapath/key-material.ts";
+import type { Remote } from "./remote.ts";
 
 export type EspTransport = "udp" | "raw";
 
@@ -58,6 +59,8 @@ export interface KeyedPeer {
   readonly since: string | null;
   /** Whether an authentic datagram of it has come since the start. */
   readonly heard: boolean;
+  /** Where its ESP is sent to; null: not by UDP. */
+  readonly remote: Remote | null;
 }
 
 /** A security association, without its key. */

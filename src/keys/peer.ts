@@ -25,6 +25,8 @@ export interface KeyLimits {
   readonly rekeyS: number;
   readonly packetLimit: number;
   readonly byteLimit: number;
+  /** Between two datagrams that keep a NAT open; 0: none. */
+  readonly keepaliveS: number;
 }
 
 export interface Peer {
@@ -38,7 +40,10 @@ export interface Peer {
   renew(): Promise<void>;
   /** Since when its association seals or opens, on the monotonic clock; null: not ours. */
   sinceMs(association: string): number | null;
-  event(event: Exclude<EspEvent, { kind: "lost" }>): Promise<void>;
+  /** Whether its datagrams may come from addresses that nobody has told us of. */
+  readonly roams: boolean;
+  /** False: a datagram of an unknown key that is none of its. */
+  event(event: Exclude<EspEvent, { kind: "lost" }>): Promise<boolean>;
   tick(): Promise<void>;
   rotate(): Promise<void>;
   /** The service stops in order. */

@@ -3,10 +3,10 @@
 //   not heard in this life    a dummy after 1 s, then ever more slowly, every 10 s in the end
 //   we rotated                a dummy: the peer follows
 //   the peer is behind        a dummy, some a second at most; if it stays behind, by another session (deaf.ts)
-//   behind a NAT              a keepalive every 20 s (RFC 3948 section 4)
+//   behind a NAT              a keepalive every 20 s (RFC 3948 section 4); each third is a dummy, so that the peer finds us again
+//                             when the NAT has given us another port: it goes by authentic datagrams only
 //
 // What can't be done now, because the store or the datapath refuses, is wanted still and tried again by the next ticks.
-import { ESP_UDP_PORT } from "../../wasm/shared/protocol.ts";
 import type { EspEvent } from "../datapath/datapath-api.ts";
 import type { AssociationDeclaration } from "../datapath/declarations.ts";
 import { KeyMaterial } from "../datapath/key-material.ts";
@@ -19,12 +19,14 @@ import { fingerprint } from "./derive.ts";
 import type { KeyedPeer, SeedSecret } from "./key-service.ts";
 import * as pair from "./pair.ts";
 import { Made, ownerOf, type Peer, type PeerHost } from "./peer.ts";
+import { followed, homeOf, isSame, type Remote } from "./remote.ts";
 import { DEFAULT_ALGORITHM } from "./secrets.ts";
 import { TAG_BITS } from "./spi.ts";
 
 const PROBE_FIRST_MS = 1000;
 const PROBE_LAST_MS = 10_000;
-const KEEPALIVE_MS = 20_000;
+/** Of keepalives, how many are one byte before one is a dummy. */
+const KEEPALIVES_A_DUMMY = 3;
 const CONTEND_MS = 10_000;
 /** Datagrams of unknown keys that are looked at, a second. */
 const LOOKS = 10;
@@ -33,6 +35,8 @@ interface Ring {
   readonly fingerprint: string;
   readonly index: number;
   readonly peer: pair.Session | null;
+  /** Absent: at home. */
+  readonly remote?: Remote | null;
 }
 
 export class SeededPeer implements Peer {
@@ -44,14 +48,16 @@ export class SeededPeer implements Peer {
   readonly #made: Made;
   /** Null: nothing is declared. */
   #state: pair.PairState | null = null;
-  #udpPort: number | null;
-  #moved = false;
+  readonly #home: Remote;
+  /** Where we send to, and what is stored of it. */
+  #remote: Remote;
+  #stored: Remote;
   #isHeard = false;
   #since: string | null = null;
   #sinceMs = 0;
-  #wanted = { rotation: false, heard: 0 };
+  #wanted: { rotation: boolean; heard: number; remote: Remote | null } = { rotation: false, heard: 0, remote: null };
   #probe = { atMs: 0, waitMs: PROBE_FIRST_MS };
-  #keepaliveMs = 0;
+  #keepalive = { sentMs: 0, count: 0 };
   #contendedMs = Number.NEGATIVE_INFINITY;
   #looks = { left: LOOKS, atMs: 0 };
   /** Of this epoch. */
@@ -64,7 +70,9 @@ export class SeededPeer implements Peer {
     this.#vxlanPort = vxlanPort;
     this.#secret = secret;
     this.#made = new Made(host.clock);
-    this.#udpPort = secret.transport === "udp" ? ESP_UDP_PORT : null;
+    this.#home = homeOf(address);
+    this.#remote = this.#home;
+    this.#stored = this.#home;
     this.#deafness = new Deafness(
       () => this.#now(),
       () => this.#opened(),
@@ -74,7 +82,16 @@ export class SeededPeer implements Peer {
   get view(): KeyedPeer {
     const { kind, transport } = this.#secret;
     const index = this.#state?.index ?? null;
-    return { address: this.address, kind, transport, vxlanPort: this.#vxlanPort, index, since: this.#since, heard: this.#isHeard };
+    const shown = { address: this.address, kind, transport, vxlanPort: this.#vxlanPort, index, since: this.#since, heard: this.#isHeard };
+    return { ...shown, remote: this.#isUdp ? this.#remote : null };
+  }
+
+  get #isUdp(): boolean {
+    return this.#secret.transport === "udp";
+  }
+
+  get roams(): boolean {
+    return this.#isUdp && this.#secret.peerId !== null;
   }
 
   sinceMs(association: string): number | null {
@@ -88,9 +105,10 @@ export class SeededPeer implements Peer {
     const own = { epoch, tag: this.#freshTag() };
     const state = pair.renewed({ index: Math.max(ring.index, this.#state?.index ?? 0), peer: ring.peer }, own);
     this.#isHeard = false;
-    this.#wanted = { rotation: false, heard: 0 };
+    this.#wanted = { rotation: false, heard: 0, remote: null };
     this.#probe = { atMs: this.#now() + PROBE_FIRST_MS, waitMs: PROBE_FIRST_MS };
-    await this.#become(state);
+    this.#stored = ring.remote ?? this.#home;
+    await this.#become(state, this.#stored);
   }
 
   #freshTag(): number {
@@ -135,15 +153,20 @@ export class SeededPeer implements Peer {
   }
 
   /** Stores what has to be, then declares what follows. When that fails, a new life has to begin: what was sent is unknown. */
-  async #become(next: pair.PairState): Promise<void> {
+  async #become(next: pair.PairState, remote: Remote = this.#remote): Promise<void> {
     const { losses } = this.#made;
     const before = this.#state;
-    const isStored = before !== null && before.index === next.index && before.peer === next.peer && before.own === next.own;
-    if (!isStored) {
-      const ring: Ring = { fingerprint: this.#fingerprint(), index: next.index, peer: next.peer };
+    const isKnown = before !== null && before.index === next.index && before.peer === next.peer && before.own === next.own;
+    // Before the peer is heard, it may be a recording of it that says where it is.
+    const stays = this.#isHeard ? remote : this.#stored;
+    if (!isKnown || !isSame(stays, this.#stored)) {
+      const ring: Ring = { fingerprint: this.#fingerprint(), index: next.index, peer: next.peer, remote: stays };
       await this.#host.put([{ key: espPairKey(this.address), value: ring as unknown as Json }]);
     }
     this.#state = next;
+    this.#stored = stays;
+    if (!isSame(remote, this.#remote)) this.#host.log("info", "peer is sent to at another place", { peer: this.address, ...remote });
+    this.#remote = remote;
     if (losses !== this.#made.losses) return; // what we meant to go on with is gone
     if (before?.index !== next.index || before.own !== next.own) {
       this.#since = this.#host.clock.nowIso();
@@ -158,9 +181,12 @@ export class SeededPeer implements Peer {
   }
 
   #associations(state: pair.PairState): AssociationDeclaration[] {
-    return this.#identity((identity) => {
+    const { address, port } = this.#remote;
+    const made = this.#identity((identity) => {
       return pair.slotsOf(state).map((slot) => this.#made.ensure(this.#id(slot), () => this.#association(identity, slot)));
     });
+    // Where it is sent to is no part of an association's protection, and changes while it stands.
+    return made.map((one) => (one.direction === "out" && this.#isUdp ? { ...one, udpPort: port, remote: address } : one));
   }
 
   #id({ direction, epoch, index, tag }: pair.Slot): string {
@@ -179,7 +205,7 @@ export class SeededPeer implements Peer {
       algorithm: identity.algorithm,
       icvBytes: 16,
       esn: true,
-      udpPort: this.#udpPort,
+      udpPort: this.#isUdp ? this.#home.port : null,
       innerChecksum: false,
       packetLimit: isIn ? Number.MAX_SAFE_INTEGER : packetLimit,
       byteLimit: isIn ? Number.MAX_SAFE_INTEGER : byteLimit,
@@ -190,45 +216,48 @@ export class SeededPeer implements Peer {
     };
   }
 
-  async event(event: Exclude<EspEvent, { kind: "lost" }>): Promise<void> {
-    if (this.#state === null) return;
-    if (event.kind === "unknown-spi") return await this.#unknown(event.spi, event.datagram);
+  async event(event: Exclude<EspEvent, { kind: "lost" }>): Promise<boolean> {
+    if (this.#state === null) return false;
+    if (event.kind === "unknown-spi") return await this.#unknown(event.spi, event.datagram, seenAt(event));
     const slot = pair.slotsOf(this.#state).find((one) => this.#id(one) === event.association);
-    if (slot === undefined) return;
+    if (slot === undefined) return true;
     if (event.kind === "first-use") {
       this.#isHeard = true;
       this.#deafness.forget();
       this.#wanted.heard = Math.max(this.#wanted.heard, slot.index);
     } else if (event.kind === "nearly-exhausted") {
       this.#wanted.rotation = slot.direction === "out";
-    } else if (event.sender === this.address && this.#udpPort !== null && event.senderPort !== this.#udpPort) {
-      // Sent to another port, by another key: no standing association is changed.
-      this.#udpPort = event.senderPort;
-      this.#moved = true;
-      this.#wanted.rotation = true;
-      this.#host.log("info", "peer's UDP port changed", { peer: this.address, port: event.senderPort });
+    } else if (this.#isUdp && slot.index >= Math.max(this.#state.peerIndex, this.#wanted.heard)) {
+      this.#wanted.remote = seenAt(event);
     }
     await this.#catchUp();
+    return true;
   }
 
-  async #unknown(spi: number, datagram: Uint8Array): Promise<void> {
+  /** False: it is none of the peer's, or was not looked at. */
+  async #unknown(spi: number, datagram: Uint8Array, seen: Remote): Promise<boolean> {
     const state = this.#state!;
-    if (!this.#mayLook()) return;
+    if (!this.#mayLook()) return false;
     const from = this.#identity((identity) => pair.recognize(state, identity, spi, datagram));
-    if (from === null) return;
+    if (from === null) return false;
     const verdict = pair.judge(state, from);
+    const remote = this.#isUdp ? followed(this.#remote, seen, this.roams) : this.#remote;
     if (verdict.kind === "accept") {
       this.#isHeard = true;
       this.#deafness.forget();
-      await this.#become(verdict.state);
+      await this.#become(verdict.state, remote);
     } else if (verdict.kind === "contend") {
-      if (this.#now() - this.#contendedMs < CONTEND_MS) return;
+      if (this.#now() - this.#contendedMs < CONTEND_MS) return true;
       this.#contendedMs = this.#now();
       await this.#become(pair.rotated(state));
-    } else if (!verdict.isLate && (await this.#deafness.isFound())) {
-      await this.#become(pair.retagged(state, this.#freshTag()));
+    } else {
+      const isDeaf = !verdict.isLate && (await this.#deafness.isFound());
+      // Where we have started anew and not heard it yet, it speaks by what it knows of our former life: the best guess there is.
+      const place = this.#isHeard ? this.#remote : remote;
+      if (isDeaf || !isSame(place, this.#remote)) await this.#become(isDeaf ? pair.retagged(state, this.#freshTag()) : state, place);
     }
     await this.#dummy();
+    return true;
   }
 
   #mayLook(): boolean {
@@ -240,7 +269,11 @@ export class SeededPeer implements Peer {
   async #catchUp(): Promise<void> {
     const { heard, rotation } = this.#wanted;
     const { index, peerIndex } = this.#state!;
-    if (heard > peerIndex) await this.#become(pair.heard(this.#state!, heard));
+    const remote = this.#wanted.remote === null ? this.#remote : followed(this.#remote, this.#wanted.remote, this.roams);
+    const next = heard > peerIndex ? pair.heard(this.#state!, heard) : this.#state!;
+    if (next !== this.#state || !isSame(remote, this.#remote) || (this.#isHeard && !isSame(remote, this.#stored)))
+      await this.#become(next, remote);
+    this.#wanted.remote = null;
     if (this.#state!.index > index) await this.#dummy(); // the peer hears that we followed
     if (rotation) await this.rotate();
   }
@@ -257,11 +290,17 @@ export class SeededPeer implements Peer {
       this.#probe = { atMs: now + waitMs, waitMs };
       await this.#dummy();
     }
-    const isBehindNat = this.#moved || this.#secret.localId !== null;
-    if (isBehindNat && this.#udpPort !== null && now - this.#keepaliveMs >= KEEPALIVE_MS) {
-      this.#keepaliveMs = now;
-      await this.#host.datapath.probe(this.address, "keepalive");
-    }
+    await this.#keepNatOpen(now);
+  }
+
+  /** RFC 3948 section 4, where there may be a NAT. */
+  async #keepNatOpen(now: number): Promise<void> {
+    const { keepaliveS } = this.#host.limits;
+    const isBehindNat = this.#secret.localId !== null || !isSame(this.#remote, this.#home);
+    if (!this.#isUdp || !isBehindNat || keepaliveS === 0 || now - this.#keepalive.sentMs < keepaliveS * 1000) return;
+    const count = this.#keepalive.count + 1;
+    this.#keepalive = { sentMs: now, count };
+    await this.#host.datapath.probe(this.address, count % KEEPALIVES_A_DUMMY === 0 ? "dummy" : "keepalive");
   }
 
   /** By an operator's word, time or use. One that the peer has not followed yet is under way: another would leave it behind. */
@@ -295,3 +334,7 @@ export class SeededPeer implements Peer {
     this.#secret.seed.destroy();
   }
 }
+
+const seenAt = ({ sender, senderPort }: { readonly sender: string; readonly senderPort: number }): Remote => {
+  return { address: sender, port: senderPort };
+};

@@ -11,6 +11,7 @@ import type { DatapathLog, DatapathService, EspEvent } from "../datapath/datapat
 import { alreadyExists, invalidArgument } from "../errors.ts";
 import { ESP_EPOCH_KEY, PEER_SECRET_PREFIX, peerSecretKey } from "../store/keys.ts";
 import type { Json, Put, Store } from "../store/store.ts";
+import { Asked } from "./asked.ts";
 import { HandPeer } from "./hand-peer.ts";
 import type { AssociationView, KeyedPeer, KeyService, PeerSecret } from "./key-service.ts";
 import { type KeyLimits, ownerOf, type Peer, type PeerHost } from "./peer.ts";
@@ -35,7 +36,11 @@ export interface KeysOptions {
 interface Held {
   readonly peer: Peer;
   retry: { readonly atMs: number; readonly waitMs: number } | null;
+  /** By association, where the datapath has seen the peer last: only that counts, however often it moves. */
+  readonly moves: Map<string, Moved>;
 }
+
+type Moved = EspEvent & { readonly kind: "moved" };
 
 export class Keys implements KeyService {
   readonly #options: KeysOptions;
@@ -45,6 +50,7 @@ export class Keys implements KeyService {
   #epoch: number | null = null;
   #waiting = 0;
   #isStopped = false;
+  readonly #asked = new Asked();
 
   constructor(options: KeysOptions) {
     this.#options = options;
@@ -89,7 +95,7 @@ export class Keys implements KeyService {
   async start(): Promise<void> {
     for (const entry of await this.#options.store.list(PEER_SECRET_PREFIX)) {
       const { address, vxlanPort, secret } = readSecret(entry);
-      this.#held.set(address, { peer: this.#make(address, vxlanPort, secret), retry: null });
+      this.#held.set(address, { peer: this.#make(address, vxlanPort, secret), retry: null, moves: new Map() });
     }
     this.#options.datapath.onEspEvent((event) => this.#event(event));
     await this.#serially(() => this.#renewStale());
@@ -149,7 +155,7 @@ export class Keys implements KeyService {
         peer.destroy();
         throw error;
       }
-      this.#held.set(address, { peer, retry: null });
+      this.#held.set(address, { peer, retry: null, moves: new Map() });
     });
   }
 
@@ -214,16 +220,49 @@ export class Keys implements KeyService {
       void this.#serially(() => this.#renewStale());
       return;
     }
-    const address = event.kind === "unknown-spi" ? event.sender : event.association.slice(0, event.association.indexOf("/"));
-    const held = this.#held.get(address);
-    if (held === undefined || this.#isStopped) return;
+    if (this.#isStopped) return;
+    if (event.kind === "unknown-spi") {
+      this.#unknown(event);
+      return;
+    }
+    const held = this.#held.get(event.association.slice(0, event.association.indexOf("/")));
+    if (held === undefined) return;
+    if (event.kind === "moved") this.#moved(held, event);
+    else void this.#serially(() => this.#tell(held, event));
+  }
+
+  #moved(held: Held, event: Moved): void {
+    const { moves } = held;
+    const isWaiting = moves.has(event.association);
+    moves.set(event.association, event);
+    if (isWaiting) return;
+    void this.#serially(async () => {
+      const latest = moves.get(event.association)!;
+      moves.delete(event.association);
+      await this.#tell(held, latest);
+    });
+  }
+
+  /** False: it did not concern the peer, or could not be told. */
+  async #tell({ peer }: Held, event: Exclude<EspEvent, { kind: "lost" }>): Promise<boolean> {
+    if (peer.isStale || this.#held.get(peer.address)?.peer !== peer) return false;
+    let isTaken = false;
+    await this.#attempt(peer, async () => {
+      isTaken = await peer.event(event);
+    });
+    return isTaken;
+  }
+
+  /** A datagram of an unknown key: the peer's of that address; or one's that has names and may be anywhere. */
+  #unknown(event: EspEvent & { kind: "unknown-spi" }): void {
     // Unknown keys are many when somebody makes them up; the engine's own events are few, and told once.
-    if (event.kind === "unknown-spi" && this.#waiting > this.#held.size + 16) return;
+    if (this.#waiting > this.#held.size + 16) return;
+    const asked = this.#asked.among(this.#held.values(), event.sender, this.#options.clock.monotonicMs());
+    if (asked.length === 0) return;
     this.#waiting++;
     void this.#serially(async () => {
       this.#waiting--;
-      if (held.peer.isStale || this.#held.get(address) !== held) return;
-      await this.#attempt(held.peer, () => held.peer.event(event));
+      for (const held of asked) if (await this.#tell(held, event)) return;
     });
   }
 }

@@ -80,8 +80,8 @@ const setSequence = (engine: Engine, sa: number, value: bigint): void =>
   engine.view.setBigUint64(SAD + sa * abi.SA_LENGTH + abi.SA_SEQUENCE, value, true);
 
 /** Kinds of the events that wait, which are then forgotten. */
-function events(engine: Engine): { kind: number; spi: number; bytes: Uint8Array }[] {
-  const out: { kind: number; spi: number; bytes: Uint8Array }[] = [];
+function events(engine: Engine): { kind: number; spi: number; bytes: Uint8Array; sender: string; port: number }[] {
+  const out: { kind: number; spi: number; bytes: Uint8Array; sender: string; port: number }[] = [];
   const end = ESP_EVENTS + engine.view.getUint32(ESP_EVENTS, true);
   for (let at = ESP_EVENTS + 8; at < end; ) {
     const length = engine.view.getUint32(at + abi.ESP_EVENT_BYTES, true);
@@ -90,6 +90,8 @@ function events(engine: Engine): { kind: number; spi: number; bytes: Uint8Array 
       kind: engine.view.getUint32(at + abi.ESP_EVENT_KIND, true),
       spi: engine.view.getUint32(at + abi.ESP_EVENT_SPI, true),
       bytes: engine.bytes.slice(start, start + length),
+      sender: Buffer.from(engine.bytes.slice(at + abi.ESP_EVENT_SENDER, at + abi.ESP_EVENT_SENDER + 16)).toString("hex"),
+      port: engine.view.getUint16(at + abi.ESP_EVENT_PORT, true),
     });
     at = start + ((length + 7) & ~7);
   }
@@ -312,7 +314,9 @@ describe.each(BUILDS)("ESP (%s)", (build) => {
       const stranger = sealed(key, 1, new Uint8Array(8), 0x90000000);
       b.run([fromA(stranger)]);
       expect(b.drops()["esp-unknown-spi"]).toBe(1);
-      expect(events(b)).toEqual([{ kind: abi.ESP_EVENT_UNKNOWN_SPI, spi: 0x90000000, bytes: stranger }]);
+      expect(events(b)).toEqual([
+        { kind: abi.ESP_EVENT_UNKNOWN_SPI, sender: destinationOf(A), port: ESP_UDP_PORT, spi: 0x90000000, bytes: stranger },
+      ]);
     });
 
     it("names what is authentic and yet not allowed", () => {
@@ -343,13 +347,41 @@ describe.each(BUILDS)("ESP (%s)", (build) => {
       expect(b.run([fromA(sealed(key, 1, plaintext))]).map(({ frame }) => frame)).toEqual([inner]);
     });
 
-    it("tells of the first authentic datagram, and of a port that moved", () => {
+    it("tells of the first authentic datagram, and of where the newest came from, whenever that changes", () => {
       b.sa(IN, { spi: SPI, vtep: 1, port: ESP, flags: abi.SA_FLAG_NOTIFY });
       const wire = (): Uint8Array => a.run([{ port: TAP, frame: datagram(40) }])[0]!.bytes.slice();
-      b.run([fromA(wire())]);
-      b.run([{ ...fromA(wire()), fromPort: 61000 }]);
-      b.run([{ ...fromA(wire()), fromPort: 61000 }]);
-      expect(events(b).map(({ kind }) => kind)).toEqual([abi.ESP_EVENT_FIRST_USE, abi.ESP_EVENT_MOVED]);
+      const from = (fromPort: number, bytes: Uint8Array, address = A): (string | number)[] => {
+        b.run([{ ...fromA(bytes), from: address, fromPort }]);
+        return events(b).flatMap(({ kind, sender, port }) => (kind === abi.ESP_EVENT_MOVED ? [sender, port] : [kind]));
+      };
+      const [ownPort, nat] = [ESP_UDP_PORT, "198.51.100.7"];
+      const held = wire();
+      expect(from(ownPort, wire())).toEqual([abi.ESP_EVENT_FIRST_USE, destinationOf(A), ownPort]);
+      expect(from(ownPort, wire())).toEqual([]);
+      const replayed = wire();
+      expect(from(61000, replayed)).toEqual([destinationOf(A), 61000]);
+      expect(from(61000, wire())).toEqual([]);
+      expect(from(61000, wire(), nat)).toEqual([destinationOf(nat), 61000]);
+      // Not by what came before, is no datagram of the peer's, or was overtaken by a newer one.
+      expect(from(1, replayed, "192.0.2.66")).toEqual([]);
+      const forged = wire();
+      forged[30]! ^= 1;
+      expect(from(2, forged, "192.0.2.66")).toEqual([]);
+      expect(from(3, held, "192.0.2.66")).toEqual([]);
+      expect(b.drops()).toEqual({ "esp-replayed": 1, "esp-forged": 1 });
+      // Back where it was.
+      expect(from(ownPort, wire())).toEqual([destinationOf(A), ownPort]);
+    });
+
+    it("sends to where the policy says, which may change while the association stands", () => {
+      const sent = (): Partial<Sent> => a.run([{ port: TAP, frame: datagram(40) }])[0]!;
+      const nat = "198.51.100.7";
+      a.sa(OUT, { spi: SPI, vtep: 1, port: ESP, flags: abi.SA_FLAG_OUTBOUND, udpPort: 61000, remote: nat });
+      expect(sent()).toMatchObject({ destination: destinationOf(nat), destinationPort: 61000 });
+      expect(a.probe(1, abi.PROBE_KEEPALIVE)).toMatchObject([{ destination: destinationOf(nat), destinationPort: 61000 }]);
+      a.sa(OUT, { spi: SPI, vtep: 1, port: ESP, flags: abi.SA_FLAG_OUTBOUND });
+      expect(sent()).toMatchObject({ destination: destinationOf(B), destinationPort: ESP_UDP_PORT });
+      expect(sequenceOf(a, OUT)).toBe(2n); // no number is used twice, none left out
     });
 
     it("goes on past 2^32 with extended sequence numbers", () => {

@@ -36,7 +36,7 @@ async function startKeys(i: 0 | 1, way: Way, limits = {}): Promise<void> {
     clock: systemClock,
     randomBytes: (count) => randomBytes(count),
     underlayAddresses: [OUTER[way.family][i]!],
-    limits: { rekeyS: 43200, packetLimit: 2 ** 32, byteLimit: 2 ** 38, ...limits },
+    limits: { rekeyS: 43200, packetLimit: 2 ** 32, byteLimit: 2 ** 38, keepaliveS: 20, ...limits },
     log: () => {},
   });
   await keys[i].start();

@@ -248,10 +248,12 @@ export class FakeController implements Controller {
       if (secret === undefined) return { ...peer, keyed: null, leftOutOf: this.leftOutOf };
       const transport = secret.kind === "seed" ? secret.transport : secret.out.transport;
       const keyed = { address: peer.address, kind: secret.kind, transport, vxlanPort: peer.port, index: null, since: null, heard: false };
-      return { ...peer, keyed, leftOutOf: [] };
+      return { ...peer, keyed: { ...keyed, remote: this.remote }, leftOutOf: [] };
     });
   }
 
+  /** Where all peers with keys are sent to. */
+  remote: { readonly address: string; readonly port: number } | null = null;
   /** Of every network and of every peer without keys. */
   leftOutOf: string[] = [];
   chosenOptions: Record<string, string> = {};

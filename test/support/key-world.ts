@@ -6,14 +6,20 @@ import { setImmediate as turn } from "node:timers/promises";
 import type { AssociationEntry, EspEvent, EspListener } from "../../src/datapath/datapath-api.ts";
 import type { AssociationDeclaration, Declaration } from "../../src/datapath/declarations.ts";
 import { KeyMaterial } from "../../src/datapath/key-material.ts";
+import type { SeedSecret } from "../../src/keys/key-service.ts";
 import { Keys } from "../../src/keys/service.ts";
 import { MemoryStore } from "../../src/store/memory.ts";
 import type { CommitResult, Entry, Json, Transaction } from "../../src/store/store.ts";
 import type { Random } from "./random.ts";
 
+const ESP_PORT = 4500;
+
 export interface Sent {
   readonly from: string;
   readonly to: string;
+  /** UDP ports of ESP: another than 4500 is a NAT's. */
+  readonly fromPort: number;
+  readonly toPort: number;
   readonly bytes: Buffer;
   /** What it carries; null: a dummy. */
   readonly payload: string | null;
@@ -36,6 +42,9 @@ interface Standing {
   packets: bigint;
   told: Set<string>;
   readonly seen: Set<bigint>;
+  newest: bigint;
+  /** Where its newest datagram came from; "": there was none. */
+  place: string;
 }
 
 export class World {
@@ -65,7 +74,15 @@ export class World {
 
   deliver(sent: Sent): void {
     const until = this.#cuts.get([sent.from, sent.to].sort().join()) ?? 0;
-    if (this.nowMs >= until) this.hosts.get(sent.to)?.arrive(sent);
+    if (this.nowMs >= until) this.#at(sent.to, sent.toPort)?.arrive(sent);
+  }
+
+  /** Address and port that a NAT has given to hosts behind it. */
+  readonly nat = new Map<string, { readonly address: string; readonly port: number }>();
+
+  #at(address: string, port: number): SimHost | undefined {
+    for (const [inside, outside] of this.nat) if (outside.address === address && outside.port === port) return this.hosts.get(inside);
+    return this.nat.has(address) ? undefined : this.hosts.get(address);
   }
 
   send(sent: Sent): void {
@@ -132,7 +149,7 @@ export class SimHost {
       },
       randomBytes: (count) => this.world.random.bytes(count),
       underlayAddresses: [this.address],
-      limits: { rekeyS: 600, packetLimit: 2 ** 32, byteLimit: 2 ** 38 },
+      limits: { rekeyS: 600, packetLimit: 2 ** 32, byteLimit: 2 ** 38, keepaliveS: 20 },
       log: (level, message, fields) => void this.world.logged.push(`${level} ${message} ${JSON.stringify(fields ?? {})}`),
     });
     await this.keys.start();
@@ -177,7 +194,16 @@ export class SimHost {
       const isSame = known !== undefined && known.declared.key === declared.key;
       const fresh = (): Standing => {
         const key = Buffer.from(declared.key.copy());
-        return { declared, key, sequence: BigInt(declared.firstSequence), packets: 0n, told: new Set(), seen: new Set() };
+        return {
+          declared,
+          key,
+          sequence: BigInt(declared.firstSequence),
+          packets: 0n,
+          told: new Set(),
+          seen: new Set(),
+          newest: -1n,
+          place: "",
+        };
       };
       after.set(declared.id, isSame ? { ...known, declared } : fresh());
     }
@@ -220,21 +246,25 @@ export class SimHost {
     cipher.setAAD(aadOf(front));
     const text = Buffer.from((payload ?? "").padEnd(8));
     const bytes = Buffer.concat([front, cipher.update(text), cipher.final(), cipher.getAuthTag()]);
-    this.world.send({ from: this.address, to: peer, bytes, payload });
+    const from = this.world.nat.get(this.address) ?? { address: this.address, port: ESP_PORT };
+    const to = { to: out.declared.remote ?? peer, toPort: out.declared.udpPort ?? ESP_PORT };
+    this.world.send({ from: from.address, fromPort: from.port, ...to, bytes, payload });
     return true;
   }
 
-  arrive({ from, bytes, payload }: Sent): void {
+  arrive({ from, fromPort, bytes, payload }: Sent): void {
     if (this.keys === null) return;
     const spi = bytes.readUInt32BE(0);
     const found = this.standing().find(({ declared }) => declared.direction === "in" && declared.spi === spi);
     if (found === undefined) {
-      const event: EspEvent = { kind: "unknown-spi", spi, sender: from, senderPort: 4500, local: this.address, datagram: bytes };
+      const event: EspEvent = { kind: "unknown-spi", spi, sender: from, senderPort: fromPort, local: this.address, datagram: bytes };
       this.#listener(event);
       return;
     }
     const number = bytes.readBigUInt64BE(8);
     if (found.seen.has(number) || !opens(bytes, found.key)) return;
+    const isNewest = number > found.newest;
+    if (isNewest) found.newest = number;
     found.seen.add(number);
     found.packets++;
     const name = `${found.key.toString("hex")} ${number}`;
@@ -245,6 +275,9 @@ export class SimHost {
       found.told.add("first");
       this.#listener({ kind: "first-use", association: found.declared.id });
     }
+    if (!isNewest || found.place === `${from} ${fromPort}`) return;
+    found.place = `${from} ${fromPort}`;
+    this.#listener({ kind: "moved", association: found.declared.id, sender: from, senderPort: fromPort });
   }
 }
 
@@ -262,5 +295,9 @@ function opens(bytes: Buffer, key: Buffer): boolean {
   }
 }
 
-export const seedSecret = (seed: Uint8Array) =>
-  ({ kind: "seed", seed: new KeyMaterial(seed.slice()), transport: "udp", localId: null, peerId: null }) as const;
+export const seedSecret = (seed: Uint8Array, localId: string | null = null, peerId: string | null = null): SeedSecret => ({
+  ...({ kind: "seed", transport: "udp" } as const),
+  seed: new KeyMaterial(seed.slice()),
+  localId,
+  peerId,
+});

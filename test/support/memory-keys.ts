@@ -14,6 +14,8 @@ export class MemoryKeys implements KeyService {
   onChange: () => void = () => {};
   /** Thrown by the next call that changes something. */
   failNext: Error | undefined;
+  /** Where peers are that are sent to by UDP; null: at home. */
+  remote: { readonly address: string; readonly port: number } | null = null;
 
   constructor(stored: Map<string, StoredSecret> = new Map()) {
     this.stored = stored;
@@ -37,15 +39,19 @@ export class MemoryKeys implements KeyService {
   }
 
   peers(): readonly KeyedPeer[] {
-    return [...this.stored].sort().map(([address, { secret, vxlanPort }]) => ({
-      address,
-      kind: secret.kind,
-      transport: secret.kind === "seed" ? secret.transport : secret.out.transport,
-      vxlanPort,
-      index: secret.kind === "seed" ? 7 : null,
-      since: "2026-01-31T12:00:00.000Z",
-      heard: true,
-    }));
+    return [...this.stored].sort().map(([address, { secret, vxlanPort }]) => {
+      const transport = secret.kind === "seed" ? secret.transport : secret.out.transport;
+      return {
+        address,
+        kind: secret.kind,
+        transport,
+        vxlanPort,
+        index: secret.kind === "seed" ? 7 : null,
+        since: "2026-01-31T12:00:00.000Z",
+        heard: true,
+        remote: transport === "raw" ? null : (this.remote ?? { address, port: 4500 }),
+      };
+    });
   }
 
   async rotate(): Promise<void> {

@@ -42,6 +42,8 @@ import {
   TX_SOCKET,
   VNET_HEADER_LENGTH,
   VNI_NONE,
+  VTEP_ADDRESS,
+  VTEP_LENGTH,
 } from "../../wasm/shared/abi.ts";
 import { COUNTER_COUNT, COUNTER_NAMES, DROP_BASE, DROP_COUNT, DROP_NAMES } from "../../wasm/shared/counters.ts";
 import {
@@ -56,6 +58,7 @@ import {
   RX_RING,
   SEAL_OPS,
   TX_RING,
+  VTEPS,
 } from "../../wasm/shared/layout.ts";
 import { FDB_AGE_S_DEFAULT, FDB_DOMAIN_LIMIT_DEFAULT, HEADROOM, MTU_MAX, RX_BATCH_MAX, TAILROOM } from "../../wasm/shared/limits.ts";
 import { ESP_UDP_PORT, VXLAN_PORT } from "../../wasm/shared/protocol.ts";
@@ -143,6 +146,8 @@ export interface SaOptions {
   readonly first?: number;
   readonly packetLimit?: bigint;
   readonly byteLimit?: bigint;
+  /** Where it is sent to, if that is not the VTEP's own address. */
+  readonly remote?: string;
 }
 
 export interface RunOptions {
@@ -271,7 +276,10 @@ export class Engine {
         options.first ?? 0,
       ),
     );
-    if ((flags & SA_FLAG_OUTBOUND) !== 0) done(this.exports.spdSet(vtep, sa));
+    if ((flags & SA_FLAG_OUTBOUND) === 0) return;
+    const own = VTEPS + vtep * VTEP_LENGTH + VTEP_ADDRESS;
+    this.argument(options.remote === undefined ? this.bytes.slice(own, own + 16) : mappedAddress(options.remote));
+    done(this.exports.spdSet(vtep, sa));
   }
 
   pin(domain: number, macText: string, to: { port: number } | { vtep: number }): void {

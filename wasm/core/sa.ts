@@ -5,17 +5,20 @@
 //   ┌─────┬───────┬──────┬──────┬─────────┬──────────┬─────┬──────┬──────┬──────┬──────────┬─────────┬───────┐
 //   │ SPI │ flags │ VTEP │ port │ udpPort │ seenPort │ ICV │ told │      │ used │ sequence │ packets │ bytes │
 //   └─────┴───────┴──────┴──────┴─────────┴──────────┴─────┴──────┴──────┴──────┴──────────┴─────────┴───────┘
-//   48             56          64         72     80       88          96       100     104
-//   ┌─────────────┬───────────┬──────────┬──────┬────────┬───────────┬────────┬───────┬───┐
-//   │ packetLimit │ byteLimit │ replayed │ late │ forged │ malformed │ pseudo │ first │   │ 128
-//   └─────────────┴───────────┴──────────┴──────┴────────┴───────────┴────────┴───────┴───┘
+//   48             56          64         72     80       88          96       100     104      120
+//   ┌─────────────┬───────────┬──────────┬──────┬────────┬───────────┬────────┬───────┬────────┬───┐
+//   │ packetLimit │ byteLimit │ replayed │ late │ forged │ malformed │ pseudo │ first │ remote │   │ 128
+//   └─────────────┴───────────┴──────────┴──────┴────────┴───────────┴────────┴───────┴────────┴───┘
+//
+// remote: where it is sent, which may be a NAT and not the VTEP's own address; or, with seenPort, where the peer was last heard
+// from. Neither has a part in the protection, so it changes while the association stands.
 //
 // sequence: the last one sent, or the newest received. It survives an engine's reset: a sequence number that is used twice
 // under one key gives the key away (a repeated nonce), so tables/sad goes on where the former engine stopped.
 //
 import {
   SA_BYTE_LIMIT, SA_BYTES, SA_FIRST, SA_FLAGS, SA_FORGED, SA_ICV_BYTES, SA_LATE, SA_LENGTH, SA_MALFORMED, SA_PACKET_LIMIT, SA_PACKETS, SA_PORT,
-  SA_PSEUDO, SA_REPLAYED, SA_SEQUENCE, SA_SPI, SA_UDP_PORT, SA_USED, SA_VTEP,
+  SA_PSEUDO, SA_REMOTE, SA_REPLAYED, SA_SEQUENCE, SA_SPI, SA_UDP_PORT, SA_USED, SA_VTEP,
 } from "../shared/abi";
 
 @unmanaged export class SecurityAssociation {
@@ -24,7 +27,7 @@ import {
   vtep: u16; // the peer
   port: u16; // ESP port to send by
   udpPort: u16; // the peer's, 0 for protocol 50
-  seenPort: u16; // the UDP port it was last heard from, when that is another
+  seenPort: u16; // the UDP port it was last heard from, 0: not yet
   icvBytes: u8;
   told: u8; // which events the host has heard of: bits 1 << ESP_EVENT_*
   pad: u16;
@@ -40,11 +43,13 @@ import {
   malformed: u64;
   pseudo: u32; // with SA_FLAG_CHECKSUM: the sum of both addresses, folded, in memory order
   first: u32; // in units of 1024: where the host said that its numbers go on
+  remoteLow: u64; // the address's bytes 0..8 as loaded
+  remoteHigh: u64; // 8..16
 }
 
-if (offsetof<SecurityAssociation>() != 104) ERROR("a security association's fields must end at 104 bytes");
+if (offsetof<SecurityAssociation>() != 120) ERROR("a security association's fields must end at 120 bytes");
 if (<i32>offsetof<SecurityAssociation>() > SA_LENGTH) ERROR("a security association outgrows its room");
-if (SA_LENGTH < 104) ERROR("a security association outgrows its room");
+if (SA_LENGTH < 120) ERROR("a security association outgrows its room");
 if (offsetof<SecurityAssociation>("spi") != SA_SPI) ERROR("spi is not at SA_SPI");
 if (offsetof<SecurityAssociation>("flags") != SA_FLAGS) ERROR("flags is not at SA_FLAGS");
 if (offsetof<SecurityAssociation>("vtep") != SA_VTEP) ERROR("vtep is not at SA_VTEP");
@@ -55,6 +60,7 @@ if (offsetof<SecurityAssociation>("packetLimit") != SA_PACKET_LIMIT) ERROR("pack
 if (offsetof<SecurityAssociation>("byteLimit") != SA_BYTE_LIMIT) ERROR("byteLimit is not at SA_BYTE_LIMIT");
 if (offsetof<SecurityAssociation>("pseudo") != SA_PSEUDO) ERROR("pseudo is not at SA_PSEUDO");
 if (offsetof<SecurityAssociation>("first") != SA_FIRST) ERROR("first is not at SA_FIRST");
+if (offsetof<SecurityAssociation>("remoteLow") != SA_REMOTE) ERROR("remoteLow is not at SA_REMOTE");
 if (offsetof<SecurityAssociation>("used") != SA_USED) ERROR("used is not at SA_USED");
 if (offsetof<SecurityAssociation>("sequence") != SA_SEQUENCE) ERROR("sequence is not at SA_SEQUENCE");
 if (offsetof<SecurityAssociation>("packets") != SA_PACKETS) ERROR("packets is not at SA_PACKETS");
@@ -63,6 +69,12 @@ if (offsetof<SecurityAssociation>("replayed") != SA_REPLAYED) ERROR("replayed is
 if (offsetof<SecurityAssociation>("late") != SA_LATE) ERROR("late is not at SA_LATE");
 if (offsetof<SecurityAssociation>("forged") != SA_FORGED) ERROR("forged is not at SA_FORGED");
 if (offsetof<SecurityAssociation>("malformed") != SA_MALFORMED) ERROR("malformed is not at SA_MALFORMED");
+
+/** Where the 16 bytes of its remote address stand: what TX_DESTINATION refers to. */
+// @ts-ignore: decorator
+@inline export function remoteOf(sa: SecurityAssociation): usize {
+  return changetype<usize>(sa) + SA_REMOTE;
+}
 
 /** Whether it may protect `count` more packets of `length` bytes together: behind either limit its key is used up. */
 // @ts-ignore: decorator

@@ -8,7 +8,7 @@
 // out  vxlan-decap: `offset` at the VXLAN header, `vtep` the association's peer, OPENED
 //      drops ESP_SHORT, ESP_UNKNOWN_SPI, ESP_REPLAYED, ESP_LATE, ESP_FORGED, ESP_MALFORMED, ESP_SELECTOR, ESP_KEEPALIVE,
 //      ESP_NOT_ESP, ESP_DUMMY, TRUNCATED, ENGINE_FULL
-//      events: an SPI nobody knows, an association's first use, a peer that moved
+//      events: an SPI nobody knows, an association's first use, where a peer is
 //
 // Who sent it is the association's to say and not the outer address: that may be a NAT's. Captures of the port get their copy
 // in espPrepare, while the bytes are still those of the wire.
@@ -17,7 +17,7 @@
 //
 import {
   ESP_EVENT_FIRST_USE, ESP_EVENT_MOVED, ESP_EVENT_UNKNOWN_SPI, EVENT_OPENED, NODE_VXLAN_DECAP, PORT_ESP, PORT_FLAG_IPV4_HEADER,
-  RX_DESCRIPTOR_LENGTH, RX_LENGTH, RX_OFFSET, RX_PORT, RX_SENDER_PORT, SA_FLAG_ESN, SA_FLAG_NOTIFY,
+  RX_DESCRIPTOR_LENGTH, RX_LENGTH, RX_OFFSET, RX_PORT, RX_SENDER_ADDRESS, RX_SENDER_PORT, SA_FLAG_ESN, SA_FLAG_NOTIFY,
 } from "../shared/abi";
 import {
   AEAD_BYTES, AEAD_DONE, AEAD_KEY, AEAD_KIND, AEAD_NONE, AEAD_OFFSET, AEAD_OPEN, AEAD_OPS, AEAD_OP_LENGTH, AEAD_OWN, AEAD_STATUS,
@@ -172,9 +172,10 @@ function open(packet: Packet, op: usize, buffer: u32): u32 {
   const sequence = load<u64>(op, AEAD_OWN);
   const news = replay.check(index, sa.sequence, sequence);
   if (news != replay.FRESH) return refused(sa, news);
+  const newest = sequence > sa.sequence;
   sa.sequence = replay.accept(index, sa.sequence, sequence);
   sa.packets++;
-  tell(index, sa, buffer);
+  tell(index, sa, buffer, newest);
 
   const plaintext = <usize>load<u32>(op, AEAD_OFFSET);
   const length = load<u32>(op, AEAD_BYTES);
@@ -206,15 +207,24 @@ function open(packet: Packet, op: usize, buffer: u32): u32 {
   return DROP_ESP_MALFORMED;
 }
 
-/** An authentic datagram came: the host may want to hear of the first, and of a sender's port that is not the peer's. */
-function tell(index: u32, sa: SecurityAssociation, buffer: u32): void {
+/**
+ * An authentic datagram came: the host may want to hear of the first, and of where the peer is. Only the newest tells that: one
+ * that was overtaken, or held back by somebody, would say where it was.
+ */
+function tell(index: u32, sa: SecurityAssociation, buffer: u32, newest: bool): void {
   const first: u32 = 1 << ESP_EVENT_FIRST_USE;
   if ((sa.flags & SA_FLAG_NOTIFY) != 0 && (<u32>sa.told & first) == 0) {
     if (espEvent.add(ESP_EVENT_FIRST_USE, index, sa.spi, buffer, 0, 0)) sa.told |= <u8>first;
   }
+  if (!newest || sa.udpPort == 0) return;
   const port = load<u16>(<usize>buffer + RX_SENDER_PORT);
-  if (port == sa.udpPort || port == sa.seenPort || sa.udpPort == 0) return;
-  if (espEvent.add(ESP_EVENT_MOVED, index, sa.spi, buffer, 0, 0)) sa.seenPort = port;
+  const low = load<u64>(<usize>buffer + RX_SENDER_ADDRESS);
+  const high = load<u64>(<usize>buffer + RX_SENDER_ADDRESS, 8);
+  if (port == sa.seenPort && low == sa.remoteLow && high == sa.remoteHigh) return;
+  if (!espEvent.add(ESP_EVENT_MOVED, index, sa.spi, buffer, 0, 0)) return;
+  sa.seenPort = port;
+  sa.remoteLow = low;
+  sa.remoteHigh = high;
 }
 
 /** The batch is over: no operation is left to be mistaken for the next one's. */

@@ -16,7 +16,7 @@ import { add, drop, txUnderlay } from "../core/counters";
 import * as espEvent from "../core/esp-event";
 import { ORIGINATED, Packet, take } from "../core/packet";
 import * as runs from "../core/runs";
-import { allows, nearlyExhausted, SecurityAssociation } from "../core/sa";
+import { allows, nearlyExhausted, remoteOf, SecurityAssociation } from "../core/sa";
 import * as seal from "../core/seal";
 import { segmentSealed } from "../core/segment";
 import * as trace from "../core/trace";
@@ -60,7 +60,7 @@ export function espEncrypt(): void {
       continue;
     }
     const vtep = vteps.at(packet.toVtep);
-    const run = runs.select(packet.toVtep, runs.SEALED, port, changetype<usize>(vtep), sa.udpPort);
+    const run = runs.select(packet.toVtep, runs.SEALED, port, remoteOf(sa), sa.udpPort);
     if (packet.gso == 0) {
       if (!whole(packet, index, sa, run, vtep.udpPort)) continue;
     } else if (!segmentSealed(packet, run, vxlan.header(domains.at(packet.domain).vni), index, sa, vtep.udpPort)) {
@@ -109,7 +109,7 @@ export function espProbe(to: u32, kind: u32): void {
   packet.toVtep = <u16>to;
   if (isKeepalive) esp.writeKeepalive(start);
   packet.length = isKeepalive ? 1 : seal.dummy(index, sa, start);
-  const run = runs.select(to, runs.SEALED, port, changetype<usize>(vteps.at(to)), sa.udpPort);
+  const run = runs.select(to, runs.SEALED, port, remoteOf(sa), sa.udpPort);
   runs.add(run, 1, <u32>start, packet.length, 0, 0);
   add(COUNTER_ORIGINATED, 1);
   txUnderlay(packet, port);

@@ -293,6 +293,7 @@ export const SA_FORGED = 80;
 export const SA_MALFORMED = 88;
 export const SA_PSEUDO = 96; // u32
 export const SA_FIRST = 100; // u32
+export const SA_REMOTE = 104; // 16 B
 
 export const SPD_ENTRY_LENGTH = 8;
 export const SPD_SA = 0; // u16
@@ -328,7 +329,7 @@ export const ESP_EVENT_UNKNOWN_SPI = 1;
 export const ESP_EVENT_FIRST_USE = 2;
 /** An outbound association has used seven eighths of what it may: time for the next one. */
 export const ESP_EVENT_NEARLY_EXHAUSTED = 3;
-/** An authentic datagram came from another address or UDP port than the association's: the peer is behind a NAT that moved. */
+/** Where an inbound association's peer is, by UDP: the newest datagram came from there, the first or from elsewhere than before. */
 export const ESP_EVENT_MOVED = 4;
 
 /** What espProbe sends. */
