@@ -41,7 +41,6 @@ export function reset(): void {
   gcm.forget();
   chacha20.forget();
   inUse = 0;
-  aes.initialise();
   chacha20.initialise();
 }
 

@@ -2,172 +2,206 @@
 // at the point H.
 //
 // WebAssembly has no carry-less multiplication, and the usual tables indexed by data would tell H to whoever shares the cache.
-// So ordinary multiplication is used, with holes (Thomas Pornin's way, BearSSL): of operands that keep every fourth bit only,
-// the sums of a product stay below 16, no carry reaches the next bit that counts, and that bit is the sum modulo 2. Four by
-// four such products make one of 64 bits. That gives its low half; the high half is the low half of the product of the
-// operands in reverse. Karatsuba leaves three of four 64-bit products.
+// So the tables' rows are vectors: a swizzle looks up sixteen nibbles in sixteen bytes that are in a register, in a time that
+// depends on neither. Memory is read at the same places whatever the data.
 //
-// Up to four blocks are multiplied by four powers of H and reduced together: a product's sums are linear, so that reversing them
-// back, folding them and waiting for the last block's result come once in four.
+// Multiplied by a power of H, a nibble makes 16 bytes: one table for each of these columns, one set for the upper nibbles
+// (GCM counts bits from a byte's top: they are the lower powers of x) and one for the lower. Looked up for the 16 bytes of a
+// block at once, column c holds what lands c bytes behind the byte it came from. Columns are sums, so those of up to eight
+// blocks, each with its own power of H, are added up first; then, once for the eight, columns are put side by side as 32 bytes
+// and reduced to 16 by x^128 = x^7 + x^2 + x + 1.
 //
-// A 128-bit number is two words as the block has them in network order; GCM counts bits from the first byte's top, hence the
-// shift by one at the end.
+// Eight columns at a time, because sums, nibbles and what V8 needs besides fill sixteen registers.
 
 import { AEAD_STATE } from "../shared/layout";
 
 /** Where `digest` writes, and what is in the middle of a block. */
-export const DIGEST: usize = AEAD_STATE + 0x804000;
-const PARTIAL: usize = DIGEST + 16;
+export const DIGEST: usize = AEAD_STATE + 0x808000;
+/** The sum so far. */
+const SUM: usize = DIGEST + 16;
+const PARTIAL: usize = DIGEST + 32;
+/** x^0 to x^7 times a power. */
+const MULTIPLES: usize = DIGEST + 64;
+/** H^8 to H: 16 columns each, a table for upper nibbles and one for lower. */
+const POWERS: usize = DIGEST + 256;
+const POWER: usize = 512;
+const GROUP: u32 = 8;
+/** Bytes of the tables for eight columns. */
+const HALF: usize = 256;
 
-/** H^4, H^3, H^2 and H: each low and high word, their sum, and the three in reverse. */
-const POWERS: usize = DIGEST + 64;
-const POWER: usize = 48;
-
-// The sum so far.
-let y0: u64 = 0;
-let y1: u64 = 0;
-
-const M0: u64 = 0x1111111111111111;
-const M1: u64 = 0x2222222222222222;
-const M2: u64 = 0x4444444444444444;
-const M3: u64 = 0x8888888888888888;
-
-/** Low half of the carry-less product. */
 // @ts-ignore: decorator
-@inline function multiply(x: u64, y: u64): u64 {
-  const a = x & M0;
-  const b = x & M1;
-  const c = x & M2;
-  const d = x & M3;
-  const e = y & M0;
-  const f = y & M1;
-  const g = y & M2;
-  const h = y & M3;
-  return (
-    (((a * e) ^ (b * h) ^ (c * g) ^ (d * f)) & M0) |
-    (((a * f) ^ (b * e) ^ (c * h) ^ (d * g)) & M1) |
-    (((a * g) ^ (b * f) ^ (c * e) ^ (d * h)) & M2) |
-    (((a * h) ^ (b * g) ^ (c * f) ^ (d * e)) & M3)
-  );
+@inline function xor(a: v128, b: v128): v128 {
+  return v128.xor(a, b);
 }
 
-/** Bits in reverse. */
+/** What a column's two tables have for the nibbles, and the column's sum so far. */
 // @ts-ignore: decorator
-@inline function reversed(x: u64): u64 {
-  x = ((x & 0x5555555555555555) << 1) | ((x >> 1) & 0x5555555555555555);
-  x = ((x & 0x3333333333333333) << 2) | ((x >> 2) & 0x3333333333333333);
-  x = ((x & 0x0f0f0f0f0f0f0f0f) << 4) | ((x >> 4) & 0x0f0f0f0f0f0f0f0f);
-  return bswap<u64>(x);
+@inline function added(sum: v128, upper: v128, lower: v128, table: usize): v128 {
+  return xor(sum, xor(v128.swizzle(v128.load(table), upper), v128.swizzle(v128.load(table, 16), lower)));
 }
 
-function setPower(exponent: u32, low: u64, high: u64): void {
-  const at = POWERS + POWER * <usize>(4 - exponent);
-  store<u64>(at, low);
-  store<u64>(at, high, 8);
-  store<u64>(at, low ^ high, 16);
-  store<u64>(at, reversed(low), 24);
-  store<u64>(at, reversed(high), 32);
-  store<u64>(at, reversed(low) ^ reversed(high), 40);
+/** Bytes of the words in reverse: a block's 64-bit words as numbers, and back. */
+// @ts-ignore: decorator
+@inline function swapped(a: v128): v128 {
+  return v128.swizzle(a, i8x16(7, 6, 5, 4, 3, 2, 1, 0, 15, 14, 13, 12, 11, 10, 9, 8));
+}
+
+/** The 32 bytes `low`, `high` modulo x^128 + x^7 + x^2 + x + 1. The last byte is zero: 16 bytes by 16 make 31. */
+// @ts-ignore: decorator
+@inline function reduced(low: v128, high: v128): v128 {
+  const words = swapped(high);
+  // What each word's product by x^7 + x^2 + x loses to the word behind it; of the second it comes back to the first.
+  const lost = xor(xor(i64x2.shl(words, 63), i64x2.shl(words, 62)), i64x2.shl(words, 57));
+  const folded = xor(words, v128.shuffle<i64>(lost, i64x2.splat(0), 1, 2));
+  const product = xor(xor(folded, i64x2.shr_u(folded, 1)), xor(i64x2.shr_u(folded, 2), i64x2.shr_u(folded, 7)));
+  return xor(low, swapped(xor(product, v128.shuffle<i64>(i64x2.splat(0), lost, 0, 2))));
+}
+
+/** Adds `count` whole blocks. */
+function blocks(p: usize, count: u32): void {
+  const zero = i64x2.splat(0);
+  const nibble = i8x16.splat(0x0f);
+  let sum = v128.load(SUM);
+  while (count != 0) {
+    const together: u32 = min<u32>(count, GROUP);
+    const end = p + (<usize>together << 4);
+    let low = zero;
+    let high = zero;
+    let tables = POWERS + POWER * <usize>(GROUP - together) + HALF;
+    for (let half = 0; half < 2; half++) {
+      let s0 = zero;
+      let s1 = zero;
+      let s2 = zero;
+      let s3 = zero;
+      let s4 = zero;
+      let s5 = zero;
+      let s6 = zero;
+      let s7 = zero;
+      // The sum so far is part of the first block.
+      let carried = sum;
+      let table = tables;
+      for (let q = p; q < end; q += 16) {
+        const block = xor(v128.load(q), carried);
+        carried = zero;
+        const upper = v128.and(i64x2.shr_u(block, 4), nibble);
+        const lower = v128.and(block, nibble);
+        s0 = added(s0, upper, lower, table);
+        s1 = added(s1, upper, lower, table + 32);
+        s2 = added(s2, upper, lower, table + 64);
+        s3 = added(s3, upper, lower, table + 96);
+        s4 = added(s4, upper, lower, table + 128);
+        s5 = added(s5, upper, lower, table + 160);
+        s6 = added(s6, upper, lower, table + 192);
+        s7 = added(s7, upper, lower, table + 224);
+        table += POWER;
+      }
+      // What the columns behind have made moves on by eight bytes; then each of these by its number.
+      high = v128.shuffle<i64>(low, high, 1, 2);
+      low = xor(v128.shuffle<i64>(zero, low, 0, 2), s0);
+      low = xor(low, v128.shuffle<i8>(zero, s1, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30));
+      high = xor(high, v128.shuffle<i8>(s1, zero, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30));
+      low = xor(low, v128.shuffle<i8>(zero, s2, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29));
+      high = xor(high, v128.shuffle<i8>(s2, zero, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29));
+      low = xor(low, v128.shuffle<i8>(zero, s3, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28));
+      high = xor(high, v128.shuffle<i8>(s3, zero, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28));
+      low = xor(low, v128.shuffle<i8>(zero, s4, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27));
+      high = xor(high, v128.shuffle<i8>(s4, zero, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27));
+      low = xor(low, v128.shuffle<i8>(zero, s5, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26));
+      high = xor(high, v128.shuffle<i8>(s5, zero, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26));
+      low = xor(low, v128.shuffle<i8>(zero, s6, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25));
+      high = xor(high, v128.shuffle<i8>(s6, zero, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25));
+      low = xor(low, v128.shuffle<i8>(zero, s7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24));
+      high = xor(high, v128.shuffle<i8>(s7, zero, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24));
+      tables -= HALF;
+    }
+    sum = reduced(low, high);
+    p = end;
+    count -= together;
+  }
+  v128.store(SUM, sum);
+}
+
+/** A column's table for four multiples of the power: bit 3 of the index is the first, bit 0 the last. */
+// @ts-ignore: decorator
+@inline function table(multiples: usize): v128 {
+  const a = v128.and(v128.load_splat<u8>(multiples), i8x16(0, 0, 0, 0, 0, 0, 0, 0, -1, -1, -1, -1, -1, -1, -1, -1));
+  const b = v128.and(v128.load_splat<u8>(multiples, 16), i8x16(0, 0, 0, 0, -1, -1, -1, -1, 0, 0, 0, 0, -1, -1, -1, -1));
+  const c = v128.and(v128.load_splat<u8>(multiples, 32), i8x16(0, 0, -1, -1, 0, 0, -1, -1, 0, 0, -1, -1, 0, 0, -1, -1));
+  const d = v128.and(v128.load_splat<u8>(multiples, 48), i8x16(0, -1, 0, -1, 0, -1, 0, -1, 0, -1, 0, -1, 0, -1, 0, -1));
+  return xor(xor(a, b), xor(c, d));
+}
+
+/** Makes the tables of a power of H, which is the sum so far. */
+function setPower(exponent: u32): void {
+  let first = bswap<u64>(load<u64>(SUM));
+  let second = bswap<u64>(load<u64>(SUM, 8));
+  for (let at = MULTIPLES; at < MULTIPLES + 128; at += 16) {
+    store<u64>(at, bswap<u64>(first));
+    store<u64>(at, bswap<u64>(second), 8);
+    const out = second & 1;
+    second = (second >> 1) | (first << 63);
+    first = (first >> 1) ^ ((0 - out) & 0xe100000000000000);
+  }
+  let at = POWERS + POWER * <usize>(GROUP - exponent);
+  for (let column: usize = 0; column < 16; column++) {
+    v128.store(at, table(MULTIPLES + column));
+    v128.store(at, table(MULTIPLES + 64 + column), 16);
+    at += 32;
+  }
 }
 
 /** Makes the 16 bytes at `h` the point in use. */
 export function use(h: usize): void {
-  y0 = 0;
-  y1 = 0;
-  setPower(1, bswap<u64>(load<u64>(h, 8)), bswap<u64>(load<u64>(h)));
-  blocks(h, 1);
-  for (let exponent: u32 = 2; exponent <= 4; exponent++) {
-    setPower(exponent, y0, y1);
-    multiplyByPoint();
+  v128.store(SUM, v128.load(h));
+  setPower(1);
+  for (let exponent: u32 = 2; exponent <= GROUP; exponent++) {
+    // Times H: a block of zeros added.
+    v128.store(PARTIAL, i64x2.splat(0));
+    blocks(PARTIAL, 1);
+    setPower(exponent);
   }
 }
 
 /** Overwrites the point in use. */
 export function forget(): void {
-  memory.fill(DIGEST, 0, 64 + 4 * POWER);
-  y0 = 0;
-  y1 = 0;
+  memory.fill(DIGEST, 0, 256 + POWER * <usize>GROUP);
 }
 
 /** Starts a sum. */
 export function start(): void {
-  y0 = 0;
-  y1 = 0;
+  v128.store(SUM, i64x2.splat(0));
 }
 
-/** Adds `count` whole blocks. */
-function blocks(p: usize, count: u32): void {
-  let low = y0;
-  let high = y1;
-  while (count != 0) {
-    const together: u32 = min<u32>(count, 4);
-    count -= together;
-    let power = POWERS + POWER * <usize>(4 - together);
-    let z0: u64 = 0;
-    let z1: u64 = 0;
-    let z2: u64 = 0;
-    let z0h: u64 = 0;
-    let z1h: u64 = 0;
-    let z2h: u64 = 0;
-    // The sum so far is part of the first block.
-    for (; power < POWERS + 4 * POWER; power += POWER) {
-      const x1 = high ^ bswap<u64>(load<u64>(p));
-      const x0 = low ^ bswap<u64>(load<u64>(p, 8));
-      const x0r = reversed(x0);
-      const x1r = reversed(x1);
-      z0 ^= multiply(x0, load<u64>(power));
-      z1 ^= multiply(x1, load<u64>(power, 8));
-      z2 ^= multiply(x0 ^ x1, load<u64>(power, 16));
-      z0h ^= multiply(x0r, load<u64>(power, 24));
-      z1h ^= multiply(x1r, load<u64>(power, 32));
-      z2h ^= multiply(x0r ^ x1r, load<u64>(power, 40));
-      low = 0;
-      high = 0;
-      p += 16;
-    }
-    z2 ^= z0 ^ z1;
-    z2h ^= z0h ^ z1h;
-    let v0 = z0;
-    let v1 = (reversed(z0h) >> 1) ^ z2;
-    let v2 = z1 ^ (reversed(z2h) >> 1);
-    let v3 = reversed(z1h) >> 1;
-    v3 = (v3 << 1) | (v2 >> 63);
-    v2 = (v2 << 1) | (v1 >> 63);
-    v1 = (v1 << 1) | (v0 >> 63);
-    v0 = v0 << 1;
-    v2 ^= v0 ^ (v0 >> 1) ^ (v0 >> 2) ^ (v0 >> 7);
-    v1 ^= (v0 << 63) ^ (v0 << 62) ^ (v0 << 57);
-    v3 ^= v1 ^ (v1 >> 1) ^ (v1 >> 2) ^ (v1 >> 7);
-    v2 ^= (v1 << 63) ^ (v1 << 62) ^ (v1 << 57);
-    low = v2;
-    high = v3;
+/** The last `rest` (1 to 15) of `length` bytes at `p`, filled up with zeros. */
+// @ts-ignore: decorator
+@inline function filledUp(p: usize, length: u32, rest: u32): v128 {
+  if (length < 16) {
+    v128.store(PARTIAL, i64x2.splat(0));
+    memory.copy(PARTIAL, p, rest);
+    return v128.load(PARTIAL);
   }
-  y0 = low;
-  y1 = high;
-}
-
-/** Sum times H: a block of zeros added. */
-function multiplyByPoint(): void {
-  v128.store(PARTIAL, i64x2.splat(0));
-  blocks(PARTIAL, 1);
+  // Moved down over what comes before; an index past the end makes zero.
+  const places = i8x16.add(i8x16.splat(<i8>(16 - rest)), i8x16(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
+  return v128.swizzle(v128.load(p + length - 16), places);
 }
 
 /** Adds `length` bytes at `p`, filled up with zeros to whole blocks. */
 export function update(p: usize, length: u32): void {
-  const whole = length >> 4;
-  blocks(p, whole);
+  blocks(p, length >> 4);
   const rest = length & 15;
   if (rest == 0) return;
-  v128.store(PARTIAL, i64x2.splat(0));
-  memory.copy(PARTIAL, p + (<usize>whole << 4), rest);
+  v128.store(PARTIAL, filledUp(p, length, rest));
   blocks(PARTIAL, 1);
 }
 
-/** Adds the block of lengths and writes the sum to DIGEST. */
-export function digest(aadBytes: u32, bytes: u32): void {
-  store<u64>(PARTIAL, bswap<u64>(<u64>aadBytes << 3));
-  store<u64>(PARTIAL, bswap<u64>(<u64>bytes << 3), 8);
-  blocks(PARTIAL, 1);
-  store<u64>(DIGEST, bswap<u64>(y1));
-  store<u64>(DIGEST, bswap<u64>(y0), 8);
+/** Adds the `bytes` at `p` and the block of lengths, and writes the sum to DIGEST. */
+export function digest(aadBytes: u32, p: usize, bytes: u32): void {
+  blocks(p, bytes >> 4);
+  const rest = bytes & 15;
+  if (rest != 0) v128.store(PARTIAL, filledUp(p, bytes, rest));
+  store<u64>(PARTIAL, bswap<u64>(<u64>aadBytes << 3), 16);
+  store<u64>(PARTIAL, bswap<u64>(<u64>bytes << 3), 24);
+  if (rest != 0) blocks(PARTIAL, 2);
+  else blocks(PARTIAL + 16, 1);
+  v128.store(DIGEST, v128.load(SUM));
 }

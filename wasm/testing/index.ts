@@ -84,7 +84,6 @@ export function replayExtend(newest: u64, low: u32): u64 {
 export function aeadDirectly(seals: bool, keyBytes: u32, aadBytes: u32, length: u32): bool {
   const nonce = ARGUMENTS + 32;
   const aad = ARGUMENTS + 64;
-  aes.initialise();
   chacha20.initialise();
   if (keyBytes == 0) return chacha20Poly1305.run(seals, ARGUMENTS, nonce, aad, aadBytes, RX_ARENA, length, 16);
   const schedule = RX_ARENA + 0x100000;
