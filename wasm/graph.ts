@@ -6,7 +6,7 @@
 //   packet-input ───────────────┘                                                   ├─> packet-output
 //                                                                                   └─> l2-flood ───┴─> port-output
 //
-// Encrypted networks take another way out and in: vxlan-encap ─> esp-encrypt, which fills runs itself, and esp-decrypt ─>
+// path-mtu stands alone: what it hears ends there. Encrypted networks take another way out and in: vxlan-encap ─> esp-encrypt, which fills runs itself, and esp-decrypt ─>
 // vxlan-decap. The cipher is not in the graph: `prepare` says what to open before the run, the run says what to seal before the
 // flush, and the host has both done as a batch (shared/aead).
 //
@@ -25,7 +25,7 @@
 //
 import {
   IOVEC_LENGTH, NODE_COUNT, NODE_ESP_DECRYPT, NODE_ESP_ENCRYPT, NODE_ETHERNET_INPUT, NODE_GRO, NODE_L2_FLOOD, NODE_L2_FORWARD, NODE_L2_LEARN, NODE_NEIGHBOR_PROXY, NODE_PACKET_INPUT,
-  NODE_PACKET_OUTPUT, NODE_POLICY, NODE_PORT_OUTPUT, NODE_TAP_INPUT, NODE_UNDERLAY_INPUT, NODE_UNDERLAY_OUTPUT, NODE_VXLAN_DECAP, NODE_VXLAN_ENCAP, PORT_ESP, PORT_NONE, PORT_PACKET, PORT_UNDERLAY,
+  NODE_PACKET_OUTPUT, NODE_PATH_MTU, NODE_POLICY, NODE_PORT_OUTPUT, NODE_TAP_INPUT, NODE_UNDERLAY_INPUT, NODE_UNDERLAY_OUTPUT, NODE_VXLAN_DECAP, NODE_VXLAN_ENCAP, PORT_ESP, PORT_NONE, PORT_PACKET, PORT_PATH_MTU, PORT_UNDERLAY,
   RX_PORT, TX_DESCRIPTOR_LENGTH, TX_DESTINATION, TX_DESTINATION_PORT, TX_IOVEC, TX_LENGTH, TX_PORT, TX_SEGMENT,
 } from "./shared/abi";
 import { COUNTER_BATCHES } from "./shared/counters";
@@ -54,6 +54,7 @@ import { l2Learn } from "./nodes/l2-learn";
 import { neighborProxy } from "./nodes/neighbor-proxy";
 import { packetInput } from "./nodes/packet-input";
 import { packetOutput } from "./nodes/packet-output";
+import { pathMtu } from "./nodes/path-mtu";
 import { policy } from "./nodes/policy";
 import { portOutput } from "./nodes/port-output";
 import { tapInput } from "./nodes/tap-input";
@@ -139,6 +140,9 @@ function input(): void {
     } else if (kind == PORT_ESP) {
       trace.enter(NODE_ESP_DECRYPT);
       espDecrypt();
+    } else if (kind == PORT_PATH_MTU) {
+      trace.enter(NODE_PATH_MTU);
+      pathMtu();
     } else if (kind == PORT_PACKET) {
       trace.enter(NODE_PACKET_INPUT);
       packetInput();

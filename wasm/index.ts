@@ -116,7 +116,9 @@ export function settle(count: u32): void {
 
 export function tick(nowMs: u32): void {
   const elapsedS = clock.advance(nowMs);
-  if (elapsedS != 0) fdb.sweep(elapsedS);
+  if (elapsedS == 0) return;
+  fdb.sweep(elapsedS);
+  vteps.sweep(clock.seconds());
 }
 
 // ── tables ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -262,8 +264,12 @@ export function spdSet(vtep: u32, sa: u32): u32 {
   if (!vteps.isSet(vtep) || !sad.isSet(sa)) return REFUSED_UNKNOWN;
   if (<u32>sad.at(sa).vtep != vtep || (sad.at(sa).flags & SA_FLAG_OUTBOUND) == 0) return REFUSED_RANGE;
   const entry = sad.at(sa);
-  entry.remoteLow = load<u64>(ARGUMENTS);
-  entry.remoteHigh = load<u64>(ARGUMENTS, 8);
+  const before = sad.at(spd.outbound(vtep));
+  const low = load<u64>(ARGUMENTS);
+  const high = load<u64>(ARGUMENTS, 8);
+  if (before.remoteLow != low || before.remoteHigh != high) vteps.at(vtep).pathMtu = 0; // another path
+  entry.remoteLow = low;
+  entry.remoteHigh = high;
   spd.set(vtep, sa);
   return DONE;
 }

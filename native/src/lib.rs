@@ -5,6 +5,7 @@
 //   promise    calls on threads of their own            isolation  what a program sees of its own
 //   netns      network namespaces                       descriptor fds that cross to JavaScript
 //   tap, udp, raw, packet  ports                        netlink    links, addresses, routes
+//   path_mtu   what routers say of too long packets
 //   sysctl     /proc/sys in a namespace                 process    programs in a namespace
 //   lock       one daemon a state directory            loopback   a service at an address of a namespace's loopback
 //   terminal   pseudo-terminals                         watch      the ends of processes that are no children
@@ -28,6 +29,7 @@ mod memory;
 mod netlink;
 mod netns;
 mod packet;
+mod path_mtu;
 mod poller;
 mod process;
 mod promise;

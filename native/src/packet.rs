@@ -182,7 +182,8 @@ fn jump(code: u32, k: u32, jt: u8, jf: u8) -> libc::sock_filter {
     libc::sock_filter { code: code as u16, jt, jf, k }
 }
 
-fn program(fd: RawFd, code: &[libc::sock_filter], object: &str) -> SystemResult<()> {
+/// Gives the socket a filter.
+pub fn program(fd: RawFd, code: &[libc::sock_filter], object: &str) -> SystemResult<()> {
     let program = libc::sock_fprog { len: code.len() as libc::c_ushort, filter: code.as_ptr().cast_mut() };
     set_option(fd, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program, "SO_ATTACH_FILTER", object)
 }

@@ -121,7 +121,7 @@ pub fn bind(raw: RawFd, address: SocketAddr, object: &str) -> SystemResult<()> {
 }
 
 /// The address family of a socket: how its peers' addresses are written.
-pub fn is_ipv6(fd: &OwnedFd) -> SystemResult<bool> {
+pub fn is_ipv6(fd: &impl AsRawFd) -> SystemResult<bool> {
     let mut family: libc::c_int = 0;
     let mut length = size_of::<libc::c_int>() as libc::socklen_t;
     // SAFETY: the kernel writes at most `length` bytes, the size of `family`.

@@ -42,6 +42,7 @@ const associationMessage = (one: AssociationView): Association => ({
   malformed: String(one.malformed),
   esn: one.esn,
   icvBytes: one.icvBytes,
+  pathMtuBytes: one.pathMtuBytes ?? 0,
 });
 
 const order = (a: AssociationView, b: AssociationView): number =>

@@ -21,6 +21,7 @@ const row = (one: Association__Output) => ({
   Malformed: figure(one.malformed),
   Esn: one.esn,
   IcvBytes: one.icvBytes,
+  PathMtu: one.pathMtuBytes,
 });
 
 export function register(program: Command, host: Session): void {

@@ -128,6 +128,8 @@ export interface AssociationFigures {
   readonly late: bigint;
   readonly forged: bigint;
   readonly malformed: bigint;
+  /** Of one that goes out: the longest IP packet that the path to the peer carries, if a router told of a narrow link lately. */
+  readonly pathMtuBytes: number | null;
 }
 
 /** A security association as it is in the engine; no key. */
@@ -151,6 +153,8 @@ export type EspEvent =
   | { readonly kind: "nearly-exhausted"; readonly association: string }
   /** Where the peer is, by UDP: the newest authentic datagram is the first, or came from elsewhere than the one before. */
   | { readonly kind: "moved"; readonly association: string; readonly sender: AddressText; readonly senderPort: number }
+  /** The path to an outbound association's peer carries no more than `bytes` in one IP packet, as `router` says. */
+  | { readonly kind: "path-mtu"; readonly association: string; readonly router: AddressText; readonly bytes: number }
   /** All associations are gone, with the worker that had their keys: none of their keys may be declared again. */
   | { readonly kind: "lost" };
 

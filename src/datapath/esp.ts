@@ -11,6 +11,7 @@ import {
   ESP_EVENT_LOCAL,
   ESP_EVENT_MOVED,
   ESP_EVENT_NEARLY_EXHAUSTED,
+  ESP_EVENT_PATH_MTU,
   ESP_EVENT_PORT,
   ESP_EVENT_SA,
   ESP_EVENT_SENDER,
@@ -21,7 +22,7 @@ import {
 } from "../../wasm/shared/abi.ts";
 import { ESP_UDP_PORT } from "../../wasm/shared/protocol.ts";
 import { unavailable } from "../errors.ts";
-import { type EspTransport, openEsp } from "../ports/esp.ts";
+import { type EspTransport, openEsp, openPathErrors } from "../ports/esp.ts";
 import { closeFds } from "../ports/port.ts";
 import type { Captures } from "./captures.ts";
 import type { AssociationEntry, EspEvent, EspListener } from "./datapath-api.ts";
@@ -62,6 +63,7 @@ export class Esp {
       throw unavailable(`there can be no encrypted traffic: no cipher passed (${cipher.reason}); change datapath.crypto, or build again`);
     const opened: OpenPort[] = [];
     try {
+      const isOpen = (name: string): boolean => this.#ports.has(name) || opened.some((one) => one.name === name);
       for (const { after } of delta.associations.values()) {
         if (after === undefined) continue;
         const kind: EspTransport = after.udpPort === null ? "raw" : "udp";
@@ -69,14 +71,28 @@ export class Esp {
         if (address === undefined)
           throw unavailable(`no underlay address of ${after.peer}'s family: --underlay-address gives the daemon one`);
         const name = `${kind === "raw" ? "esp-raw" : "esp"}/${address}`;
-        if (this.#ports.has(name) || opened.some((one) => one.name === name)) continue;
-        const fd = await openEsp(running.options.underlayNamespacePath ?? null, address, kind);
-        opened.push({ name, kind, address, vxlanPort: running.vxlanPort, fd });
+        if (isOpen(name)) continue;
+        const namespace = running.options.underlayNamespacePath ?? null;
+        const { vxlanPort } = running;
+        opened.push({ name, kind, address, vxlanPort, fd: await openEsp(namespace, address, kind) });
+        const errors = `esp-errors/${address}`;
+        const heard = isOpen(errors) ? null : await this.#hear(namespace, address);
+        if (heard !== null) opened.push({ name: errors, kind: "icmp", address, vxlanPort, fd: heard });
       }
       if (opened.length > 0) await this.#attach(opened);
     } catch (error) {
       await closeFds(opened.filter(({ name }) => !this.#ports.has(name)).map(({ fd }) => fd));
       throw error;
+    }
+  }
+
+  /** Null where it may not be: then all goes on but for paths that are narrower than the interface. */
+  async #hear(namespace: string | null, address: string): Promise<number | null> {
+    try {
+      return await openPathErrors(namespace, address);
+    } catch (error) {
+      this.#plane.log("warn", (error as Error).message);
+      return null;
     }
   }
 
@@ -93,6 +109,7 @@ export class Esp {
     }
     for (const port of opened) {
       this.#ports.set(port.name, port);
+      if (port.kind === "icmp") continue;
       const framing = port.kind === "raw" ? "raw-esp" : "udp-esp";
       this.#plane.espEnds.set(port.name, { address: addressBytes(port.address), port: ESP_UDP_PORT, sourcePorts: [ESP_UDP_PORT], framing });
     }
@@ -147,6 +164,13 @@ export class Esp {
         return { kind: "nearly-exhausted", association: association.id };
       case ESP_EVENT_MOVED:
         return { kind: "moved", association: association.id, ...sender };
+      case ESP_EVENT_PATH_MTU:
+        return {
+          kind: "path-mtu",
+          association: association.id,
+          router: address(ESP_EVENT_SENDER),
+          bytes: view.getUint16(at + ESP_EVENT_PORT, true),
+        };
       default:
         return null;
     }
@@ -156,9 +180,9 @@ export class Esp {
   async associations(): Promise<readonly AssociationEntry[]> {
     const { tables, standing } = this.#plane;
     const { client } = this.#plane.require();
-    const reply = await client.request({ kind: "entries", domains: 0, ports: 0, vteps: 0, associations: tables.associations.limit });
+    const limits = { domains: 0, ports: 0, vteps: tables.vteps.limit, associations: tables.associations.limit };
     const entries: AssociationEntry[] = [];
-    for (const { index, ...figures } of associationRecords(reply.associations)) {
+    for (const { index, ...figures } of associationRecords(await client.request({ kind: "entries", ...limits }))) {
       const declared = standing.associations.get(tables.associations.nameOf(index) ?? "");
       if (declared === undefined) continue;
       const { key: _, ...rest } = declared;

@@ -7,8 +7,8 @@ import type { CryptoChoice } from "./aead.ts";
 /** File descriptors that the poller shall own as `port`. */
 export interface Attachment {
   readonly port: number;
-  /** "raw": IP protocol 50. */
-  readonly kind: "tap" | "udp" | "raw" | "packet";
+  /** "raw": IP protocol 50. "icmp": "too big". */
+  readonly kind: "tap" | "udp" | "raw" | "packet" | "icmp";
   readonly fds: number[];
 }
 

@@ -43,6 +43,7 @@ import {
   SA_BYTE_LIMIT,
   SA_BYTES,
   SA_FIRST,
+  SA_FLAG_OUTBOUND,
   SA_FLAGS,
   SA_FORGED,
   SA_ICV_BYTES,
@@ -63,6 +64,7 @@ import {
   SPD_SA,
   VTEP_ADDRESS,
   VTEP_LENGTH,
+  VTEP_PATH_MTU,
   VTEP_PORT,
   VTEP_UDP_PORT,
   VTEP_USED,
@@ -165,13 +167,17 @@ export interface AssociationRecord extends AssociationFigures {
   readonly index: number;
 }
 
-export function* associationRecords(associations: Uint8Array): Generator<AssociationRecord> {
-  const view = viewOf(associations);
+export function* associationRecords(entries: Pick<EntriesReply, "associations" | "vteps">): Generator<AssociationRecord> {
+  const view = viewOf(entries.associations);
+  const vteps = viewOf(entries.vteps);
   for (let at = 0, index = 0; at < view.byteLength; at += SA_LENGTH, index++) {
     if (view.getUint32(at + SA_USED, true) === 0) continue;
     const word = (field: number): bigint => view.getBigUint64(at + field, true);
+    const isOutbound = (view.getUint32(at + SA_FLAGS, true) & SA_FLAG_OUTBOUND) !== 0;
+    const path = isOutbound ? vteps.getUint32(view.getUint16(at + SA_VTEP, true) * VTEP_LENGTH + VTEP_PATH_MTU, true) : 0;
     yield {
       index,
+      pathMtuBytes: path === 0 ? null : path,
       sequence: word(SA_SEQUENCE),
       packets: word(SA_PACKETS),
       bytes: word(SA_BYTES),

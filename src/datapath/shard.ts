@@ -309,8 +309,12 @@ export class Shard {
       for (const { port, kind, fds } of attachments) {
         if (kind === "tap") this.#poller.addTap(port, fds[0]!);
         else if (kind === "packet") this.#poller.addPacket(port, fds[0]!);
+        else if (kind === "icmp") this.#poller.addQuiet(port, fds[0]!);
         else this.#poller.addUdp(port, [...fds]);
-        this.#framings.set(port, kind === "udp" || kind === "raw" ? { kind: "udp", udpPort: this.#udpPort(port) } : { kind });
+        this.#framings.set(
+          port,
+          kind === "tap" || kind === "packet" ? { kind } : { kind: kind === "icmp" ? kind : "udp", udpPort: this.#udpPort(port) },
+        );
         taken.push(port);
       }
       return null;

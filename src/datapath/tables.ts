@@ -20,6 +20,7 @@ import {
   PORT_FLAG_PRIVATE,
   PORT_FLAG_VEPA,
   PORT_PACKET,
+  PORT_PATH_MTU,
   PORT_TAP,
   PORT_UNDERLAY,
   PORT_UPLINK,
@@ -95,11 +96,11 @@ export interface UnderlayPort {
   readonly socketCount: number;
 }
 
-/** A port of the host's own for ESP: `kind` is how it crosses the underlay. */
+/** A port of the host's own for ESP: `kind` is how it crosses the underlay, "icmp" where errors about it arrive. */
 export interface EspPort {
-  /** "esp/10.9.0.1", "esp-raw/10.9.0.1" */
+  /** "esp/10.9.0.1", "esp-raw/10.9.0.1", "esp-errors/10.9.0.1" */
   readonly name: string;
-  readonly kind: "udp" | "raw";
+  readonly kind: "udp" | "raw" | "icmp";
   readonly address: string;
   /** Where the tunnel inside listens. */
   readonly vxlanPort: number;
@@ -227,7 +228,11 @@ export class Tables {
   *#espRows({ name, kind, address, vxlanPort }: EspPort, marks: CaptureMarks): Generator<Row> {
     const port = this.ports.ensure(name);
     const captured = marks.underlay || marks.ports.has(name) ? PORT_FLAG_CAPTURE : 0;
-    const header = kind === "raw" && !isIpv6(address) ? PORT_FLAG_IPV4_HEADER : 0;
+    const header = kind !== "udp" && !isIpv6(address) ? PORT_FLAG_IPV4_HEADER : 0;
+    if (kind === "icmp") {
+      yield [PORT_SET, port, PORT_PATH_MTU, 0, header, MTU_MAX];
+      return;
+    }
     yield [PORT_SET, port, PORT_ESP, 0, captured | header, MTU_MAX];
     yield [UNDERLAY_SET, port, vxlanPort, 1];
   }
@@ -276,7 +281,7 @@ export class Tables {
   }
 
   /** The open ESP port of the peer's address family. */
-  #espPortFor(address: string, kind: EspPort["kind"]): EspPort | undefined {
+  #espPortFor(address: string, kind: "udp" | "raw"): EspPort | undefined {
     return this.#espPorts.find((one) => one.kind === kind && isIpv6(one.address) === isIpv6(address));
   }
 

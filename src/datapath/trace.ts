@@ -11,6 +11,7 @@ import {
   EVENT_FROM_VTEP,
   EVENT_LEARNED,
   EVENT_NEXT,
+  EVENT_PATH_MTU,
   EVENT_SEGMENTED,
   EVENT_SENT,
   EVENT_TO_PORT,
@@ -117,6 +118,8 @@ function inWords(view: DataView, at: number, names: Names): { event: string; tex
       return { event: "from-vtep", text: `from ${vtep(a)} with VNI ${b}` };
     case EVENT_SENT:
       return { event: "sent", text: `${b} datagram${b === 1 ? "" : "s"} by ${port(a)}` };
+    case EVENT_PATH_MTU:
+      return { event: "path-mtu", text: `the path to ${vtep(a)} carries ${b} bytes` };
     default:
       return { event: `event-${event}`, text: `a ${a}, b ${b}, c ${c}` };
   }

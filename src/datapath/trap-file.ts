@@ -27,7 +27,16 @@ import { concat, enhancedPacket, INBOUND, interfaceDescription, LINKTYPE_ETHERNE
 const FILES_MAX = 32;
 
 /** What is known of a port here: a frame has a virtio-net header, a datagram came to this UDP port. */
-export type PortFraming = { readonly kind: "tap" | "packet" } | { readonly kind: "udp"; readonly udpPort: number };
+export type PortFraming = FramePort | DatagramPort;
+interface FramePort {
+  readonly kind: "tap" | "packet";
+}
+interface DatagramPort {
+  readonly kind: "udp" | "icmp";
+  readonly udpPort: number;
+}
+
+const isFrame = (port: PortFraming): port is FramePort => port.kind === "tap" || port.kind === "packet";
 
 export interface TrapBatch {
   readonly views: Views;
@@ -57,7 +66,7 @@ export function trapCapture(batch: TrapBatch): Uint8Array<ArrayBuffer> {
     if (interfaceId === undefined) {
       interfaceId = interfaces.size;
       interfaces.set(port, interfaceId);
-      chunks.push(interfaceDescription(`port ${port}`, framing.kind === "udp" ? LINKTYPE_RAW : LINKTYPE_ETHERNET, 0));
+      chunks.push(interfaceDescription(`port ${port}`, isFrame(framing) ? LINKTYPE_ETHERNET : LINKTYPE_RAW, 0));
     }
     if (offset < HEADROOM || offset + length > MEMORY_LENGTH) continue;
     const emit = (frame: Uint8Array, comment: string): void => {
@@ -66,7 +75,7 @@ export function trapCapture(batch: TrapBatch): Uint8Array<ArrayBuffer> {
       );
     };
     const head = `descriptor ${i}, flags ${flags}`;
-    if (framing.kind !== "udp") {
+    if (isFrame(framing)) {
       const header = bytes.subarray(offset, offset + Math.min(length, VNET_HEADER_LENGTH));
       emit(bytes.subarray(offset + header.length, offset + length), `${head}, virtio-net header ${hex(header)}`);
     } else {

@@ -137,7 +137,7 @@ export class HandPeer implements Peer {
   }
 
   /** It is followed to another port, not to another address: an administrator's peer is where they said. */
-  async event(event: Exclude<EspEvent, { kind: "lost" }>): Promise<boolean> {
+  async event(event: Exclude<EspEvent, { kind: "lost" | "path-mtu" }>): Promise<boolean> {
     if (event.kind === "unknown-spi") return false;
     if (event.kind === "first-use") this.#isHeard = true;
     if (event.kind !== "moved" || this.isStale || event.sender !== this.address) return true;

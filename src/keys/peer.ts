@@ -43,7 +43,7 @@ export interface Peer {
   /** Whether its datagrams may come from addresses that nobody has told us of. */
   readonly roams: boolean;
   /** False: a datagram of an unknown key that is none of its. */
-  event(event: Exclude<EspEvent, { kind: "lost" }>): Promise<boolean>;
+  event(event: Exclude<EspEvent, { kind: "lost" | "path-mtu" }>): Promise<boolean>;
   tick(): Promise<void>;
   rotate(): Promise<void>;
   /** The service stops in order. */

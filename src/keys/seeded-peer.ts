@@ -216,7 +216,7 @@ export class SeededPeer implements Peer {
     };
   }
 
-  async event(event: Exclude<EspEvent, { kind: "lost" }>): Promise<boolean> {
+  async event(event: Exclude<EspEvent, { kind: "lost" | "path-mtu" }>): Promise<boolean> {
     if (this.#state === null) return false;
     if (event.kind === "unknown-spi") return await this.#unknown(event.spi, event.datagram, seenAt(event));
     const slot = pair.slotsOf(this.#state).find((one) => this.#id(one) === event.association);

@@ -192,11 +192,11 @@ export class Keys implements KeyService {
       const sinceMs = this.#held.get(entry.peer)?.peer.sinceMs(entry.id) ?? null;
       if (sinceMs === null) return [];
       const { spi, peer, direction, algorithm, icvBytes, esn, udpPort, current, sequence, packets, bytes } = entry;
-      const { replayed, late, forged, malformed } = entry;
+      const { replayed, late, forged, malformed, pathMtuBytes } = entry;
       const transport = udpPort === null ? "raw" : "udp";
       const ageS = Math.floor((now - sinceMs) / 1000);
       const shown = { spi, peer, direction, algorithm, icvBytes, esn, transport, current, ageS, sequence, packets, bytes } as const;
-      return [{ ...shown, replayed, late, forged, malformed }];
+      return [{ ...shown, replayed, late, forged, malformed, pathMtuBytes }];
     });
   }
 
@@ -227,8 +227,13 @@ export class Keys implements KeyService {
     }
     const held = this.#held.get(event.association.slice(0, event.association.indexOf("/")));
     if (held === undefined) return;
-    if (event.kind === "moved") this.#moved(held, event);
+    if (event.kind === "path-mtu") this.#narrowed(held.peer, event);
+    else if (event.kind === "moved") this.#moved(held, event);
     else void this.#serially(() => this.#tell(held, event));
+  }
+
+  #narrowed({ address }: Peer, { router, bytes }: EspEvent & { kind: "path-mtu" }): void {
+    this.#options.log("warn", `the path to ${address} carries packets of ${bytes} bytes only, says ${router}`, { peer: address, bytes });
   }
 
   #moved(held: Held, event: Moved): void {
@@ -244,7 +249,7 @@ export class Keys implements KeyService {
   }
 
   /** False: it did not concern the peer, or could not be told. */
-  async #tell({ peer }: Held, event: Exclude<EspEvent, { kind: "lost" }>): Promise<boolean> {
+  async #tell({ peer }: Held, event: Exclude<EspEvent, { kind: "lost" | "path-mtu" }>): Promise<boolean> {
     if (peer.isStale || this.#held.get(peer.address)?.peer !== peer) return false;
     let isTaken = false;
     await this.#attempt(peer, async () => {

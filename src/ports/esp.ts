@@ -1,6 +1,9 @@
 // The sockets by which ESP crosses the underlay: UDP port 4500 (RFC 3948), which passes NATs and may be sent and received many
 // datagrams at a time, or IP protocol 50 for peers that want it bare. Each both sends and receives: a NAT's mapping is of one
 // port, and so there is no entropy in the source port as VXLAN's own sockets have it.
+//
+// What the kernel was told of paths they leave aside: it believes whoever names our addresses. A raw socket beside them hears
+// what routers say, and the engine looks at what they quote (node path-mtu).
 import { ESP_UDP_PORT, IP_PROTOCOL_ESP } from "../../wasm/shared/protocol.ts";
 import { WeftError } from "../errors.ts";
 import { native } from "./native.ts";
@@ -9,16 +12,34 @@ import { errnoOf, portError } from "./port.ts";
 /** As the underlay's: a burst of a batch from several senders fits. */
 const BUFFER_BYTES = 8 * 1024 * 1024;
 
+/** Errors are seldom, and whoever floods us with them shall not fill the memory. */
+const ERRORS_BYTES = 64 * 1024;
+
+const REMEDIES = { EPERM: "the daemon needs root, or CAP_NET_RAW" };
+
 export type EspTransport = "udp" | "raw";
 
 /** Opens the socket of one underlay address. */
 export async function openEsp(namespace: string | null, address: string, transport: EspTransport): Promise<number> {
   const buffers = { receiveBufferBytes: BUFFER_BYTES, sendBufferBytes: BUFFER_BYTES };
+  let fd: number;
   try {
-    if (transport === "raw") return await native().openRaw({ namespace, address, protocol: IP_PROTOCOL_ESP, ...buffers });
-    return await native().openUdp({ namespace, address, port: ESP_UDP_PORT, gro: true, packetInfo: true, reusePort: false, ...buffers });
+    fd = await (transport === "raw"
+      ? native().openRaw({ namespace, address, protocol: IP_PROTOCOL_ESP, ...buffers })
+      : native().openUdp({ namespace, address, port: ESP_UDP_PORT, gro: true, packetInfo: true, reusePort: false, ...buffers }));
   } catch (error) {
     throw espError(address, transport, error);
+  }
+  native().ignorePathMtu(fd);
+  return fd;
+}
+
+/** Opens the socket by which an underlay address hears of too long packets. */
+export async function openPathErrors(namespace: string | null, address: string): Promise<number> {
+  try {
+    return await native().openTooBig({ namespace, address, receiveBufferBytes: ERRORS_BYTES });
+  } catch (error) {
+    throw portError(`cannot open a raw socket for ICMP on ${address}: encrypted networks will not hear of narrow paths`, error, REMEDIES);
   }
 }
 
@@ -31,5 +52,5 @@ function espError(address: string, transport: EspTransport, error: unknown): Wef
     );
   }
   const what = transport === "raw" ? `a raw socket for IP protocol ${IP_PROTOCOL_ESP}` : `UDP port ${ESP_UDP_PORT}`;
-  return portError(`cannot open ${what} on ${address} for ESP`, error);
+  return portError(`cannot open ${what} on ${address} for ESP`, error, REMEDIES);
 }

@@ -91,6 +91,10 @@ export class MemoryPoller implements Poller {
     this.#fds.set(port, [fd]);
   }
 
+  addQuiet(port: number, fd: number): void {
+    this.#fds.set(port, [fd]);
+  }
+
   addUdp(port: number, fds: number[]): void {
     this.#fds.set(port, [...fds]);
   }

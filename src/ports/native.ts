@@ -94,6 +94,13 @@ export interface RawOptions {
   sendBufferBytes: number;
 }
 
+export interface TooBigOptions {
+  namespace: string | null;
+  /** Address to bind. */
+  address: string;
+  receiveBufferBytes: number;
+}
+
 export interface PacketOptions {
   namespace: string | null;
   /** The interface. */
@@ -161,6 +168,8 @@ export interface Poller {
    * address family a port; link-local peers can't be named (no scope id).
    */
   addUdp(port: number, fds: number[]): void;
+  /** A socket that has something so seldom that only epoll is asked about it: it costs the other ports' turns nothing. */
+  addQuiet(port: number, fd: number): void;
   /** Stops polling `port` (none: fine); resolves once its fds are closed (on a thread: a TAP's close can take 16 ms). */
   remove(port: number): Promise<void>;
   /** Like remove, but hands the fds back instead of closing them. */
@@ -288,6 +297,10 @@ export interface Native {
   /** False once its interface was deleted or moved to another namespace: it will never receive again. */
   packetHasInterface(fd: number): boolean;
   openRaw(options: RawOptions): Promise<number>;
+  /** A raw socket that gets ICMP's "too big" and nothing else: over IPv4 with the IP header, over IPv6 from the ICMP header on. */
+  openTooBig(options: TooBigOptions): Promise<number>;
+  /** Has the socket send what its interface takes, unfragmented, whatever the kernel believes of the path. */
+  ignorePathMtu(fd: number): void;
   /** Opens a service by UDP and TCP at an address of the namespace's loopback, which is set up. */
   openLoopbackService(options: LoopbackOptions): Promise<LoopbackService>;
   /** Deletes that service's table; missing ones are fine. */

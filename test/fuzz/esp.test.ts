@@ -1,5 +1,5 @@
 // Whatever arrives at an ESP port, whatever its descriptor says of it, and whatever became of opening it: nothing traps, reads
-// outside the memory or breaks the law of packets. And what sandboxes send into encrypted networks is sealed whole or dropped.
+// outside the memory or breaks the law of packets; nor what is said there of packets too long. And what sandboxes send into encrypted networks is sealed whole or dropped.
 //
 // The cipher here opens nothing: it answers as the dice fall, so that what was inside is the fuzzer's, as if its sender knew the
 // key. WEFT_FUZZ and WEFT_FUZZ_SEED as in headers.test.ts.
@@ -32,7 +32,7 @@ import {
   AEAD_STATUS,
 } from "../../wasm/shared/aead.ts";
 import { ESP_EVENTS, ESP_EVENTS_LENGTH } from "../../wasm/shared/layout.ts";
-import { concat, ethernet, pattern, raw, vxlan } from "../support/packet-builder.ts";
+import { concat, ethernet, icmp, icmpv6, ipv4, ipv6, pattern, raw, rawL4, u16, u32, udp, vxlan } from "../support/packet-builder.ts";
 import { type Random, random } from "../support/random.ts";
 import { BUILDS, type Cipher, Engine, type Input } from "../support/wasm.ts";
 import { A, B, mutate, REMOTE, TEMPLATES, VNI, vnet } from "./templates.ts";
@@ -40,7 +40,7 @@ import { A, B, mutate, REMOTE, TEMPLATES, VNI, vnet } from "./templates.ts";
 const FRAMES = Number(process.env.WEFT_FUZZ ?? 100_000);
 const SEED = Number(process.env.WEFT_FUZZ_SEED ?? 1);
 
-const [UDP4, UDP6, RAW4, RAW6] = [10, 11, 12, 13] as const;
+const [UDP4, UDP6, RAW4, RAW6, ERRORS4, ERRORS6] = [10, 11, 12, 13, 14, 15] as const;
 const VTEPS = ["10.9.0.2", "fd09::3", "10.9.0.4", "fd09::5"] as const;
 /** Of the associations that come in, with how they are set in `network`. */
 const SPIS = [0x80000001, 0x80000002, 0x80000003, 0x80000004] as const;
@@ -57,6 +57,8 @@ function network(engine: Engine, r: Random): void {
   engine.underlay(9);
   for (const port of [UDP4, UDP6, RAW6]) engine.esp(port);
   engine.esp(RAW4, PORT_FLAG_IPV4_HEADER);
+  engine.pathMtu(ERRORS4, PORT_FLAG_IPV4_HEADER);
+  engine.pathMtu(ERRORS6);
   const icvBytes = (): number => r.pick([8, 12, 16]);
   for (const [i, address] of VTEPS.entries()) {
     engine.vtep(1 + i, address, address.includes(":") ? 9 : 8, [0, 1]);
@@ -121,7 +123,29 @@ function packet(r: Random): Uint8Array {
   return r.chance(0.5) ? mutate(r, whole) : r.bytes(r.below(100));
 }
 
+/** ICMP's "too big" about a datagram that may have been ours. */
+function error(r: Random): Input {
+  const vtep = r.below(4);
+  const isIpv6 = VTEPS[vtep]!.includes(":");
+  const esp = concat(u32(r.chance(0.9) ? SPIS[vtep]! + 100 : r.pick(SPIS)), u32(r.chance(0.9) ? 1 + r.below(20) : r.below(2 ** 32)));
+  const ports = { source: r.chance(0.9) ? 4500 : r.below(0x10000), destination: r.chance(0.9) ? 4500 : r.below(0x10000) };
+  const l4 = r.chance(0.5) ? udp(ports, concat(esp, new Uint8Array(1400))) : rawL4(50, concat(esp, new Uint8Array(1400)));
+  const mtuBytes = r.chance(0.9) ? 1280 + r.below(220) : r.below(0x10000);
+  const quoted = r.chance(0.9) ? 100 : r.below(100);
+  let bytes: Uint8Array;
+  if (isIpv6) {
+    const quote = ipv6({ source: "fd09::1", destination: VTEPS[vtep]! }, l4).bytes.subarray(0, quoted);
+    bytes = icmpv6(2, 0, concat(u32(mtuBytes), quote)).build({ source: new Uint8Array(16), destination: new Uint8Array(16) });
+  } else {
+    const quote = ipv4({ source: "10.9.0.1", destination: VTEPS[vtep]!, dontFragment: true }, l4).bytes.subarray(0, quoted);
+    bytes = ipv4({ source: "10.9.0.254", destination: "10.9.0.1" }, icmp(3, 4, concat(u16(0), u16(mtuBytes), quote))).bytes;
+  }
+  const port = r.chance(0.95) === isIpv6 ? ERRORS6 : ERRORS4;
+  return { port, datagrams: [r.chance(0.8) ? bytes : mutate(r, bytes)], from: "10.9.0.254", fromPort: 0, flags: r.chance(0.01) ? 1 : 0 };
+}
+
 function input(r: Random): Input {
+  if (r.chance(0.05)) return error(r);
   const flags = r.chance(0.01) ? r.below(4) : 0;
   if (r.chance(0.3)) {
     const frame = mutate(r, r.pick(TEMPLATES));
@@ -151,6 +175,7 @@ describe.each(BUILDS)("bytes at ESP ports (%s)", (build) => {
     sequence = 1;
     let delivered = 0;
     let sealed = 0;
+    let learned = 0;
     for (let done = 0, turn = 0; done < FRAMES; turn++) {
       if (turn % 40 === 0) network(engine, r);
       const inputs = Array.from({ length: Math.min(1 + r.below(256), FRAMES - done) }, () => input(r));
@@ -169,11 +194,13 @@ describe.each(BUILDS)("bytes at ESP ports (%s)", (build) => {
       if (engine.lawDifference() !== 0) throw new Error(`turn ${turn}: the law of packets is off by ${engine.lawDifference()}`);
       if (engine.view.getUint32(ESP_EVENTS, true) > ESP_EVENTS_LENGTH) throw new Error("the events overflowed");
       if (r.chance(0.5)) engine.exports.espEventsClear();
+      if (turn % 40 === 39) learned += engine.drops()["path-mtu-learned"] ?? 0;
       engine.exports.captureClear();
     }
     // It did get through: a fuzzer whose inputs all end at the first check proves nothing.
     expect(delivered).toBeGreaterThan(FRAMES / 100);
     expect(sealed).toBeGreaterThan(FRAMES / 500);
+    expect(learned).toBeGreaterThan(FRAMES / 5000);
   });
 
   it("each length of a buffer with each size of its datagrams", () => {

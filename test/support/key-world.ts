@@ -181,7 +181,7 @@ export class SimHost {
 
   entries(): AssociationEntry[] {
     return this.standing().map(({ declared: { key: _, ...rest }, sequence, packets }) => {
-      return { ...rest, sequence, packets, bytes: 0n, replayed: 0n, late: 0n, forged: 0n, malformed: 0n };
+      return { ...rest, sequence, packets, bytes: 0n, replayed: 0n, late: 0n, forged: 0n, malformed: 0n, pathMtuBytes: null };
     });
   }
 

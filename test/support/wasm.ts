@@ -13,6 +13,7 @@ import {
   PORT_ESP,
   PORT_LENGTH,
   PORT_PACKET,
+  PORT_PATH_MTU,
   PORT_RX_PACKETS,
   PORT_TAP,
   PORT_TX_PACKETS,
@@ -250,6 +251,11 @@ export class Engine {
   esp(port: number, flags = 0, vxlanPort = VXLAN_PORT): void {
     done(this.exports.portSet(port, PORT_ESP, 0, flags, 1500));
     done(this.exports.underlaySet(port, vxlanPort, 1));
+  }
+
+  /** A port at which ICMP "too big" arrives; with PORT_FLAG_IPV4_HEADER as IPv4's raw sockets give it. */
+  pathMtu(port: number, flags = 0): void {
+    done(this.exports.portSet(port, PORT_PATH_MTU, 0, flags, 1500));
   }
 
   /** A security association; an outbound one becomes its VTEP's. */

@@ -119,7 +119,18 @@ describe("cluster keys", () => {
 describe("sa", () => {
   const association = (more: Partial<AssociationView>): AssociationView => ({
     ...{ spi: 0x80000001, peer: "192.0.2.2", direction: "out", algorithm: "aes-256-gcm", icvBytes: 16, esn: true, transport: "udp" },
-    ...{ current: true, ageS: 90, sequence: 5n, packets: 5n, bytes: 2n ** 60n, replayed: 1n, late: 2n, forged: 3n, malformed: 4n },
+    ...{
+      current: true,
+      ageS: 90,
+      sequence: 5n,
+      packets: 5n,
+      bytes: 2n ** 60n,
+      replayed: 1n,
+      late: 2n,
+      forged: 3n,
+      malformed: 4n,
+      pathMtuBytes: null,
+    },
     ...more,
   });
 
@@ -133,12 +144,12 @@ describe("sa", () => {
   });
 
   it("has every figure in JSON", async () => {
-    api.keys.associations = [association({})];
+    api.keys.associations = [association({ pathMtuBytes: 1400 })];
     const [document] = JSON.parse((await weft(["sa", "--format", "json"])).stdout);
     expect(document).toEqual({
       ...{ Spi: "0x80000001", Peer: "192.0.2.2", Direction: "out", Algorithm: "aes-256-gcm", IcvBytes: 16, Esn: true, Transport: "udp" },
       ...{ Current: true, AgeS: 90, Sequence: 5, Packets: 5, Bytes: String(2n ** 60n) },
-      ...{ Replayed: 1, Late: 2, Forged: 3, Malformed: 4 },
+      ...{ Replayed: 1, Late: 2, Forged: 3, Malformed: 4, PathMtu: 1400 },
     });
   });
 

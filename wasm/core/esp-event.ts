@@ -1,5 +1,5 @@
 // What the control plane should hear of: an SPI it may know, a key's first use, a key that is nearly used up, a peer that
-// moved. Events wait in ESP_EVENTS (drawn in shared/abi.ts) until the host drains them after the batch; when the region is
+// moved, a path that is narrower than was thought. Events wait in ESP_EVENTS (drawn in shared/abi.ts) until the host drains them after the batch; when the region is
 // full they are counted as lost, which costs time and no correctness: each comes again with the traffic that causes it.
 //
 import {
@@ -47,4 +47,10 @@ export function add(kind: u32, sa: u32, spi: u32, buffer: u32, bytes: usize, len
   }
   memory.copy(event + ESP_EVENT_HEADER_LENGTH, bytes, length);
   return true;
+}
+
+/** A router, whose address stands before the message at `buffer`, says that the path carries `bytes`. */
+export function addPathMtu(kind: u32, sa: u32, spi: u32, buffer: u32, bytes: u32): void {
+  const event = <usize>ESP_EVENTS + load<u32>(ESP_EVENTS);
+  if (add(kind, sa, spi, buffer, 0, 0)) store<u16>(event, <u16>min<u32>(bytes, 0xffff), ESP_EVENT_PORT);
 }

@@ -1,7 +1,7 @@
 // Names and numbers that both sides speak. Lists are APPEND ONLY: the numbers travel in captures, traces and metrics.
 
 /** Raised whenever a layout or a call changes; the host refuses a module with another number. */
-export const ABI_VERSION = 4;
+export const ABI_VERSION = 5;
 
 // ── Receive descriptor: native -> engine ─────────────────────────────────────────────────────────────────────────────
 //
@@ -89,6 +89,8 @@ export const PORT_ESP = 5; // ESP datagrams of the underlay, in UDP or as IP pro
 export const PORT_PACKET = 4;
 /** One VLAN of a packet port (or what of it is untagged), as a port of a bridge domain. A domain has one uplink at most. */
 export const PORT_UPLINK = 6;
+/** ICMP's "too big" as a raw socket of the underlay delivers it, for ESP alone (node path-mtu); in no domain. */
+export const PORT_PATH_MTU = 7;
 
 /** Isolated ports reach non-isolated ones only (ICC off: sandboxes reach the gateway, not each other), but for permits. */
 export const PORT_FLAG_ISOLATED = 1;
@@ -136,10 +138,12 @@ export const NODE_ESP_ENCRYPT = 13;
 export const NODE_ESP_DECRYPT = 14;
 export const NODE_PACKET_INPUT = 15;
 export const NODE_PACKET_OUTPUT = 16;
-export const NODE_COUNT = 17;
+export const NODE_PATH_MTU = 17;
+export const NODE_COUNT = 18;
 export const NODE_NAMES = [
   "tap-input", "underlay-input", "vxlan-decap", "ethernet-input", "policy", "l2-learn", "neighbor-proxy", "l2-forward", "l2-flood",
   "gro", "port-output", "vxlan-encap", "underlay-output", "esp-encrypt", "esp-decrypt", "packet-input", "packet-output",
+  "path-mtu",
 ];
 
 /** Packets that one node can hold. A chunk of RX_CHUNK frames fits; floods stop and go on when a vector is full. */
@@ -180,6 +184,7 @@ export const EVENT_FROM_VTEP = 14; // a: VTEP, b: VNI
 export const EVENT_SENT = 15; // a: port, b: datagrams
 export const EVENT_SEALED = 16; // a: security association, b: datagrams; c: sequence number of the last
 export const EVENT_OPENED = 17; // a: security association, b: VTEP; c: sequence number
+export const EVENT_PATH_MTU = 18; // a: VTEP, b: bytes that its path carries
 
 // ── Capture ring record ──────────────────────────────────────────────────────────────────────────────────────────────
 //   0        4        8      10          12       16        24         28     32
@@ -247,6 +252,7 @@ export const VTEP_ADDRESS = 0; // 16 B
 export const VTEP_UDP_PORT = 16; // u16
 export const VTEP_PORT = 18; // u16
 export const VTEP_USED = 20; // u32
+export const VTEP_PATH_MTU = 28; // u32: the longest IP packet of ESP that the path carries, 0 if nothing narrower was heard of
 
 // ── Dump entries in ARGUMENTS ────────────────────────────────────────────────────────────────────────────────────────
 //   FDB, 16 B:      key:u64 = domain << 48 | MAC   vtep:u16   flags:u16   port:u16   ageS:u16     vtep != 0: remote
@@ -314,7 +320,7 @@ export const SA_FLAG_NOTIFY = 8;
 //   ┌──────┬──────┬────────┬─────┬──────┬────────────┬───────────┬─────
 //   │ kind │ SA   │ port   │ SPI │ bytes│ sender     │ local     │ the datagram, for ESP_EVENT_UNKNOWN_SPI
 //   └──────┴──────┴────────┴─────┴──────┴────────────┴───────────┴─────
-// port: the sender's UDP port, host order, 0 for protocol 50.
+// port: the sender's UDP port, host order, 0 for protocol 50; with ESP_EVENT_PATH_MTU the bytes.
 export const ESP_EVENT_HEADER_LENGTH = 48;
 export const ESP_EVENT_KIND = 0; // u32
 export const ESP_EVENT_SA = 4; // u16
@@ -331,6 +337,8 @@ export const ESP_EVENT_FIRST_USE = 2;
 export const ESP_EVENT_NEARLY_EXHAUSTED = 3;
 /** Where an inbound association's peer is, by UDP: the newest datagram came from there, the first or from elsewhere than before. */
 export const ESP_EVENT_MOVED = 4;
+/** A router, `sender`, can't pass on datagrams as long as an outbound association's were. */
+export const ESP_EVENT_PATH_MTU = 5;
 
 /** What espProbe sends. */
 export const PROBE_DUMMY = 0; // an ESP datagram that carries nothing (RFC 4303 section 2.6): proof of life and of the key

@@ -81,7 +81,13 @@ export const DROP_VLAN_UNKNOWN = 44;
 export const DROP_NOT_OURS = 45;
 export const DROP_MACVLAN_MODE = 46;
 export const DROP_VLAN_FORBIDDEN = 47;
-export const DROP_COUNT = 48;
+export const DROP_PATH_MTU_LEARNED = 48;
+export const DROP_PATH_MTU_SHORT = 49;
+export const DROP_PATH_MTU_FOREIGN = 50;
+export const DROP_PATH_MTU_SPI = 51;
+export const DROP_PATH_MTU_SEQUENCE = 52;
+export const DROP_PATH_MTU_VALUE = 53;
+export const DROP_COUNT = 54;
 
 export const DROP_NAMES = [
   "runt", "giant", "truncated", "vnet-header", "bad-gso", "source-multicast", "source-zero", "port-unknown", "port-down",
@@ -91,6 +97,7 @@ export const DROP_NAMES = [
   "esp-no-sa", "esp-exhausted", "esp-plaintext", "esp-unexpected", "esp-short", "esp-unknown-spi", "esp-replayed", "esp-late",
   "esp-forged", "esp-malformed", "esp-selector", "esp-keepalive", "esp-not-esp", "esp-dummy",
   "vlan-unknown", "not-ours", "macvlan-mode", "vlan-forbidden",
+  "path-mtu-learned", "path-mtu-short", "path-mtu-foreign", "path-mtu-spi", "path-mtu-sequence", "path-mtu-value",
 ];
 
 export const DROP_TEXTS = [
@@ -114,7 +121,7 @@ export const DROP_TEXTS = [
   "VXLAN for a VNI that no network here has",
   "VXLAN from an address that is no VTEP of the network",
   "VXLAN inside VXLAN of the same underlay port",
-  "longer than the network's MTU; the sender was told by ICMP where there is one",
+  "longer than the network's MTU, or than what the path to the peer carries; the sender was told by ICMP where there is one",
   "a TCP, UDP or IP checksum that is wrong",
   "no room left in the transmit ring for this batch",
   "an ARP or neighbour solicitation answered here instead of flooded",
@@ -142,4 +149,10 @@ export const DROP_TEXTS = [
   "came in on a macvlan parent for a MAC that no sandbox of its VLAN has: the host's own traffic, or a switch's flood",
   "between two sandboxes that the mode of their macvlan network (private, vepa) keeps apart",
   "a VLAN tag from a sandbox of an untagged macvlan network: on the wire it would be in another network",
+  "ICMP \"too big\" that quotes a datagram of ours, by SPI and sequence number: believed, and of no further use",
+  "ICMP \"too big\" that is malformed, or quotes too little to tell whose packet it was",
+  "ICMP \"too big\" about a packet that is not ESP: another program's",
+  "ICMP \"too big\" about ESP to where, or by an SPI by which, no VTEP is sent to (forged, or older than the last change of keys)",
+  "ICMP \"too big\" about ESP with a sequence number that was not sent lately (forged)",
+  "ICMP \"too big\" that tells no less than is known, or less than any link must carry",
 ];

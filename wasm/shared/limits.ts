@@ -35,6 +35,10 @@ export const RUN_SLOTS = 64;
 export const MTU_MIN = 68;
 export const MTU_MIN_IPV6 = 1280;
 export const MTU_MAX = 65521;
+/** What every link of IPv4 carries in one piece or two (RFC 791); a path that claims less is not believed. */
+export const PATH_MTU_MIN_IPV4 = 576;
+/** How long an ICMP error about a path is believed (RFC 1191 section 6.3, RFC 8201 section 4). */
+export const PATH_MTU_AGE_S = 600;
 /** ICMP errors (packet too big) a bridge domain may originate a second. */
 export const ICMP_ERRORS_PER_SECOND = 100;
 

@@ -6,11 +6,11 @@
 //   └──────┴───────┴────────┴──────────┴──────┴──────────┴─────────┴─────────┴─────────┴────────┴─────┴───────────────────────┘
 //
 // The ports of a bridge domain form a list (floods walk it): `next` and `previous` are port + 1, 0 at the ends, and the
-// domain's entry has the first. Ports of the underlay (VXLAN's and ESP's) and packet ports are in no domain.
+// domain's entry has the first. Ports of the underlay (VXLAN's, ESP's and their errors') and packet ports are in no domain.
 //
 import {
   DOMAIN_FLAG_CAPTURE, PORT_DOMAIN, PORT_DROPS, PORT_ESP, PORT_FLAG_CAPTURE, PORT_FLAGS, PORT_KIND, PORT_LENGTH, PORT_MTU, PORT_NONE,
-  PORT_PACKET, PORT_PARENT, PORT_RX_BYTES, PORT_RX_PACKETS, PORT_SOCKETS, PORT_TX_BYTES, PORT_TX_PACKETS, PORT_UDP_PORT,
+  PORT_PACKET, PORT_PARENT, PORT_PATH_MTU, PORT_RX_BYTES, PORT_RX_PACKETS, PORT_SOCKETS, PORT_TX_BYTES, PORT_TX_PACKETS, PORT_UDP_PORT,
   PORT_UNDERLAY, PORT_VID,
 } from "../shared/abi";
 import { PORTS, PORTS_LENGTH } from "../shared/layout";
@@ -68,7 +68,7 @@ if (PORT_MAX * PORT_LENGTH > PORTS_LENGTH) ERROR("PORTS outgrows its region");
 /** Whether ports of this kind carry other hosts' tunnels: they are in no domain. */
 // @ts-ignore: decorator
 @inline export function isUnderlay(kind: u32): bool {
-  return kind == PORT_UNDERLAY || kind == PORT_ESP;
+  return kind == PORT_UNDERLAY || kind == PORT_ESP || kind == PORT_PATH_MTU;
 }
 
 /** Whether ports of this kind are in a bridge domain. */

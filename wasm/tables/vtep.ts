@@ -1,14 +1,16 @@
 // VTEPs: the other hosts' tunnel ends. Written by the control plane; read by vxlan-decap (who sent it?) and vxlan-encap.
 //
-//   0                16        18     20     24        28
-//   ┌────────────────┬─────────┬──────┬──────┬─────────┬───┐
-//   │ address        │ udpPort │ port │ used │ learned │   │ 64   IPv4 as ::ffff:a.b.c.d; transmit descriptors point at it
-//   └────────────────┴─────────┴──────┴──────┴─────────┴───┘
+//   0                16        18     20     24        28        32        36
+//   ┌────────────────┬─────────┬──────┬──────┬─────────┬─────────┬─────────┬───┐
+//   │ address        │ udpPort │ port │ used │ learned │ pathMtu │ expires │   │ 64   IPv4 as ::ffff:a.b.c.d; transmit
+//   └────────────────┴─────────┴──────┴──────┴─────────┴─────────┴─────────┴───┘      descriptors point at it
+//
+// pathMtu is what node path-mtu was told; a sweep each second forgets what expired.
 //
 // A sender's address finds its VTEP by VTEP_INDEX: open addressing over u16 slots (the VTEP, 0 = free; VTEP 0 is never
 // used), the address itself being compared in the entry. It is made anew when a VTEP goes.
 //
-import { VTEP_ADDRESS, VTEP_LENGTH, VTEP_PORT, VTEP_UDP_PORT, VTEP_USED } from "../shared/abi";
+import { VTEP_ADDRESS, VTEP_LENGTH, VTEP_PATH_MTU, VTEP_PORT, VTEP_UDP_PORT, VTEP_USED } from "../shared/abi";
 import { VTEPS, VTEPS_LENGTH, VTEP_INDEX, VTEP_INDEX_LENGTH } from "../shared/layout";
 import { VTEP_MAX } from "../shared/limits";
 
@@ -19,19 +21,24 @@ import { VTEP_MAX } from "../shared/limits";
   port: u16; // underlay port to send by
   used: u32;
   learned: u32; // FDB entries learned from it
-  pad: u32;
+  pathMtu: u32; // longest IP packet of ESP that the path carries, 0: as long as the network's are
+  expires: u32; // second in which that is forgotten
 }
 
-if (offsetof<Vtep>() != 32) ERROR("Vtep's fields must end at 32 bytes");
+if (offsetof<Vtep>() != 36) ERROR("Vtep's fields must end at 36 bytes");
 if (offsetof<Vtep>("addressLow") != VTEP_ADDRESS) ERROR("addressLow is not at VTEP_ADDRESS");
 if (offsetof<Vtep>("udpPort") != VTEP_UDP_PORT) ERROR("udpPort is not at VTEP_UDP_PORT");
 if (offsetof<Vtep>("port") != VTEP_PORT) ERROR("port is not at VTEP_PORT");
 if (offsetof<Vtep>("used") != VTEP_USED) ERROR("used is not at VTEP_USED");
+if (offsetof<Vtep>("pathMtu") != VTEP_PATH_MTU) ERROR("pathMtu is not at VTEP_PATH_MTU");
 
 const LENGTH: usize = VTEP_LENGTH;
+const MAPPED_PREFIX: u32 = 0xffff0000; // bytes 8..12 of ::ffff:a.b.c.d, as loaded
 const SLOTS: u32 = VTEP_INDEX_LENGTH / 2;
 if (VTEP_MAX * VTEP_LENGTH > VTEPS_LENGTH) ERROR("VTEPS outgrows its region");
 if (VTEP_INDEX_LENGTH / 2 != 32768) ERROR("home() is made for 32768 slots");
+
+let narrowed = false; // some entry has a pathMtu
 
 /** The entry of an index below VTEP_MAX, set or not. Its first 16 bytes are the address: what TX_DESTINATION refers to. */
 // @ts-ignore: decorator
@@ -52,6 +59,11 @@ if (VTEP_INDEX_LENGTH / 2 != 32768) ERROR("home() is made for 32768 slots");
 // @ts-ignore: decorator
 @inline function home(low: u64, high: u64): u32 {
   return <u32>(((low * 0x9e3779b97f4a7c15) ^ high) * 0xd6e8feb86659fd93 >> 49); // 64 - log2(SLOTS)
+}
+
+// @ts-ignore: decorator
+@inline export function isIpv4(vtep: u32): bool {
+  return at(vtep).addressLow == 0 && <u32>at(vtep).addressHigh == MAPPED_PREFIX;
 }
 
 /** The VTEP whose 16-byte address stands at `address`, or 0. */
@@ -76,6 +88,7 @@ export function set(vtep: u32, address: usize, udpPort: u32, port: u32): void {
   const moved = entry.used != 0 && (entry.addressLow != low || entry.addressHigh != high);
   const fresh = entry.used == 0;
   if (fresh) entry.learned = 0;
+  if (moved) entry.pathMtu = 0;
   entry.addressLow = low;
   entry.addressHigh = high;
   entry.udpPort = <u16>udpPort;
@@ -103,7 +116,27 @@ function rebuild(): void {
   for (let vtep: u32 = 1; vtep < <u32>VTEP_MAX; vtep++) if (at(vtep).used) index(vtep);
 }
 
+/** Believes that the path to `vtep` carries no more than `bytes`, until second `expires`. */
+export function narrow(vtep: u32, bytes: u32, expires: u32): void {
+  at(vtep).pathMtu = bytes;
+  at(vtep).expires = expires;
+  narrowed = true;
+}
+
+/** Forgets what was believed of paths until now: one may have become wider. */
+export function sweep(second: u32): void {
+  if (!narrowed) return;
+  narrowed = false;
+  for (let vtep: u32 = 1; vtep < <u32>VTEP_MAX; vtep++) {
+    const entry = at(vtep);
+    if (entry.pathMtu == 0) continue;
+    if (entry.expires <= second) entry.pathMtu = 0;
+    else narrowed = true;
+  }
+}
+
 export function reset(): void {
+  narrowed = false;
   memory.fill(VTEPS, 0, VTEPS_LENGTH);
   memory.fill(VTEP_INDEX, 0, VTEP_INDEX_LENGTH);
 }

@@ -1,4 +1,4 @@
-// ICMP, RFC 792, and the one error that the engine originates: "fragmentation needed" with the next hop's MTU (RFC 1191).
+// ICMP, RFC 792, and the one error that the engine originates and hears: "fragmentation needed" with the next hop's MTU (RFC 1191).
 //
 //   0      1      2          4        6              8
 //   ┌──────┬──────┬──────────┬────────┬──────────────┬──────────────────────────────────────
@@ -19,6 +19,16 @@ const PARAMETER_PROBLEM: u32 = 12;
 // @ts-ignore: decorator
 @inline export function type(p: usize): u32 {
   return load<u8>(p);
+}
+
+// @ts-ignore: decorator
+@inline export function isFragmentationNeeded(p: usize): bool {
+  return load<u16>(p) == (DESTINATION_UNREACHABLE | (CODE_FRAGMENTATION_NEEDED << 8));
+}
+
+// @ts-ignore: decorator
+@inline export function nextHopMtu(p: usize): u32 {
+  return <u32>bswap<u16>(load<u16>(p, NEXT_HOP_MTU));
 }
 
 /** Error messages are never answered by errors (RFC 1122 section 3.2.2). */

@@ -1,4 +1,4 @@
-// ICMPv6, RFC 4443, and the one error that the engine originates: "packet too big" (section 3.2). Neighbour discovery is in
+// ICMPv6, RFC 4443, and the one error that the engine originates and hears: "packet too big" (section 3.2). Neighbour discovery is in
 // ndp.ts.
 //
 //   0      1      2          4           8
@@ -21,6 +21,12 @@ export const PACKET_TOO_BIG: u32 = 2;
 // @ts-ignore: decorator
 @inline export function code(p: usize): u32 {
   return load<u8>(p, CODE);
+}
+
+/** Of a "packet too big". */
+// @ts-ignore: decorator
+@inline export function mtu(p: usize): u32 {
+  return bswap<u32>(load<u32>(p, MTU));
 }
 
 /** Types below 128 are errors (section 2.1), and errors are never answered by errors. */

@@ -97,6 +97,13 @@ impl Poller {
         added.map_err(|error| error.into_js(env))
     }
 
+    /// Datagrams of this socket arrive as `port` when epoll has named it, and it is not tried at every turn as others are.
+    #[napi(catch_unwind)]
+    pub fn add_quiet(&self, env: &Env, port: u32, fd: i32) -> napi::Result<()> {
+        let added = self.scheduler.borrow_mut().add_quiet(port, fd, |owned| sockets_kind(port, owned));
+        added.map_err(|error| error.into_js(env))
+    }
+
     /// Stops polling `port` (none: fine) and closes its descriptors on a thread; resolves when they are closed.
     #[napi(catch_unwind)]
     pub fn remove<'env>(&self, env: &'env Env, port: u32) -> napi::Result<Object<'env>> {

@@ -49,7 +49,7 @@ impl Port {
 #[derive(Default)]
 pub struct Ports {
     slots: Vec<Option<Port>>,
-    /// The numbers in use, for the turn that tries each of few ports.
+    /// The numbers in use but for quiet ports', for the turn that tries each of few ports.
     pub numbers: Vec<u16>,
     failures: Vec<(u16, Errno)>,
 }
@@ -60,13 +60,16 @@ impl Ports {
         self.slots.get(usize::from(number))?.as_ref()
     }
 
-    pub fn insert(&mut self, number: u16, port: Port) {
+    /// `quiet`: so seldom has it anything that only epoll is asked.
+    pub fn insert(&mut self, number: u16, port: Port, quiet: bool) {
         let index = usize::from(number);
         if self.slots.len() <= index {
             self.slots.resize_with(index + 1, || None);
         }
         self.slots[index] = Some(port);
-        self.numbers.push(number);
+        if !quiet {
+            self.numbers.push(number);
+        }
     }
 
     pub fn take(&mut self, number: u16) -> Option<Port> {

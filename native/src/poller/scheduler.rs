@@ -96,6 +96,26 @@ impl Scheduler {
         fds: &[RawFd],
         kind: impl FnOnce(&[OwnedFd]) -> SystemResult<Kind>,
     ) -> SystemResult<()> {
+        self.take_over(port, fds, false, kind)
+    }
+
+    /// The same of a port that only epoll is asked about.
+    pub fn add_quiet(
+        &mut self,
+        port: u32,
+        fd: RawFd,
+        kind: impl FnOnce(&[OwnedFd]) -> SystemResult<Kind>,
+    ) -> SystemResult<()> {
+        self.take_over(port, &[fd], true, kind)
+    }
+
+    fn take_over(
+        &mut self,
+        port: u32,
+        fds: &[RawFd],
+        quiet: bool,
+        kind: impl FnOnce(&[OwnedFd]) -> SystemResult<Kind>,
+    ) -> SystemResult<()> {
         let refuse = |errno| SystemError::new("add", format!("port {port}"), errno);
         let number = u16::try_from(port).map_err(|_| refuse(Errno::ERANGE))?;
         // A descriptor named twice would be closed twice.
@@ -123,7 +143,7 @@ impl Scheduler {
             });
         match added {
             Ok(kind) => {
-                self.ports.insert(number, Port { kind, fds: owned, state: State::Open });
+                self.ports.insert(number, Port { kind, fds: owned, state: State::Open }, quiet);
                 Ok(())
             }
             Err(error) => {
