@@ -1,5 +1,6 @@
 // Published ports as Docker shows them: "0.0.0.0:8080->80/tcp", and as inspect's map of lists.
 import type { Sandbox__Output } from "../api/generated/weft/v1/Sandbox.ts";
+import { RELAYED_PORTS_MAX } from "../net/port-spec.ts";
 
 interface Binding {
   /** "80/tcp" */
@@ -10,9 +11,10 @@ interface Binding {
 
 const hasIpv6 = (sandbox: Sandbox__Output): boolean => sandbox.endpoints.some(({ endpoint }) => endpoint!.ipv6 !== "");
 
-function addresses(sandbox: Sandbox__Output, hostAddress: string): string[] {
+/** By IPv6 a sandbox without it is reached too, by relay, but not by long ranges or SCTP. */
+function addresses(sandbox: Sandbox__Output, { hostAddress, protocol, count }: Sandbox__Output["ports"][number]): string[] {
   if (hostAddress !== "") return [hostAddress];
-  return hasIpv6(sandbox) ? ["0.0.0.0", "::"] : ["0.0.0.0"];
+  return hasIpv6(sandbox) || (protocol !== "sctp" && count <= RELAYED_PORTS_MAX) ? ["0.0.0.0", "::"] : ["0.0.0.0"];
 }
 
 /** The sandbox's own, by the networks of its default routes: where it is reached in routed mode. */
@@ -31,7 +33,7 @@ function ownAddresses(sandbox: Sandbox__Output, hostAddress: string): string[] {
 function places(sandbox: Sandbox__Output, published: Sandbox__Output["ports"][number]): { address: string; first: number }[] {
   const { hostAddress, hostPort, port } = published;
   if (hostPort === 0) return ownAddresses(sandbox, hostAddress).map((address) => ({ address, first: port }));
-  return addresses(sandbox, hostAddress).map((address) => ({ address, first: hostPort }));
+  return addresses(sandbox, published).map((address) => ({ address, first: hostPort }));
 }
 
 /** One for each port and address. */

@@ -6,7 +6,7 @@
 import type { Driver } from "../drivers/driver.ts";
 import { addressInUse, exhausted, invalidArgument, unavailable, WeftError } from "../errors.ts";
 import type { GatewayMode } from "../nat/types.ts";
-import { type PortSpec, type Protocol, rangeSize } from "../net/port-spec.ts";
+import { formatRange, type PortSpec, type Protocol, RELAYED_PORTS_MAX, rangeSize } from "../net/port-spec.ts";
 import type { Context } from "./context.ts";
 import { byName } from "./names.ts";
 import type { CreateSandboxRequest, Id, NetworkRecord, PublishedPort } from "./types.ts";
@@ -71,10 +71,18 @@ type Modes = Readonly<Record<4 | 6, GatewayMode | null>>;
 
 const familyOf = (address: string): 4 | 6 => (address.includes(":") ? 6 : 4);
 
+/** Whether a sandbox that is reached by IPv4 in this mode, and not by IPv6, has IPv6 ports of the host by relay. */
+export const relays = (mode: GatewayMode | null): boolean => mode === "nat" || mode === "nat-unprotected";
+
+/** Whether these ports can be relayed: each takes a socket of the daemon, and Node has none for SCTP. */
+export const mayRelay = ({ protocol, count }: Pick<PublishedPort, "protocol" | "count">): boolean =>
+  protocol !== "sctp" && count <= RELAYED_PORTS_MAX;
+
 /** Addresses of the host that are needed. None: clients come to the sandbox's own. */
-function hostAddresses(hostAddress: string | null, modes: Modes): string[] {
-  const addresses = hostAddress !== null ? [hostAddress] : modes[6] !== null ? ["0.0.0.0", "::"] : ["0.0.0.0"];
-  return addresses.filter((address) => modes[familyOf(address)] !== "routed");
+function hostAddresses(hostAddress: string | null, modes: Modes, ports: Pick<PublishedPort, "protocol" | "count">): string[] {
+  if (hostAddress !== null) return modes[familyOf(hostAddress)] === "routed" ? [] : [hostAddress];
+  const byIpv6 = modes[6] !== null ? modes[6] !== "routed" : relays(modes[4]) && mayRelay(ports);
+  return [...(modes[4] === "routed" ? [] : ["0.0.0.0"]), ...(byIpv6 ? ["::"] : [])];
 }
 
 /** How the network that the sandbox is reached by does it. */
@@ -94,7 +102,7 @@ async function choose(context: Context, candidate: Candidate, taken: readonly Pu
       throw addressInUse(`Bind for ${shown(hostAddress)}:${clash} failed: port is already allocated`);
     }
     try {
-      for (const address of hostPort === NO_PORT ? [] : hostAddresses(hostAddress, modes))
+      for (const address of hostPort === NO_PORT ? [] : hostAddresses(hostAddress, modes, wish))
         await context.nat?.reserve({ protocol, hostAddress: address, hostPort, count });
       return wish;
     } catch (error) {
@@ -109,7 +117,13 @@ async function choose(context: Context, candidate: Candidate, taken: readonly Pu
 function* candidates(context: Context, request: PublishRequest, binding: string | null, modes: Modes): Iterable<Candidate> {
   for (const { protocol, hostAddress, hostPorts, ports } of specs(request)) {
     const common = { protocol, hostAddress: hostAddress ?? binding, port: ports.first, count: 1 };
-    if (hostAddresses(common.hostAddress, modes).length === 0) {
+    if (hostAddress?.includes(":") && modes[6] === null && relays(modes[4]) && !mayRelay({ protocol, count: rangeSize(ports) })) {
+      throw invalidArgument(
+        `${formatRange(ports)}/${protocol} can't be published at [${hostAddress}]: the sandbox has no IPv6, and only TCP and UDP are relayed to it, ` +
+          `at most ${RELAYED_PORTS_MAX} ports of one -p: publish at an IPv4 address, in parts, or give its network IPv6`,
+      );
+    }
+    if (hostAddresses(common.hostAddress, modes, { protocol, count: rangeSize(ports) }).length === 0) {
       yield { ...common, count: rangeSize(ports), hostPorts: [NO_PORT], fixed: true };
     } else if (hostPorts === null) {
       if (context.nat === undefined) throw unavailable("this daemon publishes no ports");

@@ -1,9 +1,9 @@
 // The host as a router for networks: what it shall do is a pure function of the stored objects, computed anew and handed to
 // nat/ whole, which finds out whether anything changed.
 import type { Translation } from "../drivers/driver.ts";
-import type { NatPlan, Publication } from "../nat/types.ts";
+import type { GatewayMode, NatPlan, Publication, RelayedPorts } from "../nat/types.ts";
 import { attachmentsOf, attempt, type Context } from "./context.ts";
-import { NO_PORT } from "./publishing.ts";
+import { mayRelay, NO_PORT, relays } from "./publishing.ts";
 import type { NetworkRecord, SandboxRecord } from "./types.ts";
 import { type Attachment, sandboxInterfaces } from "./wants.ts";
 
@@ -25,14 +25,27 @@ function translationOf(context: Context, network: NetworkRecord): Translation | 
 
 export function natPlan(context: Context): NatPlan {
   const networks = [...context.state.networks.values()].flatMap((network) => translationOf(context, network) ?? []);
-  const publications = [...context.state.sandboxes.values()].flatMap((sandbox) =>
-    sandbox.ports.length === 0 ? [] : publicationsOf(context, sandbox),
-  );
-  return { networks, publications };
+  const publishing = [...context.state.sandboxes.values()]
+    .filter(({ ports }) => ports.length > 0)
+    .map((sandbox) => ({ sandbox, ways: waysTo(context, sandbox) }));
+  return {
+    networks,
+    publications: publishing.flatMap(({ sandbox, ways }) => publicationsOf(sandbox, ways)),
+    relays: publishing.flatMap(({ sandbox, ways }) => relaysOf(sandbox, ways)),
+  };
+}
+
+/** How a sandbox is reached by a family. */
+interface WayTo {
+  readonly family: 4 | 6;
+  readonly anywhere: string;
+  readonly interfaceName: string;
+  readonly mode: GatewayMode;
+  readonly target: string;
 }
 
 /** For each family, by the endpoint that the sandbox's default route goes by: answers leave there. */
-function publicationsOf(context: Context, sandbox: SandboxRecord): Publication[] {
+function waysTo(context: Context, sandbox: SandboxRecord): WayTo[] {
   const attachments = attachmentsOf(context, sandbox);
   const links = sandboxInterfaces(attachments);
   return FAMILIES.flatMap(({ family, key, anywhere, everything }) => {
@@ -42,14 +55,32 @@ function publicationsOf(context: Context, sandbox: SandboxRecord): Publication[]
     const mode = translation?.[key]?.mode;
     const target = attachment?.endpoint[key]?.split("/")[0];
     if (translation === undefined || mode === undefined || target === undefined) return [];
-    return sandbox.ports
+    return [{ family, anywhere, interfaceName: translation.interfaceName, mode, target }];
+  });
+}
+
+function publicationsOf(sandbox: SandboxRecord, ways: readonly WayTo[]): Publication[] {
+  return ways.flatMap(({ family, anywhere, interfaceName, mode, target }) =>
+    sandbox.ports
       .filter(({ hostAddress }) => hostAddress === null || hostAddress.includes(":") === (family === 6))
       .filter(({ hostPort }) => hostPort !== NO_PORT || mode === "routed")
       .map(({ protocol, hostAddress, hostPort, port, count }) => ({
         ...{ protocol, family, hostAddress: hostAddress ?? anywhere, hostPort, count },
-        ...{ interfaceName: translation.interfaceName, mode, target, targetPort: port },
-      }));
-  });
+        ...{ interfaceName, mode, target, targetPort: port },
+      })),
+  );
+}
+
+/** IPv6 ports of a sandbox that is reached by IPv4 alone, as Docker's userland proxy has them. */
+function relaysOf({ ports }: SandboxRecord, ways: readonly WayTo[]): RelayedPorts[] {
+  const [way] = ways;
+  if (way === undefined || ways.some(({ family }) => family === 6) || !relays(way.mode)) return [];
+  return ports
+    .filter((port) => mayRelay(port) && port.hostPort !== NO_PORT && port.hostAddress?.includes(":") !== false)
+    .map(({ protocol, hostAddress, hostPort, port, count }) => ({
+      ...{ protocol, hostAddress: hostAddress ?? "::", hostPort, count },
+      ...{ target: way.target, targetPort: port },
+    }));
 }
 
 /** Makes the host route as the stored objects say. */

@@ -51,7 +51,7 @@ export class KernelNat implements HostNat {
   readonly #native: HostKernel;
   readonly #nft: Nft;
   readonly #forwarding: Forwarding;
-  #plan: NatPlan = { networks: [], publications: [] };
+  #plan: NatPlan = { networks: [], publications: [], relays: [] };
   /** The last plan that was made true, as far as it could be. */
   #made: NatPlan = this.#plan;
   #next: Promise<void> | null = null;
@@ -162,7 +162,7 @@ export class KernelNat implements HostNat {
   async #make(plan: NatPlan): Promise<void> {
     const forward = wanted(plan);
     const translated = plan.publications.filter(({ mode }) => mode === "nat" || mode === "nat-unprotected");
-    for (const { hostAddress, hostPort, protocol } of await this.#ports.follow(translated)) {
+    for (const { hostAddress, hostPort, protocol } of await this.#ports.follow(translated, plan.relays)) {
       this.#log("warn", "a program of the host has a port that is published: it gets nothing", { hostAddress, hostPort, protocol });
     }
     const rules = rulesOf(plan, this.#forwarding.closed(forward));

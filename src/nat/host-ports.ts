@@ -2,22 +2,33 @@
 // then held by a socket of the daemon for as long as it is published, so that no program takes it and wonders why it hears
 // nothing. A range is not held, at a descriptor a port that would cost more than it is worth: it is looked up in the kernel's
 // lists of sockets when it is published, and rules come first afterwards.
-// A held socket gets no traffic: rules lead it past, for the loopback addresses too.
+// A held socket gets no traffic: rules lead it past, for the loopback addresses too. Only where no rule can (an IPv6 port of a
+// sandbox that has IPv4 alone) it is a relay (relay.ts), and then each port of a range has one.
 import { createSocket } from "node:dgram";
 import { readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { addressInUse, unavailable } from "../errors.ts";
 import { addressBytes, parseAddress } from "../net/address.ts";
 import type { PortRange, Protocol } from "../net/port-spec.ts";
-import type { HostPort, Publication } from "./types.ts";
+import { Budget, type Place, type Relay, TcpRelay, UdpRelay } from "./relay.ts";
+import type { HostPort, Publication, RelayedPorts } from "./types.ts";
 
 interface Held {
   readonly port: HostPort;
+  readonly relay: Relay;
   close(): void;
+}
+
+/** A port that shall be held. */
+interface Wanted {
+  readonly port: HostPort;
+  readonly place: Place | null;
 }
 
 const SCTP_TRACKING = "/proc/sys/net/netfilter/nf_conntrack_sctp_timeout_established";
 const DEFAULT_EPHEMERAL: PortRange = { first: 32768, last: 60999 };
+/** TCP connections and UDP clients that are relayed at the same time, where the daemon's limit of descriptors allows. */
+const RELAYED_MAX = 1024;
 const ANYWHERE = ["0.0.0.0", "::"];
 const LISTENING = "0A";
 const NO_PORT = "0000";
@@ -29,6 +40,7 @@ const shown = ({ protocol, hostAddress, hostPort }: HostPort): string =>
 
 export class HostPorts {
   readonly #held = new Map<string, Held>();
+  readonly #budget = new Budget(Math.min(RELAYED_MAX, Math.floor(descriptorLimit() / 8)));
 
   /** Throws ADDRESS_IN_USE if a program of the host has one of the ports. A single port is held from here on. */
   async reserve(wish: HostPort): Promise<void> {
@@ -40,6 +52,8 @@ export class HostPorts {
       await this.#hold(wish);
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException;
+      // A host without IPv6 has no such port that anybody could take.
+      if (wish.hostAddress === "::" && code === "EAFNOSUPPORT") return;
       const what = `failed to bind host port ${shown(wish)}`;
       if (code === "EADDRINUSE") throw addressInUse(`${what}: address already in use`);
       if (code === "EADDRNOTAVAIL") throw addressInUse(`${what}: cannot assign requested address: give an address of this host`);
@@ -47,20 +61,25 @@ export class HostPorts {
     }
   }
 
-  /** Holds the ports of these and no others; answers those that a program has taken. */
-  async follow(publications: readonly Publication[]): Promise<Publication[]> {
-    const wanted = new Map(publications.filter((one) => one.count === 1 && one.protocol !== "sctp").map((one) => [keyOf(one), one]));
+  /** Holds the ports of these and no others, and leads relays where they shall; answers those that a program has taken. */
+  async follow(publications: readonly Publication[], relays: readonly RelayedPorts[]): Promise<HostPort[]> {
+    const wanted = new Map<string, Wanted>();
+    for (const port of publications) {
+      if (port.count === 1 && port.protocol !== "sctp") wanted.set(keyOf(port), { port, place: null });
+    }
+    for (const one of relays.flatMap(singly)) wanted.set(keyOf(one.port), one);
     for (const [key, held] of this.#held) {
       if (wanted.has(key)) continue;
       held.close();
       this.#held.delete(key);
     }
-    const lost: Publication[] = [];
-    for (const [key, publication] of wanted) {
+    const lost: HostPort[] = [];
+    for (const [key, { port, place }] of wanted) {
       try {
-        if (!this.#held.has(key)) await this.#hold(publication);
-      } catch {
-        lost.push(publication);
+        if (!this.#held.has(key)) await this.#hold(port);
+        this.#held.get(key)!.relay.lead(place);
+      } catch (error) {
+        if (port.hostAddress !== "::" || (error as NodeJS.ErrnoException).code !== "EAFNOSUPPORT") lost.push(port);
       }
     }
     return lost;
@@ -85,27 +104,38 @@ export class HostPorts {
   }
 
   async #hold(wish: HostPort): Promise<void> {
-    const held = await (wish.protocol === "udp" ? bindUdp(wish) : listenTcp(wish));
+    const held = await (wish.protocol === "udp" ? bindUdp(wish, this.#budget) : listenTcp(wish, this.#budget));
     this.#held.set(keyOf(wish), held);
   }
 }
 
-function listenTcp(port: HostPort): Promise<Held> {
+const singly = ({ protocol, hostAddress, hostPort, count, target, targetPort }: RelayedPorts): Wanted[] =>
+  Array.from({ length: count }, (_, n) => ({
+    port: { protocol, hostAddress, hostPort: hostPort + n, count: 1 },
+    place: { address: target, port: targetPort + n },
+  }));
+
+function listenTcp(port: HostPort, budget: Budget): Promise<Held> {
   const { hostAddress, hostPort } = port;
   return new Promise((resolve, reject) => {
-    // Who gets here came before the rules did, or from where they don't lead.
-    const server = createServer((client) => client.destroy());
+    // Where a port is not relayed, who gets here came before the rules did, or from where they don't lead.
+    const server = createServer({ allowHalfOpen: true });
+    const relay = new TcpRelay(server, budget);
     server.once("error", reject);
     server.listen({ host: hostAddress, port: hostPort, ipv6Only: true, exclusive: true }, () => {
       server.off("error", reject);
       server.on("error", () => {}); // a failed accept is the client's loss
       server.unref();
-      resolve({ port, close: () => server.close() });
+      const close = (): void => {
+        server.close();
+        relay.close();
+      };
+      resolve({ port, relay, close });
     });
   });
 }
 
-function bindUdp(port: HostPort): Promise<Held> {
+function bindUdp(port: HostPort, budget: Budget): Promise<Held> {
   const { hostAddress, hostPort } = port;
   return new Promise((resolve, reject) => {
     const socket = createSocket({ type: isIpv6(hostAddress) ? "udp6" : "udp4", ipv6Only: isIpv6(hostAddress) });
@@ -117,7 +147,12 @@ function bindUdp(port: HostPort): Promise<Held> {
       socket.removeAllListeners("error");
       socket.on("error", () => {});
       socket.unref();
-      resolve({ port, close: () => socket.close() });
+      const relay = new UdpRelay(socket, budget);
+      const close = (): void => {
+        relay.close();
+        socket.close();
+      };
+      resolve({ port, relay, close });
     });
   });
 }
@@ -167,6 +202,12 @@ function sockets(file: string, protocol: Protocol): { address: string; port: num
 /** The lists print addresses as little-endian words of four bytes. */
 const reversed = (hex: string): string => hex.replace(/(..)(..)(..)(..)/g, "$4$3$2$1").toLowerCase();
 const hexOf = (address: string): string => Buffer.from(addressBytes(parseAddress(address))).toString("hex");
+
+/** Files that the daemon may have open. */
+function descriptorLimit(): number {
+  const [, soft] = /^Max open files\s+(\d+)/m.exec(readText("/proc/self/limits")) ?? [];
+  return soft === undefined ? 1024 : Number(soft);
+}
 
 /** The ports that the kernel gives to programs that ask for any: net.ipv4.ip_local_port_range. */
 export function ephemeralPorts(): PortRange {

@@ -49,9 +49,16 @@ export interface Publication extends HostPort {
   readonly targetPort: number;
 }
 
+/** IPv6 ports of the host that lead to a sandbox without IPv6: by programs, for rules don't translate between families. */
+export interface RelayedPorts extends HostPort {
+  readonly target: string;
+  readonly targetPort: number;
+}
+
 export interface NatPlan {
   readonly networks: readonly NatNetwork[];
   readonly publications: readonly Publication[];
+  readonly relays: readonly RelayedPorts[];
 }
 
 /** The host's part of routed networks. */

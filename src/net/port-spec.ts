@@ -34,6 +34,8 @@ export interface Exposed {
 }
 
 export const PORT_MAX = 65535;
+/** As many ports of one -p are also reached by IPv6 where the sandbox has IPv4 only: each is held and relayed by the daemon. */
+export const RELAYED_PORTS_MAX = 256;
 export const rangeSize = ({ first, last }: PortRange): number => last - first + 1;
 export const formatRange = ({ first, last }: PortRange): string => (first === last ? `${first}` : `${first}-${last}`);
 

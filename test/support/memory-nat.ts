@@ -4,7 +4,7 @@ import type { HostNat, HostPort, NatPlan } from "../../src/nat/types.ts";
 
 export class MemoryNat implements HostNat {
   warnings: readonly string[] = [];
-  plan: NatPlan = { networks: [], publications: [] };
+  plan: NatPlan = { networks: [], publications: [], relays: [] };
   /** "tcp 8080" */
   readonly programs = new Set<string>();
   ephemeral: readonly number[] = [40_000, 40_001, 40_002];
@@ -36,6 +36,13 @@ export class MemoryNat implements HostNat {
 
   ephemeralPorts(): Iterable<number> {
     return this.ephemeral;
+  }
+
+  get relayed(): string[] {
+    return this.plan.relays.map(
+      ({ protocol, hostAddress, hostPort, count, target, targetPort }) =>
+        `${protocol} ${hostAddress}:${hostPort}+${count} -> ${target}:${targetPort}`,
+    );
   }
 
   /** "tcp 0.0.0.0:8080+1 -> 10.1.0.2:80" */

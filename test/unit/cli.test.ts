@@ -190,7 +190,9 @@ describe("sandbox create", () => {
       code: 0,
       stdout: "s\n",
     });
-    expect((await weft(["port", "s"])).stdout).toBe("90/udp -> 0.0.0.0:9000\n91/udp -> 0.0.0.0:9001\n");
+    expect((await weft(["port", "s"])).stdout).toBe(
+      "90/udp -> 0.0.0.0:9000\n90/udp -> [::]:9000\n91/udp -> 0.0.0.0:9001\n91/udp -> [::]:9001\n",
+    );
     expect(await weft(["sandbox", "update", "--publish-add", "x", "s"])).toMatchObject({ code: 2 });
   });
 
@@ -205,10 +207,14 @@ describe("sandbox create", () => {
       expose: [{ protocol: "tcp", ports: range(70) }],
       publishAll: true,
     });
-    expect((await weft(["port", "s"])).stdout).toBe("80/tcp -> 127.0.0.1:8080\n90/udp -> 0.0.0.0:9000\n91/udp -> 0.0.0.0:9001\n");
-    expect((await weft(["port", "s", "91/udp"])).stdout).toBe("0.0.0.0:9001\n");
+    expect((await weft(["port", "s"])).stdout).toBe(
+      "80/tcp -> 127.0.0.1:8080\n90/udp -> 0.0.0.0:9000\n90/udp -> [::]:9000\n91/udp -> 0.0.0.0:9001\n91/udp -> [::]:9001\n",
+    );
+    expect((await weft(["port", "s", "91/udp"])).stdout).toBe("0.0.0.0:9001\n[::]:9001\n");
     expect(await weft(["port", "s", "91"])).toMatchObject({ code: 1, stderr: "weft: No public port '91' published for s\n" });
-    expect((await weft(["sandbox", "ls", "--format", "{{.Ports}}"])).stdout).toBe("127.0.0.1:8080->80/tcp, 0.0.0.0:9000-9001->90-91/udp\n");
+    expect((await weft(["sandbox", "ls", "--format", "{{.Ports}}"])).stdout).toBe(
+      "127.0.0.1:8080->80/tcp, 0.0.0.0:9000-9001->90-91/udp, [::]:9000-9001->90-91/udp\n",
+    );
     const [sandbox] = JSON.parse((await weft(["sandbox", "inspect", "s"])).stdout);
     expect(sandbox.NetworkSettings.Ports).toMatchObject({ "70/tcp": null, "80/tcp": [{ HostIp: "127.0.0.1", HostPort: "8080" }] });
     expect(await weft(["sandbox", "create", "-p", "1-2:3-5", "t"])).toMatchObject({ code: 2 });

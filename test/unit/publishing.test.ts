@@ -83,6 +83,30 @@ describe("ports of a sandbox", () => {
     await expect(create("b", specs("192.0.2.7:8080:80"))).rejects.toThrow("already allocated");
   });
 
+  it("are relayed by IPv6 where the sandbox has IPv4 only", async () => {
+    await bench.controller.createNetwork({ name: "old", ipam: [{ subnet: "10.5.0.0/24" }] });
+    await create("a", specs("8080:80", "[::1]:81:81/udp", "127.0.0.1:82:82", "9000-9255:9000-9255", "300-600:300-600"), "old");
+    expect(nat.relayed).toEqual(["tcp :::8080+1 -> 10.5.0.2:80", "udp ::1:81+1 -> 10.5.0.2:81", "tcp :::9000+256 -> 10.5.0.2:9000"]);
+    expect(nat.reserved.filter((one) => one.includes("::"))).toEqual(["tcp :: 8080", "udp ::1 81", "tcp :: 9000"]);
+    for (const [spec, message] of [
+      ["[::]:1000-1256:1000-1256", "at most 256 ports of one -p"],
+      ["[::]:1000:1000/sctp", "only TCP and UDP are relayed"],
+    ] as const) {
+      await expect(create("b", specs(spec), "old")).rejects.toThrow(message);
+    }
+    nat.programs.add("tcp 8090");
+    await expect(create("b", specs("8090:80"), "old")).rejects.toThrow("8090");
+    // With a network that has IPv6 it is reached by that, and back again.
+    await web();
+    await bench.controller.connect("a", { network: "web", gwPriority: 1 });
+    expect(nat.relayed).toEqual([]);
+    expect(nat.published).toContain("tcp :::8080+1 -> fd00:1::2:80");
+    await bench.controller.disconnect("a", "web", false);
+    expect(nat.relayed).toHaveLength(3);
+    await bench.controller.removeSandbox("a", false);
+    expect(nat.relayed).toEqual([]);
+  });
+
   it("take none of the host's where the network is routed", async () => {
     const routed = { [`${ALL}.gateway_mode_ipv4`]: "routed", [`${ALL}.gateway_mode_ipv6`]: "routed" };
     await web(routed);

@@ -54,18 +54,4 @@ export const OF_TRAFFIC = [
     title: "A question with EDNS is answered with EDNS",
     reason: "RFC 6891 section 6.1.1. Classes other than IN are refused; Docker answers them as IN.",
   },
-  {
-    id: "published-ipv6",
-    area: /^ports$/,
-    docker: /(\[::\]|"::")/,
-    title: "A network without IPv6 publishes IPv4 only",
-    reason: "There is nobody to translate to; Docker's userland proxy answers on [::] and speaks to the container by IPv4.",
-  },
-  {
-    id: "published-order",
-    area: /^ports$/,
-    name: /^inspect: several$/,
-    title: "Published ports come in the order of their numbers",
-    reason: "Follows from the line above: Docker's list has an IPv6 line behind each.",
-  },
 ];

@@ -53,6 +53,7 @@ const planOf = fc
           }),
         ),
       ),
+      relays: [],
     };
   });
 
@@ -60,6 +61,7 @@ const planOf = fc
 const union = (a: NatPlan, b: NatPlan): NatPlan => ({
   networks: [...a.networks, ...b.networks.filter(({ interfaceName }) => !a.networks.some((one) => one.interfaceName === interfaceName))],
   publications: [...a.publications, ...b.publications.filter(({ hostPort }) => !a.publications.some((one) => one.hostPort === hostPort))],
+  relays: [],
 });
 
 describe("a change set", () => {
@@ -91,7 +93,7 @@ describe("a change set", () => {
     const family = { subnet: "10.1.0.0/24", mode: "nat", masquerade: true, source: null } as const;
     const one: NatNetwork = { interfaceName: "br-a", internal: false, ipv4: family, ipv6: null };
     const two: NatNetwork = { ...one, interfaceName: "br-b", ipv4: { ...family, subnet: "10.2.0.0/24" } };
-    const [a, b] = [[one], [one, two]].map((networks) => rulesOf({ networks, publications: [] }, CLOSED));
+    const [a, b] = [[one], [one, two]].map((networks) => rulesOf({ networks, publications: [], relays: [] }, CLOSED));
     const elements = ['bridges { "br-b" }', "masquerade4 { 10.2.0.0/24 }", 'hairpin4 { 10.2.0.0/24 . "br-b" }'];
     expect(changeSet(a!, b!)).toBe(elements.map((element) => `add element inet weft ${element}\n`).join(""));
     expect(changeSet(b!, a!)).toBe(elements.map((element) => `delete element inet weft ${element}\n`).join(""));
@@ -102,13 +104,13 @@ describe("a change set", () => {
   it("is none where rules differ, where there is no table, and where ranges take the place of others", () => {
     const family = { subnet: "10.1.0.0/24", mode: "nat", masquerade: true, source: null } as const;
     const network: NatNetwork = { interfaceName: "br-a", internal: false, ipv4: family, ipv6: null };
-    const rules = rulesOf({ networks: [network], publications: [] }, CLOSED);
+    const rules = rulesOf({ networks: [network], publications: [], relays: [] }, CLOSED);
     expect(changeSet(null, rules)).toBeNull();
     expect(changeSet(rules, null)).toBeNull();
-    expect(changeSet(rules, rulesOf({ networks: [network], publications: [] }, { ipv4: false, ipv6: false }))).toBeNull();
+    expect(changeSet(rules, rulesOf({ networks: [network], publications: [], relays: [] }, { ipv4: false, ipv6: false }))).toBeNull();
     const fixed = { ...network, ipv4: { ...family, source: "192.0.2.1" } };
-    expect(changeSet(rules, rulesOf({ networks: [fixed], publications: [] }, CLOSED))).toBeNull();
+    expect(changeSet(rules, rulesOf({ networks: [fixed], publications: [], relays: [] }, CLOSED))).toBeNull();
     const other = { ...network, ipv4: { ...family, subnet: "10.1.0.0/25" } };
-    expect(changeSet(rules, rulesOf({ networks: [other], publications: [] }, CLOSED))).toBeNull();
+    expect(changeSet(rules, rulesOf({ networks: [other], publications: [], relays: [] }, CLOSED))).toBeNull();
   });
 });

@@ -16,7 +16,7 @@ function publication(changes: Partial<Publication>): Publication {
   };
 }
 
-const plan = (...publications: Publication[]): NatPlan => ({ networks: [], publications });
+const plan = (...publications: Publication[]): NatPlan => ({ networks: [], publications, relays: [] });
 
 interface Flow {
   readonly protocol: number;
@@ -74,7 +74,7 @@ describe("flows that end", () => {
   it("are at start those into our subnets that no port accounts for", () => {
     const family = { subnet: "10.1.0.0/24", mode: "nat" as const, masquerade: true, source: null };
     const networks = [{ interfaceName: "br-a", internal: false, ipv4: family, ipv6: null }];
-    expect(staleFlows(null, { networks, publications: [publication({ protocol: "tcp" })] }, LOCAL)).toEqual([
+    expect(staleFlows(null, { networks, publications: [publication({ protocol: "tcp" })], relays: [] }, LOCAL)).toEqual([
       {
         ...{ family: 4, answeredBy: "10.1.0.0/24", translated: true },
         except: [{ answeredBy: "10.1.0.2/32", protocol: 6, firstPort: 8080, lastPort: 8080 }],

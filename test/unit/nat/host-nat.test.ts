@@ -46,7 +46,7 @@ const bridges = (): string[] => [...run("list set inet weft bridges").stdout.mat
 
 const apply = (...names: string[]): Promise<void> => {
   const networks = names.map((interfaceName): NatNetwork => ({ interfaceName, internal: true, ipv4: null, ipv6: null }));
-  return nat.apply({ networks, publications: [] });
+  return nat.apply({ networks, publications: [], relays: [] });
 };
 
 it("tells the kernel what has changed", async () => {

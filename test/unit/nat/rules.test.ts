@@ -20,7 +20,7 @@ function publication(changes: Partial<Publication>): Publication {
   };
 }
 
-const plan = (networks: NatNetwork[], publications: Publication[] = []): NatPlan => ({ networks, publications });
+const plan = (networks: NatNetwork[], publications: Publication[] = []): NatPlan => ({ networks, publications, relays: [] });
 
 /** Elements of a set or map. */
 function elements(text: string, name: string): string[] {
