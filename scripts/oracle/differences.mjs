@@ -3,6 +3,7 @@
 //
 // `engine` limits an entry to one engine: "debian" is Docker 20.10, "moby" the newest one.
 import { OF_ANSWERS } from "./differences/answers.mjs";
+import { OF_OLDER } from "./differences/older.mjs";
 import { OF_REFUSALS } from "./differences/refusals.mjs";
 import { OF_TRAFFIC } from "./differences/traffic.mjs";
 
@@ -12,4 +13,4 @@ import { OF_TRAFFIC } from "./differences/traffic.mjs";
  */
 
 /** The first that fits is the reason. @type {readonly Reason[]} */
-export const DIFFERENCES = [...OF_ANSWERS, ...OF_TRAFFIC, ...OF_REFUSALS];
+export const DIFFERENCES = [...OF_ANSWERS, ...OF_TRAFFIC, ...OF_REFUSALS, ...OF_OLDER];

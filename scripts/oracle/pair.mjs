@@ -10,6 +10,15 @@ import { Names, refusal } from "./normalise.mjs";
  *   within: (container: string, argv: string[]) => Promise<Outcome>, machine: import("./machine.mjs").Machine }} Side
  */
 
+/** A document, a list of those that stand one a line; text that is no JSON as it is. @param {string} text @returns {any} */
+function documentsOf(text) {
+  try {
+    return text.startsWith("{") ? text.split("\n").map((line) => JSON.parse(line)) : JSON.parse(text || "null");
+  } catch {
+    return text;
+  }
+}
+
 export class Pair {
   /** @param {{ docker: Side, weft: Side }} sides @param {import("./report.mjs").Report} report @param {string} area */
   constructor(sides, report, area) {
@@ -90,8 +99,8 @@ export class Pair {
   async json(name, action, pick = (document) => document) {
     const outcomes = await this.act(action);
     const read = (/** @type {"docker" | "weft"} */ side) => {
-      const text = outcomes[side].stdout.trim();
-      const documents = text.startsWith("{") ? text.split("\n").map((line) => JSON.parse(line)) : JSON.parse(text || "null");
+      const documents = documentsOf(outcomes[side].stdout.trim());
+      if (typeof documents === "string") return documents;
       return this.names[side].tree(documents === null ? null : pick(documents));
     };
     this.report.add(this.area, name, [...this.texts(outcomes), ...compareTrees(read("docker"), read("weft"))]);

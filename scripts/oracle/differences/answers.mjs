@@ -68,7 +68,6 @@ export const OF_ANSWERS = [
     id: "ghost-endpoints",
     area: /^connect$/,
     aspect: /^(\.(n2|settings)|\[\d\])$/,
-    engine: /moby/,
     title: "A connect that was refused leaves nothing behind",
     reason: "Docker keeps the network among those of the container, without an address.",
   },

@@ -15,7 +15,7 @@ export const OF_REFUSALS = [
     id: "usage",
     aspect: /^stderr$/,
     docker:
-      /(requires (at least )?\d arguments?|unknown (shorthand )?flag|^invalid argument "|bad format of filter|^template|^invalid port \(|^invalid port specification|^invalid range format)/,
+      /(requires (at least |exactly )?\d arguments?|unknown (shorthand )?flag|^invalid argument "|bad format of filter|^template|^invalid port \(|^invalid port specification|^invalid range format)/,
     title: "Words of the command line's grammar",
     reason: "What is missing or unknown is named by the value and what to write instead.",
   },
@@ -68,6 +68,7 @@ export const OF_REFUSALS = [
   },
   {
     id: "port-taken",
+    engine: /moby/,
     area: /^ports$/,
     docker: /^Bind for /,
     title: "A conflict of ports names the address that was asked for",
