@@ -5,6 +5,7 @@
 import { Command, CommanderError } from "commander";
 import { ConfigError } from "../config/errors.ts";
 import { VERSION } from "../config/version.ts";
+import { plainBooleans } from "./booleans.ts";
 import { type CliHost, prepared, type Session } from "./command.ts";
 import { ReportedError, UsageError } from "./errors.ts";
 
@@ -61,16 +62,6 @@ function named(argv: readonly string[]): string | undefined {
   return undefined;
 }
 
-/** `--ipv6=true` and `--ipv6=false`, which scripts for Docker say, as --ipv6 and --no-ipv6; up to a program's own arguments. */
-function plainBooleans(argv: readonly string[]): string[] {
-  const end = argv.indexOf("--");
-  return argv.map((word, at) => {
-    const [, name, value] = /^--(ipv4|ipv6|internal|attachable)=(true|false)$/.exec(word) ?? [];
-    if (name === undefined || (end >= 0 && at > end)) return word;
-    return value === "true" ? `--${name}` : `--no-${name}`;
-  });
-}
-
 async function build(argv: readonly string[], host: Session): Promise<Command> {
   const program = prepared(new Command("weft"))
     .description("Container and VM networking as one userspace daemon")
@@ -106,7 +97,7 @@ export async function runCli(argv: readonly string[], host: CliHost): Promise<nu
   const session: Session = { ...host, exitCode: 0 };
   try {
     const program = await build(argv, session);
-    await program.parseAsync(plainBooleans(argv), { from: "user" });
+    await program.parseAsync(plainBooleans(argv, program), { from: "user" });
     return session.exitCode;
   } catch (error) {
     return conclude(error, host);

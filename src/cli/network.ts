@@ -82,7 +82,7 @@ export function register(program: Command, host: Session): void {
     ],
     run: (context, [name], flags) => create(context, name!, flags),
   })
-    .option("-d, --driver <driver>", "bridge, overlay, host or none (default: bridge; there is one network each of the latter two)")
+    .option("-d, --driver <driver>", "bridge, overlay or macvlan (default: bridge); of host and none there is one network each")
     .option("--subnet <cidr>", "subnet, repeatable", collect)
     .option("--ip-range <cidr>", "hand out addresses of this part of the subnet only, repeatable", collect)
     .option("--gateway <address>", "gateway of the subnet, repeatable", collect)

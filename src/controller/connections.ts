@@ -38,7 +38,7 @@ async function connectOn(
     const sandbox = context.state.sandboxes.get(id) ?? findSandbox(context, reference);
     const network = context.state.networks.get(found.id) ?? findNetwork(context, request.network);
     const others = attachmentsOf(context, sandbox);
-    checkConnect(sandbox, others, context.drivers.get(network.driver));
+    checkConnect(sandbox, others, { network, driver: context.drivers.get(network.driver) });
     if (stackInode(context, sandbox) === null) {
       throw forbidden(`the namespace ${sandbox.namespacePath} of sandbox ${sandbox.name} is gone: remove the sandbox and create it anew`);
     }

@@ -58,7 +58,12 @@ export function checkWishes(request: CreateSandboxRequest, wishes: readonly Wish
 }
 
 /** Of a sandbox that is there, to be connected to one more network. */
-export function checkConnect(sandbox: SandboxRecord, others: readonly { readonly driver: Driver }[], driver: Driver): void {
+export function checkConnect(
+  sandbox: SandboxRecord,
+  others: readonly { readonly driver: Driver }[],
+  { network, driver }: { readonly network: NetworkRecord; readonly driver: Driver },
+): void {
+  if (network.configOnly) throw settingsOnly(network);
   if (driver.stack === "host") throw hostNetwork();
   if (sandbox.joinedTo !== null || others.some((other) => other.driver.stack === "host")) throw sharedStack();
   if (others.length > 0 && [driver, ...others.map((other) => other.driver)].some(({ stack }) => stack === "loopback")) {
@@ -68,7 +73,7 @@ export function checkConnect(sandbox: SandboxRecord, others: readonly { readonly
 
 /** What an attachment may ask of the network itself. */
 export function checkAttachment(network: NetworkRecord, driver: Driver, wish: AttachRequest): void {
-  if (network.configOnly) throw forbidden(`cannot create endpoint on configuration-only network: ${network.name} holds settings only`);
+  if (network.configOnly) throw settingsOnly(network);
   if (network.ingress) throw forbidden(`network ${network.name} not manually attachable: it is the ingress network`);
   if (driver.stack !== "interfaces") checkNoInterface(wish);
   if (network.name === DEFAULT_BRIDGE) checkNothingChosen(wish);
@@ -102,6 +107,8 @@ function checkNothingChosen(wish: AttachRequest): void {
   }
 }
 
+const settingsOnly = ({ name }: NetworkRecord) =>
+  forbidden(`cannot create endpoint on configuration-only network: ${name} holds settings only, make a network with --config-from ${name}`);
 const privateMode = () => forbidden("container cannot be connected to multiple networks with one of the networks in private (none) mode");
 const mixed = () => invalidArgument("conflicting options: cannot attach both user-defined and non-user-defined network-modes");
 const hostNetwork = () => forbidden("container cannot be disconnected from host network or connected to host network");

@@ -57,6 +57,11 @@ describe("network create", () => {
     { what: "families", argv: ["--ipv4=false", "--ipv6", "n"], request: { enableIpv4: false, enableIpv6: true } },
     { what: "families, long", argv: ["--ipv4=true", "--ipv6=false", "n"], request: { enableIpv4: true, enableIpv6: false } },
     {
+      what: "switches with values, as Go reads them",
+      argv: ["--internal=1", "--attachable=F", "--ingress=false", "--ipv6=T", "n"],
+      request: { internal: true, attachable: false, ingress: false, enableIpv6: true },
+    },
+    {
       what: "IPAM and scope",
       argv: ["--ipam-driver", "default", "--ipam-opt", "serial=true", "--scope", "global", "--internal", "n"],
       request: { ipamDriver: "default", ipamOptions: { serial: "true" }, scope: "global", internal: true },
@@ -68,6 +73,18 @@ describe("network create", () => {
     expect(result).toMatchObject({ code: 0, stderr: "" });
     expect(result.stdout).toMatch(/^[0-9a-f]{64}\n$/);
     expect(api.controller.requests).toMatchObject([request]);
+  });
+
+  it("takes no option's value for a switch", async () => {
+    const argv = ["network", "create", "--label", "--internal=true", "--label=a=--internal=1", "n"];
+    expect(await weft(argv)).toMatchObject({ code: 0, stderr: "" });
+    expect(api.controller.requests).toMatchObject([{ labels: { "--internal": "true", a: "--internal=1" }, internal: false }]);
+  });
+
+  it.each(["--ipv6=maybe", "--internal=", "--config-only=2"])("refuses %s, which is no truth", async (word) => {
+    const [flag, value] = word.split("=");
+    const stderr = `weft: invalid argument "${value}" for "${flag}": give true or false\n`;
+    expect(await weft(["network", "create", word, "n"])).toMatchObject({ code: 2, stderr });
   });
 
   it("leaves families open that were not asked for", async () => {
@@ -211,6 +228,12 @@ describe("sandbox create", () => {
       "80/tcp -> 127.0.0.1:8080\n90/udp -> 0.0.0.0:9000\n90/udp -> [::]:9000\n91/udp -> 0.0.0.0:9001\n91/udp -> [::]:9001\n",
     );
     expect((await weft(["port", "s", "91/udp"])).stdout).toBe("0.0.0.0:9001\n[::]:9001\n");
+    const rows = [
+      { Port: "91/udp", HostIp: "0.0.0.0", HostPort: "9001" },
+      { Port: "91/udp", HostIp: "::", HostPort: "9001" },
+    ];
+    expect(JSON.parse((await weft(["port", "--format", "json", "s", "91/udp"])).stdout)).toEqual(rows);
+    expect((await weft(["port", "--format", "{{.HostPort}}", "s"])).stdout).toBe("8080\n9000\n9000\n9001\n9001\n");
     expect(await weft(["port", "s", "91"])).toMatchObject({ code: 1, stderr: "weft: No public port '91' published for s\n" });
     expect((await weft(["sandbox", "ls", "--format", "{{.Ports}}"])).stdout).toBe(
       "127.0.0.1:8080->80/tcp, 0.0.0.0:9000-9001->90-91/udp, [::]:9000-9001->90-91/udp\n",
