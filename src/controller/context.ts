@@ -101,7 +101,7 @@ export function createContext(options: ControllerOptions, state: State): Context
         return [...state.networks.values()];
       },
       underlay: options.underlay,
-      linkNames: () => options.namespaces.linkNames(null),
+      hasLink: (name) => options.namespaces.hasHostLink(name),
       links: () => options.namespaces.hostLinks(),
       cipher: options.cipher ?? (() => ({ by: "none", reason: "this daemon was started without one" })),
       randomBytes: options.randomBytes,

@@ -70,7 +70,7 @@ async function bring(context: Context): Promise<string | null> {
     await dropNetwork(context, stored.id);
   }
   if (wanted === null) return null;
-  const name = settings.interfaceName ?? freeName(await context.host.linkNames());
+  const name = settings.interfaceName ?? freeName((name) => context.host.hasLink(name));
   await makeNetwork(context, { ...wanted, options: { ...wanted.options, [NAME_KEY]: name } });
   return null;
 }
@@ -103,8 +103,8 @@ function matches(stored: NetworkRecord, wanted: CreateNetworkRequest): boolean {
   return options && subnets && stored.enableIpv6 === wanted.enableIpv6;
 }
 
-function freeName(taken: readonly string[]): string {
-  for (let number = 0; number < NAMES_TRIED; number++) if (!taken.includes(`weft${number}`)) return `weft${number}`;
+function freeName(taken: (name: string) => boolean): string {
+  for (let number = 0; number < NAMES_TRIED; number++) if (!taken(`weft${number}`)) return `weft${number}`;
   throw exhausted(`the host has interfaces weft0 to weft${NAMES_TRIED - 1}: give setting bridge.interfaceName`);
 }
 

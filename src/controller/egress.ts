@@ -77,7 +77,7 @@ export async function withEgress<T>(context: Context, links: readonly Link[], wo
 }
 
 async function make(context: Context): Promise<NetworkRecord> {
-  const taken = (await context.host.linkNames()).includes(EGRESS_NETWORK);
+  const taken = context.host.hasLink(EGRESS_NETWORK);
   const options = { [ICC_KEY]: "false", [MASQUERADE_KEY]: "true", ...(taken ? {} : { [NAME_KEY]: EGRESS_NETWORK }) };
   const request: CreateNetworkRequest = { name: EGRESS_NETWORK, driver: "bridge", options };
   try {

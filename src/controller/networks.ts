@@ -3,9 +3,7 @@
 import type { Driver, NetworkDraft } from "../drivers/driver.ts";
 import { alreadyExists, forbidden, invalidArgument, notFound, WeftError } from "../errors.ts";
 import type { AddressSpace } from "../ipam/default-pools.ts";
-import { DEFAULT_IPAM, type HostRoute, type IpamDriver, NULL_IPAM } from "../ipam/ipam.ts";
-import { addressRange } from "../net/address.ts";
-import { firstAddress, parsePrefix, tryParsePrefix } from "../net/prefix.ts";
+import { DEFAULT_IPAM, type IpamDriver, NULL_IPAM } from "../ipam/ipam.ts";
 import { networkKey, peerKey, ULA_KEY } from "../store/keys.ts";
 import type { Put } from "../store/store.ts";
 import { attempt, type Context, commit, networkOwner, newId, put } from "./context.ts";
@@ -32,6 +30,7 @@ import {
   refuseUsedConfiguration,
   withConfiguration,
 } from "./network-rules.ts";
+import { hostRoutes, takenSubnets } from "./obstacles.ts";
 import { admissiblePeers, forgetKeys, isEncrypted, leftOut, leftOutText } from "./peer-keys.ts";
 import { openHost, rerouteHost, routeHost } from "./routing.ts";
 import type { CreateNetworkRequest, Id, IpamConfig, NetworkRecord, NetworkView } from "./types.ts";
@@ -189,13 +188,12 @@ async function chooseSubnets(
   const { enableIpv4, enableIpv6, ipam: requests = [] } = request;
   if (ipam === null) return configurationSubnets(requests, enableIpv4, enableIpv6);
   if (driver.addressSpace === null) return [];
-  const others = [...context.state.networks.values()].filter(({ configOnly, ipamDriver }) => !configOnly && ipamDriver !== NULL_IPAM);
   const plan = {
     space: driver.addressSpace,
     requests,
     enableIpv4,
     enableIpv6,
-    networks: others.flatMap(({ name, ipam: subnets }) => subnets.map(({ subnet }) => ({ name, prefix: parsePrefix(subnet) }))),
+    networks: takenSubnets(context),
     hostRoutes: driver.avoidsHostRoutes ? await hostRoutes(context) : [],
     ulaGlobalId: ulaGlobalId(context, enableIpv6 && ipam.name === DEFAULT_IPAM ? puts : []),
   };
@@ -302,16 +300,4 @@ function ulaGlobalId(context: Context, puts: Put[]): string {
   const made = Buffer.from(context.randomBytes(ULA_GLOBAL_ID_BYTES)).toString("hex");
   puts.push({ key: ULA_KEY, value: made });
   return made;
-}
-
-/** Destinations that mean part of the world: not the default route, link-local or multicast. */
-async function hostRoutes(context: Context): Promise<HostRoute[]> {
-  const routes: HostRoute[] = [];
-  for (const { destination, gateway, interfaceName } of await context.namespaces.hostRoutes()) {
-    const prefix = tryParsePrefix(destination);
-    if (prefix === null || prefix.length === 0) continue;
-    if (["linkLocal", "multicast", "loopback", "unspecified"].includes(addressRange(firstAddress(prefix)))) continue;
-    routes.push({ prefix, onLink: gateway === null && interfaceName !== null });
-  }
-  return routes;
 }

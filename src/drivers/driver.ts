@@ -36,8 +36,9 @@ export interface DriverHost {
   /** All there are, of every driver. */
   readonly networks: readonly NetworkRecord[];
   readonly underlay: Underlay;
-  /** Interfaces in the daemon's own namespace. */
-  linkNames(): Promise<readonly string[]>;
+  /** Whether an interface in the daemon's own namespace is called so. */
+  hasLink(name: string): boolean;
+  /** Those in the daemon's own namespace. */
   links(): Promise<readonly HostLink[]>;
   /** Who would seal and open encrypted networks' frames. */
   cipher(): CipherInfo;

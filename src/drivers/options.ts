@@ -20,11 +20,28 @@ export type OptionSchema = Readonly<Record<string, Option<any>>>;
 /** Options that users of Docker may give and that this version refuses: key -> why. */
 export type RefusedOptions = Readonly<Record<string, string>>;
 
+/** What was read, by schema and by record: a network's options are asked for at each of its endpoints and of its changes. */
+const known = new WeakMap<OptionSchema, WeakMap<Readonly<Record<string, string>>, unknown>>();
+
+/** `given` is not changed afterwards. */
 export function readOptions<S extends OptionSchema>(
   driver: string,
   schema: S,
   given: Readonly<Record<string, string>>,
   refused: RefusedOptions = {},
+): OptionValues<S> {
+  const ofSchema = known.get(schema) ?? new WeakMap();
+  known.set(schema, ofSchema);
+  const values = (ofSchema.get(given) as OptionValues<S> | undefined) ?? read(driver, schema, given, refused);
+  ofSchema.set(given, values);
+  return values;
+}
+
+function read<S extends OptionSchema>(
+  driver: string,
+  schema: S,
+  given: Readonly<Record<string, string>>,
+  refused: RefusedOptions,
 ): OptionValues<S> {
   const byKey = new Map(Object.values(schema).map((option) => [option.key, option]));
   for (const [key, text] of Object.entries(given)) {

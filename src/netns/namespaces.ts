@@ -18,6 +18,8 @@ export interface NetworkNamespaces {
   /** Names in `folder`; none if there is no such folder. */
   files(folder: string): Promise<readonly string[]>;
   linkNames(path: string | null): Promise<readonly string[]>;
+  /** Whether an interface of the daemon's own namespace is called so. */
+  hasHostLink(name: string): boolean;
   /** Of the daemon's own namespace. */
   hostLinks(): Promise<readonly Pick<LinkInfo, "name" | "mac" | "mtuBytes">[]>;
   /** Of the daemon's own namespace: what networks to come must not overlap. */

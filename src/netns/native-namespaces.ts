@@ -45,6 +45,10 @@ export class NativeNamespaces implements NetworkNamespaces {
     return (await this.#native.links(path)).map((link) => link.name);
   }
 
+  hasHostLink(name: string): boolean {
+    return this.#native.linkIndex(name) !== null;
+  }
+
   hostLinks(): Promise<readonly LinkInfo[]> {
     return this.#native.links(null);
   }

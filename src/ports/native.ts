@@ -323,6 +323,8 @@ export interface Native {
   /** Whether `path` is an nsfs file of a network namespace, and its inode (identifies the namespace). Null if it is none. */
   namespaceInode(path: string): number | null;
   links(namespace: string | null): Promise<LinkInfo[]>;
+  /** Of an interface in the daemon's own namespace, by its name or an alternative one; null: there is none. At once. */
+  linkIndex(name: string): number | null;
   addresses(namespace: string | null): Promise<AddressInfo[]>;
   routes(namespace: string | null): Promise<RouteInfo[]>;
   configureInterface(namespace: string | null, config: InterfaceConfig): Promise<void>;

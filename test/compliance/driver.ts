@@ -30,7 +30,7 @@ const hostWith = (networks: readonly NetworkRecord[]): DriverHost => ({
   networks,
   underlay: { addresses: ["192.0.2.1"], mtuBytes: 1500, vxlanPort: 4789 },
   cipher: () => ({ by: "native", reason: "self-test passed" }),
-  linkNames: async () => ["lo", "eth0"],
+  hasLink: (name) => ["lo", "eth0"].includes(name),
   links: async () => [
     { name: "lo", mac: "00:00:00:00:00:00", mtuBytes: 65536 },
     { name: "eth0", mac: "02:00:00:00:ff:01", mtuBytes: 1500 },

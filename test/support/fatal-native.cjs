@@ -7,7 +7,7 @@ const { join } = require("node:path");
 const real = require(join(__dirname, "..", "..", "build", "weft.node"));
 const fate = process.env.WEFT_TEST_FATE ?? "";
 /** Asked all the time, and change nothing. */
-const HARMLESS = ["wake", "layoutConstants", "namespaceInode", "lockFile", "Poller"];
+const HARMLESS = ["wake", "layoutConstants", "namespaceInode", "linkIndex", "lockFile", "Poller"];
 
 /** @param {string} name @param {(...values: unknown[]) => unknown} call */
 const mortal =

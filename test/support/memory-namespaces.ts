@@ -87,6 +87,10 @@ export class MemoryNamespaces implements NetworkNamespaces {
     return [...this.at(path).links.keys()];
   }
 
+  hasHostLink(name: string): boolean {
+    return this.at(null).links.has(name);
+  }
+
   async hostLinks(): Promise<readonly { name: string; mac: string; mtuBytes: number }[]> {
     return [...this.at(null).links.keys()].map((name, i) => ({
       name,

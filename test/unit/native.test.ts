@@ -167,6 +167,12 @@ describe("TAPs", () => {
     await native().deleteLink(namespaces.path("none"), "eth0");
   });
 
+  it("are found by name where the daemon is, like every interface there", () => {
+    const { stdout } = spawnSync("ip", ["-json", "link", "show", "lo"], { encoding: "utf8" });
+    expect(native().linkIndex("lo")).toBe((JSON.parse(stdout) as { ifindex: number }[])[0]!.ifindex);
+    for (const name of ["weft-t-none", "", "lo\0", "x".repeat(300)]) expect(native().linkIndex(name)).toBeNull();
+  });
+
   it("are made by the hundred at once", async () => {
     const made = await Promise.all(Array.from({ length: 100 }, (_, index) => namespaces.create(`n${index}`)));
     const fds = await Promise.all(made.map((namespace) => native().openTap(tapOptions(namespace, "eth0", false))));

@@ -4,6 +4,7 @@
 //
 // The local table (our own addresses, broadcast) is left out: the addresses say the same.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use napi::Env;
@@ -44,10 +45,10 @@ pub fn routes(env: &Env, namespace: Option<String>) -> napi::Result<Object<'_>> 
     in_namespace(env, namespace, |place| {
         let mut netlink = Netlink::open()?;
         let object = place.object("all");
-        let links = links::list(&mut netlink, &object)?;
         let request = || Request::new(libc::RTM_GETROUTE, libc::NLM_F_DUMP, &[0; BODY_BYTES]);
         let entries = netlink.dump(request, "RTM_GETROUTE", &object)?;
-        Ok(entries.iter().filter_map(|entry| parse(entry, &links)).flatten().collect::<Vec<_>>())
+        let mut names = HashMap::new();
+        Ok(entries.iter().filter_map(|entry| parse(entry, &mut names)).flatten().collect::<Vec<_>>())
     })
 }
 
@@ -171,8 +172,8 @@ fn destination_of(route: &RouteConfig, call: &'static str, object: &str) -> Syst
     Ok(Prefix { address, length: prefix.length })
 }
 
-/// One route, or one for each next hop of a multipath route.
-fn parse(entry: &Entry, links: &[LinkInfo]) -> Option<Vec<RouteInfo>> {
+/// One route, or one for each next hop of a multipath route. `names`: of interfaces that were looked up.
+fn parse(entry: &Entry, names: &mut HashMap<u32, Option<String>>) -> Option<Vec<RouteInfo>> {
     let body = &entry.body;
     let family = i32::from(u8_at(body, 0)?);
     let is_wanted = entry.kind == libc::RTM_NEWROUTE
@@ -186,11 +187,11 @@ fn parse(entry: &Entry, links: &[LinkInfo]) -> Option<Vec<RouteInfo>> {
     }
     let any = if family == libc::AF_INET { IpAddr::from([0; 4]) } else { IpAddr::from([0; 16]) };
     let address = find(libc::RTA_DST).and_then(ip_of).unwrap_or(any);
-    let name_of = |index: u32| links.iter().find(|link| link.index == index).map(|link| link.name.clone());
-    let info = |gateway: Option<&[u8]>, index: Option<u32>| RouteInfo {
+    let mut name_of = |index: u32| names.entry(index).or_insert_with(|| links::name_of(index)).clone();
+    let mut info = |gateway: Option<&[u8]>, index: Option<u32>| RouteInfo {
         destination: format!("{address}/{}", body[1]),
         gateway: gateway.and_then(ip_of).map(|gateway| gateway.to_string()),
-        interface_name: index.and_then(name_of),
+        interface_name: index.and_then(&mut name_of),
         metric: find(libc::RTA_PRIORITY).and_then(|value| u32_at(value, 0)),
     };
     let Some(mut hops) = find(libc::RTA_MULTIPATH) else {

@@ -55,7 +55,7 @@ export class BridgeDriver implements Driver {
         `bridge name ${interfaceName} is already used by network ${user.name}: choose another com.docker.network.bridge.name`,
       );
     }
-    if ((await host.linkNames()).includes(interfaceName)) {
+    if (host.hasLink(interfaceName)) {
       throw addressInUse(`interface ${interfaceName} already exists on this host: choose another com.docker.network.bridge.name`);
     }
     const state: BridgeState = { interfaceName, gatewayMac: randomMac(host.randomBytes) };
