@@ -31,7 +31,7 @@ import {
 import { COUNTER_BATCHES } from "./shared/counters";
 import { HEADERS_LENGTH, HEADER_SLOT_LENGTH, IOVECS, SCRATCH_LENGTH, TX_RING } from "./shared/layout";
 import { AEAD_OPS } from "./shared/aead";
-import { TX_RING_MAX } from "./shared/limits";
+import { GRO_SLOTS, RUN_SLOTS, TX_RING_MAX } from "./shared/limits";
 import { closeAggregates } from "./core/aggregates";
 import * as arena from "./core/arena";
 import * as capture from "./core/capture";
@@ -64,12 +64,15 @@ import { vxlanDecap } from "./nodes/vxlan-decap";
 import { vxlanEncap } from "./nodes/vxlan-encap";
 
 const HEADER_SLOTS: u32 = HEADERS_LENGTH / HEADER_SLOT_LENGTH;
-// Below a quarter of anything the run ends for a flush: a chunk without floods needs less than that, but for header slots,
-// which the cursor rations.
+// Below a quarter of anything the run ends for a flush: a chunk without floods needs less than that, but for header slots and
+// descriptors, of which super-frames may want one a segment (raw ESP knows no UDP_SEGMENT): these the cursor rations.
 const TRANSMIT_LOW: u32 = TX_RING_MAX / 4;
 const HEADERS_LOW: u32 = HEADER_SLOTS / 4;
 const SCRATCH_LOW: u32 = SCRATCH_LENGTH / 4;
 const OPERATIONS_LOW: u32 = AEAD_OPS / 2;
+
+/** Descriptors that open runs and aggregates will take: none is of a segment that the cursor counts. */
+const DESCRIPTORS_KEPT: u32 = RUN_SLOTS + GRO_SLOTS;
 
 let suspended = false; // a flood waits for room
 
@@ -91,9 +94,11 @@ export function resume(): u32 {
   transmit.rewind();
   seal.rewind();
   arena.reset();
+  let fresh = !suspended;
   if (suspended) finish();
   while (!suspended && cursor.left() != 0 && !low()) {
-    cursor.openChunk(arena.headerSlotsLeft());
+    cursor.openChunk(min(arena.headerSlotsLeft(), transmit.room() - DESCRIPTORS_KEPT), fresh);
+    fresh = false;
     input();
     if (packets.free() == packets.PACKET_MAX) break;
     cross();

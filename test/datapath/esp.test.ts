@@ -173,6 +173,28 @@ describe.each(BUILDS)("ESP (%s)", (build) => {
       expect([a.lawDifference(), b.lawDifference(), b.drops()]).toEqual([0, 0, {}]);
     });
 
+    it.each([16, 17, 40, 100, 257, 270, 1346])(
+      "sends a batch of super-frames cut into %i bytes by raw ESP, a descriptor each, whole",
+      (size) => {
+        const { a } = pair(build, { esn: true, out: { udpPort: 0 } });
+        const payload = Math.min(65_000, size * 4095);
+        const whole = {
+          ...({ family: 4, protocol: "tcp", sourceMac: 2, destinationMac: 0x20, checksum: "partial" } as const),
+          payload: pattern(payload),
+        };
+        const bytes = concat(vnetHeader(whole, size), frame(whole));
+        const plain = { port: TAP, frame: datagram(64) };
+        // As much as one poll brings: a MiB; plain frames between, so that none begins with empty rings but the first.
+        const count = Math.ceil(2 ** 20 / payload);
+        const inputs = Array.from({ length: Math.min(count, 120) }, () => [{ port: TAP, frame: frame(whole), bytes }, plain]).flat();
+        const sent = a.run(inputs);
+        expect([a.lawDifference(), a.drops()]).toEqual([0, {}]);
+        expect(sent).toHaveLength((inputs.length / 2) * (Math.ceil(payload / size) + 1));
+        expect(sequenceOf(a, OUT)).toBe(BigInt(sent.length));
+        expect(sent.every(({ segment }) => segment === 0)).toBe(true);
+      },
+    );
+
     it("floods a broadcast into ESP and leaves the shared frame as it was", () => {
       const { a, b } = pair(build);
       a.tap(4, DOMAIN, 0, 1400);

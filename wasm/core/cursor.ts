@@ -11,6 +11,7 @@ let end: u32 = 0;
 let offset: u32 = 0;
 let packetsLeft: u32 = 0;
 let slotsLeft: u32 = 0;
+let always: bool = false; // the first packet fits, however much it wants
 
 /** A new batch of `count` descriptors. */
 export function open(count: u32): void {
@@ -19,10 +20,14 @@ export function open(count: u32): void {
   offset = 0;
 }
 
-/** A new chunk: at most RX_CHUNK packets, and no more than `slots` header slots may be wanted for them. */
-export function openChunk(slots: u32): void {
+/**
+ * A new chunk: at most RX_CHUNK packets, and no more than `slots` header slots or transmit descriptors may be wanted for them.
+ * `fresh`: all of both are free, so that the first packet can't be given more by waiting.
+ */
+export function openChunk(slots: u32, fresh: bool): void {
   packetsLeft = RX_CHUNK;
   slotsLeft = slots;
+  always = fresh;
 }
 
 /** Descriptors not yet used up. */
@@ -37,10 +42,10 @@ export function openChunk(slots: u32): void {
   return index < end && packetsLeft != 0;
 }
 
-/** Whether a packet that wants `slots` header slots fits the chunk. The first one always does. */
+/** Whether a packet that wants `slots` fits the chunk. The first one of a fresh chunk always does. */
 // @ts-ignore: decorator
 @inline export function fits(slots: u32): bool {
-  return slots <= slotsLeft || packetsLeft == <u32>RX_CHUNK;
+  return slots <= slotsLeft || (always && packetsLeft == <u32>RX_CHUNK);
 }
 
 /** The receive descriptor that stands next. */
@@ -55,7 +60,7 @@ export function openChunk(slots: u32): void {
   return offset;
 }
 
-/** A packet was taken that may want `slots` header slots on its way (its segments; 1 for a plain one). */
+/** A packet was taken that may want so many header slots or descriptors on its way (its segments; 1 for a plain one). */
 // @ts-ignore: decorator
 @inline export function spend(slots: u32): void {
   packetsLeft--;
