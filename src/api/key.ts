@@ -48,6 +48,12 @@ const associationMessage = (one: AssociationView): Association => ({
 const order = (a: AssociationView, b: AssociationView): number =>
   a.peer.localeCompare(b.peer) || a.direction.localeCompare(b.direction) || a.spi - b.spi;
 
+/** Names of encrypted networks without a peer that has keys. */
+function encryptedAlone(controller: Controller): string[] {
+  const views = controller.listNetworks().map(({ id }) => controller.inspectNetwork(id));
+  return views.filter(({ encrypted, peers }) => encrypted && peers.length === 0).map(({ network }) => network.name);
+}
+
 export function keyHandlers(controller: Controller, keys: KeyService): AllHandlers["key"] {
   return {
     async Rotate() {
@@ -55,7 +61,7 @@ export function keyHandlers(controller: Controller, keys: KeyService): AllHandle
       return { pairs: keys.peers().filter(({ kind }) => kind === "seed").length };
     },
     async List() {
-      return { peers: keys.peers().map(keyedPeerMessage) };
+      return { peers: keys.peers().map(keyedPeerMessage), networksAlone: encryptedAlone(controller) };
     },
     async Associations({ network }) {
       const peers = network === "" ? null : new Set(controller.inspectNetwork(network).peers.map(({ address }) => address));

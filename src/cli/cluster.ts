@@ -6,6 +6,9 @@ import { group, leaf, type Session } from "./command.ts";
 import { ago } from "./status-text.ts";
 
 const SEED_BYTES = 32;
+/** Keys are a pair's: with an encrypted network alone there are none yet. */
+const ALONE =
+  "is encrypted and no peer has keys for it, so it reaches no other host: make a seed (weft cluster keys new), and on both hosts weft peer add --key-file FILE ADDRESS";
 
 const row = (peer: KeyedPeer__Output) => ({
   Address: peer.address,
@@ -50,7 +53,7 @@ export function register(program: Command, host: Session): void {
     summary: "Pairs that have keys, and how old these are",
     examples: ["weft cluster keys ls", "weft cluster keys ls --format json"],
     async run(context) {
-      const { peers } = await context.client.call("key", "List", {});
+      const { peers, networksAlone } = await context.client.call("key", "List", {});
       const now = Date.now();
       context.list(peers.map(row), {
         header: ["PEER", "ENCRYPTION", "TRANSPORT", "INDEX", "KEY SINCE", "HEARD"],
@@ -61,6 +64,7 @@ export function register(program: Command, host: Session): void {
         id: (one) => one.Address,
         right: [3],
       });
+      for (const network of networksAlone.sort()) context.complain(`network ${network} ${ALONE}`);
     },
   }).alias("list");
 }

@@ -116,6 +116,19 @@ describe("cluster keys", () => {
   });
 });
 
+describe("an encrypted network that has no peer with keys", () => {
+  it("is named by cluster keys ls, with what to do, beside the list", async () => {
+    await weft(["network", "create", "-d", "overlay", "--opt", "encrypted", "prod"]);
+    await weft(["network", "create", "-d", "overlay", "plain"]);
+    const alone = await weft(["cluster", "keys", "ls"]);
+    expect(alone).toMatchObject({ code: 0, stdout: expect.stringMatching(/^PEER .*\n$/) });
+    expect(alone.stderr).toMatch(/^weft: network prod is encrypted .* weft peer add --key-file FILE ADDRESS\n$/);
+    expect(JSON.parse((await weft(["cluster", "keys", "ls", "--format", "json"])).stdout)).toEqual([]);
+    await weft(["peer", "add", "--key-file", keyFile(), "192.0.2.2"]);
+    expect((await weft(["cluster", "keys", "ls"])).stderr).toBe("");
+  });
+});
+
 describe("sa", () => {
   const association = (more: Partial<AssociationView>): AssociationView => ({
     ...{ spi: 0x80000001, peer: "192.0.2.2", direction: "out", algorithm: "aes-256-gcm", icvBytes: 16, esn: true, transport: "udp" },
