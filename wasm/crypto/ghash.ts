@@ -20,8 +20,10 @@ export const DIGEST: usize = AEAD_STATE + 0x808000;
 /** The sum so far. */
 const SUM: usize = DIGEST + 16;
 const PARTIAL: usize = DIGEST + 32;
+/** 32 bytes: blocks times powers, not reduced. */
+const PRODUCT: usize = DIGEST + 64;
 /** x^0 to x^7 times a power. */
-const MULTIPLES: usize = DIGEST + 64;
+const MULTIPLES: usize = DIGEST + 96;
 /** H^8 to H: 16 columns each, a table for upper nibbles and one for lower. */
 const POWERS: usize = DIGEST + 256;
 const POWER: usize = 512;
@@ -34,10 +36,10 @@ const HALF: usize = 256;
   return v128.xor(a, b);
 }
 
-/** What a column's two tables have for the nibbles, and the column's sum so far. */
+/** What two tables have for the nibbles, and the sum so far. */
 // @ts-ignore: decorator
-@inline function added(sum: v128, upper: v128, lower: v128, table: usize): v128 {
-  return xor(sum, xor(v128.swizzle(v128.load(table), upper), v128.swizzle(v128.load(table, 16), lower)));
+@inline function added(sum: v128, upper: v128, ofUpper: v128, lower: v128, ofLower: v128): v128 {
+  return xor(sum, xor(v128.swizzle(ofUpper, upper), v128.swizzle(ofLower, lower)));
 }
 
 /** Bytes of the words in reverse: a block's 64-bit words as numbers, and back. */
@@ -57,64 +59,71 @@ const HALF: usize = 256;
   return xor(low, swapped(xor(product, v128.shuffle<i64>(i64x2.splat(0), lost, 0, 2))));
 }
 
-/** Adds `count` whole blocks. */
-function blocks(p: usize, count: u32): void {
+/**
+ * Adds up eight columns of the blocks from `p` to `end`, to whose first `carried` is added, and puts them at PRODUCT, before the
+ * eight columns behind them, which are there.
+ */
+// @ts-ignore: decorator
+@inline function columns(p: usize, end: usize, carried: v128, table: usize): void {
   const zero = i64x2.splat(0);
   const nibble = i8x16.splat(0x0f);
+  let s0 = zero;
+  let s1 = zero;
+  let s2 = zero;
+  let s3 = zero;
+  let s4 = zero;
+  let s5 = zero;
+  let s6 = zero;
+  let s7 = zero;
+  for (let q = p; q < end; q += 16) {
+    const block = xor(v128.load(q), carried);
+    carried = zero;
+    const upper = v128.and(i64x2.shr_u(block, 4), nibble);
+    const lower = v128.and(block, nibble);
+    s0 = added(s0, upper, v128.load(table), lower, v128.load(table, 16));
+    s1 = added(s1, upper, v128.load(table, 32), lower, v128.load(table, 48));
+    s2 = added(s2, upper, v128.load(table, 64), lower, v128.load(table, 80));
+    s3 = added(s3, upper, v128.load(table, 96), lower, v128.load(table, 112));
+    s4 = added(s4, upper, v128.load(table, 128), lower, v128.load(table, 144));
+    s5 = added(s5, upper, v128.load(table, 160), lower, v128.load(table, 176));
+    s6 = added(s6, upper, v128.load(table, 192), lower, v128.load(table, 208));
+    s7 = added(s7, upper, v128.load(table, 224), lower, v128.load(table, 240));
+    table += POWER;
+  }
+  // What the columns behind have made moves on by eight bytes; then each of these by its number.
+  const behind = v128.load(PRODUCT);
+  let high = v128.shuffle<i64>(behind, v128.load(PRODUCT, 16), 1, 2);
+  let low = xor(v128.shuffle<i64>(zero, behind, 0, 2), s0);
+  low = xor(low, v128.shuffle<i8>(zero, s1, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30));
+  high = xor(high, v128.shuffle<i8>(s1, zero, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30));
+  low = xor(low, v128.shuffle<i8>(zero, s2, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29));
+  high = xor(high, v128.shuffle<i8>(s2, zero, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29));
+  low = xor(low, v128.shuffle<i8>(zero, s3, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28));
+  high = xor(high, v128.shuffle<i8>(s3, zero, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28));
+  low = xor(low, v128.shuffle<i8>(zero, s4, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27));
+  high = xor(high, v128.shuffle<i8>(s4, zero, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27));
+  low = xor(low, v128.shuffle<i8>(zero, s5, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26));
+  high = xor(high, v128.shuffle<i8>(s5, zero, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26));
+  low = xor(low, v128.shuffle<i8>(zero, s6, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25));
+  high = xor(high, v128.shuffle<i8>(s6, zero, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25));
+  low = xor(low, v128.shuffle<i8>(zero, s7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24));
+  high = xor(high, v128.shuffle<i8>(s7, zero, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24));
+  v128.store(PRODUCT, low);
+  v128.store(PRODUCT, high, 16);
+}
+
+/** Adds `count` whole blocks. */
+function blocks(p: usize, count: u32): void {
   let sum = v128.load(SUM);
   while (count != 0) {
     const together: u32 = min<u32>(count, GROUP);
     const end = p + (<usize>together << 4);
-    let low = zero;
-    let high = zero;
-    let tables = POWERS + POWER * <usize>(GROUP - together) + HALF;
-    for (let half = 0; half < 2; half++) {
-      let s0 = zero;
-      let s1 = zero;
-      let s2 = zero;
-      let s3 = zero;
-      let s4 = zero;
-      let s5 = zero;
-      let s6 = zero;
-      let s7 = zero;
-      // The sum so far is part of the first block.
-      let carried = sum;
-      let table = tables;
-      for (let q = p; q < end; q += 16) {
-        const block = xor(v128.load(q), carried);
-        carried = zero;
-        const upper = v128.and(i64x2.shr_u(block, 4), nibble);
-        const lower = v128.and(block, nibble);
-        s0 = added(s0, upper, lower, table);
-        s1 = added(s1, upper, lower, table + 32);
-        s2 = added(s2, upper, lower, table + 64);
-        s3 = added(s3, upper, lower, table + 96);
-        s4 = added(s4, upper, lower, table + 128);
-        s5 = added(s5, upper, lower, table + 160);
-        s6 = added(s6, upper, lower, table + 192);
-        s7 = added(s7, upper, lower, table + 224);
-        table += POWER;
-      }
-      // What the columns behind have made moves on by eight bytes; then each of these by its number.
-      high = v128.shuffle<i64>(low, high, 1, 2);
-      low = xor(v128.shuffle<i64>(zero, low, 0, 2), s0);
-      low = xor(low, v128.shuffle<i8>(zero, s1, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30));
-      high = xor(high, v128.shuffle<i8>(s1, zero, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30));
-      low = xor(low, v128.shuffle<i8>(zero, s2, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29));
-      high = xor(high, v128.shuffle<i8>(s2, zero, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29));
-      low = xor(low, v128.shuffle<i8>(zero, s3, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28));
-      high = xor(high, v128.shuffle<i8>(s3, zero, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28));
-      low = xor(low, v128.shuffle<i8>(zero, s4, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27));
-      high = xor(high, v128.shuffle<i8>(s4, zero, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27));
-      low = xor(low, v128.shuffle<i8>(zero, s5, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26));
-      high = xor(high, v128.shuffle<i8>(s5, zero, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26));
-      low = xor(low, v128.shuffle<i8>(zero, s6, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25));
-      high = xor(high, v128.shuffle<i8>(s6, zero, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25));
-      low = xor(low, v128.shuffle<i8>(zero, s7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24));
-      high = xor(high, v128.shuffle<i8>(s7, zero, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24));
-      tables -= HALF;
-    }
-    sum = reduced(low, high);
+    const tables = POWERS + POWER * <usize>(GROUP - together);
+    v128.store(PRODUCT, i64x2.splat(0));
+    v128.store(PRODUCT, i64x2.splat(0), 16);
+    columns(p, end, sum, tables + HALF);
+    columns(p, end, sum, tables);
+    sum = reduced(v128.load(PRODUCT), v128.load(PRODUCT, 16));
     p = end;
     count -= together;
   }
