@@ -23,6 +23,14 @@ pub fn take_back(fd: RawFd) -> SystemResult<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// A descriptor of our own for what `fd` stands for, which stays its owner's.
+pub fn duplicate(fd: RawFd) -> SystemResult<OwnedFd> {
+    // SAFETY: F_DUPFD_CLOEXEC makes a new descriptor, or answers EBADF; whatever the number is, it is not touched.
+    let own = check(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) }, "fcntl", &format!("descriptor {fd}"))?;
+    // SAFETY: the kernel has just made it, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(own) })
+}
+
 /// Closes off the JavaScript thread: a TAP's close waits for an RCU grace period, up to 16 ms.
 #[napi(catch_unwind)]
 pub fn close_fd(env: &Env, fd: i32) -> napi::Result<Object<'_>> {

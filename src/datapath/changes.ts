@@ -18,7 +18,7 @@ import type { Esp } from "./esp.ts";
 import type { Plane } from "./plane.ts";
 import { reachable } from "./reachable.ts";
 import { Standing } from "./standing.ts";
-import { dropTaps, LOST, type OpenTap, type TapPlan } from "./taps.ts";
+import { dropTaps, type OpenTap, type TapPlan } from "./taps.ts";
 
 /** Changes by owner; null withdraws. */
 type Wishes = ReadonlyMap<string, Declaration | null>;
@@ -92,12 +92,10 @@ export class Changes {
    */
   async #change(wishes: Wishes, adopting: boolean): Promise<Made> {
     const { taps, tables } = this.#plane;
-    const { sync, client } = this.#plane.require();
+    const { sync } = this.#plane.require();
     const failures: Failures = new Map();
     const fresh = new Map<string, OpenTap>();
     let step: { readonly delta: Delta; readonly plan: TapPlan } | null = null;
-    /** The worker was told of the descriptors in `fresh`: if it dies, it may have closed them. */
-    let handedOver = false;
     try {
       for (;;) {
         const { delta, commit } = this.#planned(wishes, failures);
@@ -113,7 +111,6 @@ export class Changes {
         if (delta.associations.size > 0) await this.#esp.open(delta);
         const patch = tables.patchOf(delta, this.#captures.marks);
         const descriptors = { ...taps.descriptors(plan, fresh, tables.ports), keys: this.#esp.keys(delta) };
-        handedOver = !client.dead;
         await sync.apply(patch, descriptors);
         commit();
         tables.release(delta);
@@ -122,7 +119,6 @@ export class Changes {
         return { failures, closed: taps.drop(plan.close, this.#log) };
       }
     } catch (error) {
-      if (handedOver && client.dead) for (const [key, tap] of fresh) fresh.set(key, { ...tap, fd: LOST });
       if (step !== null) {
         await taps.revert(step.plan);
         tables.revoke(step.delta);

@@ -86,7 +86,7 @@ export class Client {
     return client;
   }
 
-  /** Whether the worker has ended; its poller's descriptors are then closed. */
+  /** Whether the worker has ended; its poller's duplicates are then closed. */
   get dead(): boolean {
     return this.#death !== null;
   }
@@ -119,7 +119,7 @@ export class Client {
     await ended;
   }
 
-  /** Ends the loop; the descriptors come back to the caller. Resolves when the thread has gone. */
+  /** Ends the loop; the descriptors are let go of. Resolves when the thread has gone. */
   async stop(): Promise<Protocol["stop"]["reply"]["released"]> {
     if (this.#death !== null) return [];
     this.#stopping = true;

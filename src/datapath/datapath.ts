@@ -114,12 +114,11 @@ export class WeftDatapath implements DatapathService {
       this.#captures.endAll();
       try {
         await running.client.stop();
-        await closeFds(running.underlays.flatMap(({ fds }) => fds));
-        await this.#esp.close();
       } catch (error) {
-        plane.log("warn", (error as Error).message); // it died on the way, and what it had open is closed
-        plane.taps.lose();
+        plane.log("warn", (error as Error).message); // it died on the way
       }
+      await closeFds(running.underlays.flatMap(({ fds }) => fds));
+      await this.#esp.close();
       await dropTaps(plane.taps.clear(), keepInterfaces, plane.log);
       await plane.taps.dropped();
       plane.standing = new Standing();

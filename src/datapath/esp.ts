@@ -200,20 +200,22 @@ export class Esp {
     return sent > 0;
   }
 
-  /** The worker died: nothing is sent by its keys again. */
-  lose(): void {
+  /** The worker died: nothing is sent by its keys again. Answers descriptors that are to be closed. */
+  lose(): number[] {
+    const fds = [...this.#ports.values()].map(({ fd }) => fd);
     this.#ports.clear();
     this.#plane.espEnds.clear();
     this.#plane.tables.setEspPorts([]);
     const { standing } = this.#plane;
-    if (standing.associations.size === 0) return;
+    if (standing.associations.size === 0) return fds;
     const owners = new Map<string, Declaration>();
     for (const [owner, declaration] of standing.declarations) owners.set(owner, { ...declaration, associations: [] });
     this.#plane.standing = Standing.of(owners);
     this.#listener?.({ kind: "lost" });
+    return fds;
   }
 
-  /** The datapath stops, and the worker has given its descriptors back. */
+  /** The datapath stops, and the worker has let go of its descriptors. */
   async close(): Promise<void> {
     const fds = [...this.#ports.values()].map(({ fd }) => fd);
     this.#ports.clear();

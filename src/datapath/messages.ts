@@ -4,7 +4,7 @@
 import type { PollerStats } from "../ports/native.ts";
 import type { CryptoChoice } from "./aead.ts";
 
-/** File descriptors that the poller shall own as `port`. */
+/** File descriptors that the poller shall poll as `port`. They stay the main thread's, whatever becomes of the worker. */
 export interface Attachment {
   readonly port: number;
   /** "raw": IP protocol 50. "icmp": "too big". */
@@ -29,7 +29,7 @@ export interface ApplyRequest {
   readonly rows: Uint32Array<ArrayBuffer>;
   /** Before the rows. Those of associations that the rows delete go by themselves. */
   readonly keys?: readonly SlotKey[];
-  /** Ports whose descriptors come back, after the rows. */
+  /** Ports whose descriptors are let go of, after the rows. */
   readonly release: readonly number[];
   /** After `release`. */
   readonly attach: readonly Attachment[];
@@ -115,7 +115,7 @@ export interface Protocol {
   probe: { request: { kind: "probe"; vtep: number; what: number }; reply: { sent: number } };
   /** Executes `unreachable` in the engine: for tests of what follows a bug. */
   trap: { request: { kind: "trap" }; reply: null };
-  /** Ends the loop; all descriptors come back. */
+  /** Ends the loop; all descriptors are let go of. */
   stop: { request: { kind: "stop" }; reply: { released: readonly Attachment[] } };
 }
 

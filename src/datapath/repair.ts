@@ -73,14 +73,14 @@ export class Repair {
   async #recreate(gone: readonly OpenTap[]): Promise<void> {
     const { taps, log } = this.#plane;
     const { ports } = this.#plane.tables;
-    const { sync, client } = this.#plane.require();
+    const { sync } = this.#plane.require();
     const made = await taps.reopen(gone, log);
     const dead = gone.filter(({ fd }) => fd !== LOST);
     try {
       const release = dead.map(({ port }) => ports.ensure(port.id));
       await sync.apply(emptyPatch(), { release, attach: made.map((tap) => attachment(tap, ports)) });
     } catch (error) {
-      if (!client.dead) await closeFds(descriptorsOf(made)); // else it may have had them
+      await closeFds(descriptorsOf(made));
       throw error;
     }
     for (const tap of dead) taps.set({ ...tap, fd: LOST });

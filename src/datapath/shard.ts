@@ -70,6 +70,8 @@ export class Shard {
   readonly #poller: Poller;
   readonly #views: Views;
   readonly #framings = new Map<number, PortFraming>();
+  /** The main thread's descriptors by port: the poller has duplicates. */
+  readonly #descriptors = new Map<number, readonly number[]>();
   /** Counters of ports from before the last rebuild: the table starts again at zero. */
   readonly #carried = new Map<number, BigUint64Array>();
   readonly #capture = new ShardCapture();
@@ -302,7 +304,7 @@ export class Shard {
     for (let i = 0; i < count; i++) if (rows[i * ROW_WORDS] === PORT_DELETE) this.#carried.delete(rows[i * ROW_WORDS + 1]!);
   }
 
-  /** Gives descriptors to the poller, all or none; the reason if none. */
+  /** Has the poller poll descriptors, all or none; the reason if none. */
   #attach(attachments: readonly Attachment[]): string | null {
     const taken: number[] = [];
     try {
@@ -315,6 +317,7 @@ export class Shard {
           port,
           kind === "tap" || kind === "packet" ? { kind } : { kind: kind === "icmp" ? kind : "udp", udpPort: this.#udpPort(port) },
         );
+        this.#descriptors.set(port, fds);
         taken.push(port);
       }
       return null;
@@ -333,8 +336,11 @@ export class Shard {
   #release(port: number): Attachment[] {
     const framing = this.#framings.get(port);
     if (framing === undefined) return [];
+    const fds = this.#descriptors.get(port) ?? [];
     this.#framings.delete(port);
-    return [{ port, kind: framing.kind, fds: this.#poller.release(port) }];
+    this.#descriptors.delete(port);
+    this.#poller.release(port);
+    return [{ port, kind: framing.kind, fds: [...fds] }];
   }
 
   #stats(ports: readonly number[], transfer: ArrayBuffer[]): StatsReply {

@@ -35,7 +35,7 @@ const ATTEMPTS = 4;
 export type Requester = Pick<Client, "request">;
 
 export interface Descriptors {
-  /** Indexes of ports whose descriptors the poller gives back. */
+  /** Indexes of ports whose descriptors the poller lets go of. */
   readonly release: readonly number[];
   readonly attach: readonly Attachment[];
   /** Of security associations that the patch sets for the first time. */

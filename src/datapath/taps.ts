@@ -19,7 +19,7 @@ const IN_PARALLEL = 24;
 
 export interface OpenTap {
   readonly port: OpenPortDeclaration;
-  /** LOST after the worker that had it died, or when the interface is gone and could not be made again. */
+  /** LOST when the interface is gone and could not be made again. */
   readonly fd: number;
   /** Numbers the openings, since a descriptor's number comes again. */
   readonly opening: number;
@@ -32,7 +32,7 @@ async function openTap(port: OpenPortDeclaration): Promise<OpenTap> {
   return { port, fd, opening: ++openings };
 }
 
-/** A descriptor that is closed, or may be: its number can be another's by now, so it must not be closed again. */
+/** There is no descriptor. */
 export const LOST = -1;
 
 export interface TapPlan {
@@ -188,11 +188,6 @@ export class TapSet {
   /** The plan has not come true: MACs and MTUs as they were. */
   async revert(plan: TapPlan): Promise<void> {
     await settleAll(plan.configure, IN_PARALLEL, ({ from }) => configureTapPort(from));
-  }
-
-  /** The worker died, and its descriptors with it. */
-  lose(): void {
-    for (const tap of this.all) this.set({ ...tap, fd: LOST });
   }
 
   /**

@@ -1,5 +1,5 @@
-// The worker with all that it takes: brought up at the start, and again after one died. Its descriptors went with the dead one;
-// TAPs are persistent, so all can be had again, with the loss of some frames.
+// The worker with all that it takes: brought up at the start, and again after one died. Descriptors are this thread's: TAPs and
+// packet sockets go on with the next worker as they are, with the loss of some frames; the underlay's sockets are opened anew.
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { WeftError } from "../errors.ts";
@@ -12,7 +12,7 @@ import type { Esp } from "./esp.ts";
 import type { Attachment, Notice } from "./messages.ts";
 import { type Plane, type Settings, underlayName, type Worker } from "./plane.ts";
 import { Sync } from "./sync.ts";
-import { attachment, descriptorsOf } from "./taps.ts";
+import { attachment, LOST } from "./taps.ts";
 import { addressBytes } from "./words.ts";
 
 /** A worker that dies again and again is for the operator to look at. */
@@ -65,19 +65,14 @@ export class Workers {
         kind: "udp",
         fds: [...fds],
       }));
-      for (const tap of await taps.reopen(taps.all, log)) {
-        taps.set(tap);
-        attach.push(attachment(tap, tables.ports));
-      }
+      for (const tap of await taps.reopen(taps.lost, log)) taps.set(tap);
+      for (const tap of taps.all) if (tap.fd !== LOST) attach.push(attachment(tap, tables.ports));
       await sync.become(tables.imageOf(this.#plane.standing, this.#captures.marks), { release: [], attach });
       this.#plane.listen();
       return { client, sync, underlays, underlayEnds: new Map(underlays.map((one) => [underlayName(one.address), underlayEnd(one)])) };
     } catch (error) {
-      if (!client?.dead) {
-        await client?.stop();
-        await closeFds([...underlays.flatMap(({ fds }) => fds), ...descriptorsOf(taps.all)]);
-      }
-      taps.lose();
+      if (client !== null && !client.dead) await client.stop().catch(() => {}); // it died on the way
+      await closeFds(underlays.flatMap(({ fds }) => fds));
       throw error;
     }
   }
@@ -86,10 +81,10 @@ export class Workers {
     const plane = this.#plane;
     plane.log("error", error.message);
     if (plane.running === null || plane.running.client !== client) return; // it was being brought up: whoever did so knows
-    plane.taps.lose();
-    this.#esp.lose();
+    const orphaned = [...plane.running.underlays.flatMap(({ fds }) => fds), ...this.#esp.lose()];
     plane.running = { ...plane.running, underlays: [] };
     plane.serially(async () => {
+      await closeFds(orphaned); // their ports are wanted again
       for (let attempt = 1; plane.running !== null; attempt++) {
         try {
           plane.running = { ...plane.running, ...(await this.bringUp(plane.running)) };

@@ -100,15 +100,12 @@ export class MemoryPoller implements Poller {
   }
 
   remove(port: number): Promise<void> {
-    this.release(port);
+    if (this.#fds.has(port)) this.release(port);
     return Promise.resolve();
   }
 
-  release(port: number): number[] {
-    const fds = this.#fds.get(port);
-    if (fds === undefined) throw new Error(`release: port ${port} is not polled`);
-    this.#fds.delete(port);
-    return fds;
+  release(port: number): void {
+    if (!this.#fds.delete(port)) throw new Error(`release: port ${port} is not polled`);
   }
 
   /** Frames of ports that are not added are lost, as in a queue whose reader has gone. */

@@ -157,8 +157,8 @@ export interface Poller {
   /** Points the poller at the engine's memory. Keeps a reference, so that it can't be collected. Call again after a rebuild. */
   attach(memory: Uint8Array, layout: PollerLayout): void;
   /**
-   * From here on frames of this fd arrive as `port`. The poller owns the fd (not when this throws) and closes it at `remove`;
-   * it makes it non-blocking. An open TAP keeps its namespace alive, so deleting that one's path does not make the port fail.
+   * From here on frames of this fd arrive as `port`, by a duplicate of the poller's: the fd stays the caller's to close, after
+   * `remove` or `release`, or when the poller's thread has died. It is made non-blocking. An open TAP keeps its namespace alive, so deleting that one's path does not make the port fail.
    */
   addTap(port: number, fd: number): void;
   /** The same for a socket of openPacket. */
@@ -170,10 +170,10 @@ export interface Poller {
   addUdp(port: number, fds: number[]): void;
   /** A socket that has something so seldom that only epoll is asked about it: it costs the other ports' turns nothing. */
   addQuiet(port: number, fd: number): void;
-  /** Stops polling `port` (none: fine); resolves once its fds are closed (on a thread: a TAP's close can take 16 ms). */
+  /** Stops polling `port` (none: fine); resolves once its duplicates are closed (on a thread: a TAP's last close can take 16 ms). */
   remove(port: number): Promise<void>;
-  /** Like remove, but hands the fds back instead of closing them. */
-  release(port: number): number[];
+  /** Like remove, at once, of a port whose fds the caller still has: closing duplicates does not wait. */
+  release(port: number): void;
   /**
    * Fills the receive ring: tries at once, spins up to the spin time while traffic was recent, then sleeps up to `timeoutMs`.
    * Returns descriptors filled; 0 after a timeout or a wake. Ports that fail for good (EBADFD) are muted and reported by `failed`.

@@ -1,5 +1,6 @@
 // Ports: where frames enter and leave. Each kind is one file here that opens what the kernel has to give (a TAP, sockets) and
-// hands out file descriptors; the worker's poller owns them from the moment they are added to it. Ports know neither
+// hands out file descriptors. They are the main thread's for as long as the port is there: the worker's poller has duplicates, so
+// that a worker can die at any moment and each descriptor still has one owner. Ports know neither
 // networks nor engine tables.
 //
 // What the addon reports by errno becomes a WeftError here, where it is still known what was tried.

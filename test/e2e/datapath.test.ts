@@ -1,8 +1,9 @@
 // The data plane on real TAPs in real namespaces. Each test makes its hosts and sandboxes and leaves nothing behind.
 import { fork } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readlinkSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { WeftDatapath } from "../../src/datapath/datapath.ts";
 import type { DatapathOptions, DatapathStats } from "../../src/datapath/datapath-api.ts";
@@ -513,6 +514,40 @@ describe("failure", () => {
     expect(datapath.info().ports).toBe(3);
     expect(JSON.parse(await namespaces.ip("s2", "-j", "link", "show", "eth0"))[0]).toMatchObject({ address: MAC[0] });
     expect(await datapath.audit()).toMatchObject({ mended: 0 });
+  });
+
+  it("of the worker loses no descriptor, at whichever moment of a hand-over", async () => {
+    const datapath = await started({ underlayAddresses: ["127.0.0.1"], vxlanPort: 47_891 });
+    await twoSandboxes(datapath);
+    await namespaces.create("s2");
+    const third = { ports: [{ ...endpoint(0).ports![0]!, id: "e2", namespacePath: namespaces.path("s2") }] };
+    /** What pollers and their ports have open: TAPs, sockets, eventfds and the like. */
+    const open = (): Record<string, number> => {
+      const counts: Record<string, number> = {};
+      for (const fd of readdirSync("/proc/self/fd")) {
+        let what: string;
+        try {
+          what = readlinkSync(`/proc/self/fd/${fd}`).replace(/:\[\d+\]$/, "");
+        } catch {
+          continue; // readdir's own
+        }
+        if (/net.tun$|socket|anon_inode/.test(what)) counts[what] = (counts[what] ?? 0) + 1;
+      }
+      return counts;
+    };
+    const { ifindex } = JSON.parse(await namespaces.ip("s0", "-j", "link", "show", "eth0"))[0];
+    const before = open();
+    for (let round = 0; round < 12; round++) {
+      const change = round % 2 === 0 ? datapath.declare("e2", third) : datapath.withdraw("e2");
+      // From at once to when it is made, and behind.
+      await pause(round < 2 ? 0 : round);
+      await Promise.allSettled([datapath.killWorker(), change]);
+      await datapath.withdraw("e2"); // waits for the next worker
+      expect([round, open()]).toEqual([round, before]);
+    }
+    // Interfaces went on, and were not made anew.
+    expect(JSON.parse(await namespaces.ip("s0", "-j", "link", "show", "eth0"))[0].ifindex).toBe(ifindex);
+    expect(await namespaces.ping("s0", IPV4[1], 10, 0.01)).toEqual({ sent: 10, received: 10 });
   });
 
   it("of the worker does not end a capture that begins then", async () => {

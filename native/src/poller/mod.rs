@@ -34,7 +34,6 @@ use self::layout::PollerLayout;
 use self::ports::Kind;
 use self::scheduler::Scheduler;
 use self::stats::PollerStats;
-use crate::descriptor::hand_out;
 use crate::error::{SystemError, SystemResult, errno_name};
 use crate::memory::Memory;
 use crate::promise::on_thread;
@@ -76,7 +75,8 @@ impl Poller {
             .map_err(|error| error.into_js(env))
     }
 
-    /// Frames of this TAP arrive as `port` from here on. The poller owns the descriptor if this succeeds.
+    /// Frames of this TAP arrive as `port` from here on. The poller has a duplicate: whatever becomes of it and its thread, the
+    /// descriptor is the caller's to close.
     #[napi(catch_unwind)]
     pub fn add_tap(&self, env: &Env, port: u32, fd: i32) -> napi::Result<()> {
         let added = self.scheduler.borrow_mut().add(port, &[fd], |_| Ok(Kind::Tap));
@@ -104,7 +104,8 @@ impl Poller {
         added.map_err(|error| error.into_js(env))
     }
 
-    /// Stops polling `port` (none: fine) and closes its descriptors on a thread; resolves when they are closed.
+    /// Stops polling `port` (none: fine) and closes its duplicates on a thread, for they may be the last ones; resolves when they
+    /// are closed.
     #[napi(catch_unwind)]
     pub fn remove<'env>(&self, env: &'env Env, port: u32) -> napi::Result<Object<'env>> {
         let fds = self.scheduler.borrow_mut().take(port).map(|port| port.fds);
@@ -114,11 +115,11 @@ impl Poller {
         })
     }
 
-    /// Stops polling `port` and hands its descriptors back.
+    /// Stops polling `port`, whose descriptors the caller still has.
     #[napi(catch_unwind)]
-    pub fn release(&self, env: &Env, port: u32) -> napi::Result<Vec<i32>> {
+    pub fn release(&self, env: &Env, port: u32) -> napi::Result<()> {
         match self.scheduler.borrow_mut().take(port) {
-            Some(port) => Ok(port.fds.into_iter().map(hand_out).collect()),
+            Some(_) => Ok(()),
             None => Err(SystemError::new("release", format!("port {port}"), Errno::ENXIO).into_js(env)),
         }
     }

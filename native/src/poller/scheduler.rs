@@ -8,7 +8,7 @@
 // most the time that was set, only while traffic is recent, and an idle poller sleeps in epoll_wait until a port or the
 // eventfd has something.
 
-use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
 use napi::Env;
@@ -21,7 +21,7 @@ use super::ports::{Kind, Port, Ports, State};
 use super::receive::{Receiver, Turn};
 use super::stats::Stats;
 use super::transmit::Transmitter;
-use crate::descriptor::take_back;
+use crate::descriptor::duplicate;
 use crate::error::{SystemError, SystemResult, check};
 use crate::memory::Memory;
 
@@ -89,7 +89,7 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Takes a port's descriptors over, if that succeeds; `kind` looks at them first.
+    /// Polls a port by duplicates of these descriptors; `kind` looks at them first. The originals stay the caller's.
     pub fn add(
         &mut self,
         port: u32,
@@ -118,7 +118,6 @@ impl Scheduler {
     ) -> SystemResult<()> {
         let refuse = |errno| SystemError::new("add", format!("port {port}"), errno);
         let number = u16::try_from(port).map_err(|_| refuse(Errno::ERANGE))?;
-        // A descriptor named twice would be closed twice.
         let is_repeated = |index: usize| fds[..index].contains(&fds[index]);
         if fds.is_empty() || (0..fds.len()).any(is_repeated) {
             return Err(refuse(Errno::EINVAL));
@@ -130,7 +129,7 @@ impl Scheduler {
         let added = fds
             .iter()
             .try_for_each(|fd| {
-                owned.push(take_back(*fd)?);
+                owned.push(duplicate(*fd)?);
                 set_nonblocking(*fd)
             })
             .and_then(|()| kind(&owned))
@@ -141,19 +140,8 @@ impl Scheduler {
                 })?;
                 Ok(kind)
             });
-        match added {
-            Ok(kind) => {
-                self.ports.insert(number, Port { kind, fds: owned, state: State::Open }, quiet);
-                Ok(())
-            }
-            Err(error) => {
-                // They stay the caller's.
-                for fd in owned {
-                    let _ = fd.into_raw_fd();
-                }
-                Err(error)
-            }
-        }
+        self.ports.insert(number, Port { kind: added?, fds: owned, state: State::Open }, quiet);
+        Ok(())
     }
 
     /// Stops polling a port; its descriptors with it.
