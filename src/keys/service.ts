@@ -10,7 +10,7 @@ import type { Clock } from "../clock.ts";
 import type { DatapathLog, DatapathService, EspEvent } from "../datapath/datapath-api.ts";
 import { alreadyExists, invalidArgument } from "../errors.ts";
 import { ESP_EPOCH_KEY, PEER_SECRET_PREFIX, peerSecretKey } from "../store/keys.ts";
-import type { Json, Put, Store } from "../store/store.ts";
+import type { Entry, Json, Put, Store } from "../store/store.ts";
 import { Asked } from "./asked.ts";
 import { HandPeer } from "./hand-peer.ts";
 import type { AssociationView, KeyedPeer, KeyService, PeerSecret } from "./key-service.ts";
@@ -93,12 +93,19 @@ export class Keys implements KeyService {
   }
 
   async start(): Promise<void> {
-    for (const entry of await this.#options.store.list(PEER_SECRET_PREFIX)) {
-      const { address, vxlanPort, secret } = readSecret(entry);
-      this.#held.set(address, { peer: this.#make(address, vxlanPort, secret), retry: null, moves: new Map() });
-    }
+    for (const entry of await this.#options.store.list(PEER_SECRET_PREFIX)) this.#read(entry);
     this.#options.datapath.onEspEvent((event) => this.#event(event));
     await this.#serially(() => this.#renewStale());
+  }
+
+  /** A secret that can't be read is none: its peer stays out of encrypted networks, and is there to be removed. */
+  #read(entry: Entry): void {
+    try {
+      const { address, vxlanPort, secret } = readSecret(entry);
+      this.#held.set(address, { peer: this.#make(address, vxlanPort, secret), retry: null, moves: new Map() });
+    } catch (error) {
+      this.#options.log("error", (error as Error).message);
+    }
   }
 
   #make(address: string, vxlanPort: number, secret: PeerSecret): Peer {
