@@ -71,6 +71,7 @@ async function step(world: World): Promise<void> {
     const isBad = dice.chance(0.5);
     host.store.isFull = () => isBad && dice.chance(0.5);
     host.declareFails = () => isBad && dice.chance(0.3);
+    host.diesDeclaring = () => isBad && dice.chance(0.1);
   }
   await world.settle();
 }
@@ -80,6 +81,7 @@ async function heal(world: World): Promise<void> {
   for (const host of world.hosts.values()) {
     host.store.isFull = () => false;
     host.declareFails = () => false;
+    host.diesDeclaring = () => false;
     if (host.keys === null) await host.start();
   }
 }
@@ -247,6 +249,30 @@ describe("key services", () => {
     await other.start();
     await expectRefused(world, [...world.recorded]);
     await expectTalk(world, 30);
+    expect(world.violations).toEqual([]);
+  });
+
+  it.each([
+    ["that is silent", false],
+    ["whose worker has died since", true],
+  ])("keep their keys when recordings of a peer %s are played back", async (_, isAlive) => {
+    const world = await meshed(7);
+    await expectTalk(world, 30);
+    const [one, other] = ADDRESSES.map((address) => world.hosts.get(address)!) as [SimHost, SimHost];
+    const old = world.recorded.filter((sent) => sent.from === one.address && sent.to === other.address);
+    if (isAlive) one.loseWorker();
+    for (let i = 0; i < 2; i++) {
+      await other.keys!.rotate();
+      await world.second();
+    }
+    const sealing = (): string[] => other.standing().flatMap(({ declared: { id, current } }) => (current ? [id] : []));
+    const before = sealing();
+    for (let i = 0; i < 30; i++) {
+      for (const sent of old) world.deliver(sent);
+      if (isAlive) one.send(other.address);
+      await world.second();
+    }
+    expect(sealing()).toEqual(before);
     expect(world.violations).toEqual([]);
   });
 

@@ -113,6 +113,8 @@ export class SimHost {
   store = new FillableStore();
   keys: Keys | null = null;
   declareFails: () => boolean = () => false;
+  /** Whether the worker dies while it is told of associations. */
+  diesDeclaring: () => boolean = () => false;
   /** What the host's clocks are ahead of the world's time: the wall's as somebody sets it, the other since the machine's start. */
   ahead = { wallMs: 0, monotonicMs: 0 };
   /** The state directory as it was before the last start; null: nobody has a copy. */
@@ -209,6 +211,7 @@ export class SimHost {
     }
     this.#owners.set(owner, after);
     await this.#checkStored(owner, associations);
+    if (this.diesDeclaring()) this.loseWorker();
   }
 
   /** Nothing is declared whose epoch and index are not stored. */
