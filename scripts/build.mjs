@@ -43,7 +43,7 @@ const STAGES = [
   },
 ];
 
-/** The traffic generator of bench/; nothing else needs it. @type {Stage} */
+/** The traffic generator of bench/, and of the tests that need a rate. @type {Stage} */
 export const SENDER_STAGE = {
   key: "sender",
   name: "traffic generator (cargo)",

@@ -1,19 +1,21 @@
 //! UDP traffic for the benchmarks, cheap enough that the network is what is measured: the same program on both sides of a
 //! comparison, one process a role, one JSON line as its answer.
 //!
-//!   weft-sender sink  ADDRESS PORT                                counts until stdin ends
+//!   weft-sender sink  ADDRESS PORT [BYTES]                        counts until stdin ends; BYTES: takes trains
 //!   weft-sender blast ADDRESS PORT BYTES SECONDS RATE             RATE datagrams a second; 0: as many as it can
+//!   weft-sender train ADDRESS PORT BYTES SECONDS RATE             the same in trains of UDP_SEGMENT
 //!   weft-sender echo  ADDRESS PORT                                sends back until stdin ends
 //!   weft-sender rtt   ADDRESS PORT BYTES SECONDS                  one request at a time
 //!   weft-sender learn  INTERFACE MACS SIDE RATE                   Ethernet frames, each source once
 //!   weft-sender frames INTERFACE MACS SIDE SECONDS                Ethernet frames from and to any of the MACs
 //!
-//! Sinks and echoes print `ready` once they listen. No UDP_SEGMENT and no UDP_GRO on purpose: each datagram is one that an
-//! ordinary application sent by itself.
+//! Sinks and echoes print `ready` once they listen. But in trains, there is no UDP_SEGMENT and no UDP_GRO, on purpose: each
+//! datagram is one that an ordinary application sent by itself.
 
 mod batch;
 mod blast;
 mod frames;
+mod options;
 mod rtt;
 mod sink;
 mod until;
@@ -22,9 +24,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 
 const USAGE: &str = "usage: weft-sender ROLE ...
-  sink   ADDRESS PORT
+  sink   ADDRESS PORT [BYTES]
   echo   ADDRESS PORT
   blast  ADDRESS PORT BYTES SECONDS RATE
+  train  ADDRESS PORT BYTES SECONDS RATE
   rtt    ADDRESS PORT BYTES SECONDS
   learn  INTERFACE MACS SIDE RATE
   frames INTERFACE MACS SIDE SECONDS";
@@ -55,15 +58,19 @@ fn run(arguments: &[String]) -> Result<String, String> {
                 frames::blast(&interface, macs, side, argument(arguments, 4, "SECONDS")?)
             }
         }
-        "sink" | "echo" | "blast" | "rtt" => {
+        "sink" | "echo" | "blast" | "train" | "rtt" => {
             let address: IpAddr = argument(arguments, 1, "ADDRESS")?;
             let peer = SocketAddr::new(address, argument(arguments, 2, "PORT")?);
             let bytes = || argument::<usize>(arguments, 3, "BYTES").map(|n| n.clamp(8, 65_507));
             let seconds = || argument::<f64>(arguments, 4, "SECONDS");
             match role.as_str() {
-                "sink" => sink::run(peer),
+                "sink" if arguments.len() > 3 => sink::run(peer, Some(bytes()?)),
+                "sink" => sink::run(peer, None),
                 "echo" => rtt::echo(peer),
                 "rtt" => rtt::measure(peer, bytes()?, seconds()?),
+                "train" => {
+                    blast::trains(peer, bytes()?, seconds()?, argument(arguments, 5, "RATE")?)
+                }
                 _ => blast::run(peer, bytes()?, seconds()?, argument(arguments, 5, "RATE")?),
             }
         }
