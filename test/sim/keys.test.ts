@@ -124,10 +124,10 @@ async function expectRefused(world: World, old: readonly Sent[]): Promise<void> 
 }
 
 describe("key services", () => {
-  it.each([1, 2, 3, 4, 5, 6])("survive whatever happens (seed %i)", async (seed) => {
+  it.each([1, 2, 3, 4, 5, 6])("survive whatever happens (seed %i)", { timeout: 120_000 }, async (seed) => {
     const world = await meshed(seed);
     for (let round = 0; round < 4; round++) {
-      for (let i = 0; i < 400; i++) await step(world);
+      for (let i = 0; i < 300; i++) await step(world);
       await heal(world);
       await expectTalk(world, 90);
     }
