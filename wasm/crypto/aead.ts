@@ -2,7 +2,7 @@
 // crypto/chacha20-poly1305. Slower than native by ten times and its keys stand in the engine's memory; see SECURITY.md.
 //
 // A slot holds what is derived from a key once: AES's expanded key and GHASH's point. What is derived from that by a run of
-// datagrams under one key (round keys as planes) is made when the key changes.
+// datagrams under one key (round keys as planes, GHASH's tables) is made when the key changes, in 0.7 us.
 //
 //   0           4      8       24               40 .. 280 (AES), 40 .. 72 (ChaCha20)
 //   ┌───────────┬──────┬───────┬────────────────┬─────

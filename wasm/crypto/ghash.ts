@@ -11,7 +11,8 @@
 // blocks, each with its own power of H, are added up first; then, once for the eight, columns are put side by side as 32 bytes
 // and reduced to 16 by x^128 = x^7 + x^2 + x + 1.
 //
-// Eight columns at a time, because sums, nibbles and what V8 needs besides fill sixteen registers.
+// Eight columns at a time, because sums, nibbles and what V8 needs besides fill sixteen registers; and written out for both halves
+// (`columns` is inlined twice): of a loop of two V8 loads a block's tables all at first and has no registers left.
 
 import { AEAD_STATE } from "../shared/layout";
 
