@@ -32,6 +32,8 @@ function ownAddresses(sandbox: Sandbox__Output, hostAddress: string): string[] {
 /** Where a port is reached: addresses and the first port there. */
 function places(sandbox: Sandbox__Output, published: Sandbox__Output["ports"][number]): { address: string; first: number }[] {
   const { hostAddress, hostPort, port } = published;
+  // A macvlan's stations are reached by their own addresses, and nothing is published for them.
+  if (sandbox.endpoints.length > 0 && sandbox.endpoints.every(({ network }) => network!.driver === "macvlan")) return [];
   if (hostPort === 0) return ownAddresses(sandbox, hostAddress).map((address) => ({ address, first: port }));
   return addresses(sandbox, published).map((address) => ({ address, first: hostPort }));
 }
