@@ -224,7 +224,8 @@ export function memberDelete(domain: u32, vtep: u32): void {
 
 export function saSet(sa: u32, spi: u32, flagsAndIcv: u32, peer: u32, udp: u32, first: u32): u32 {
   const flags = flagsAndIcv & 0xffff;
-  const icvBytes = flagsAndIcv >> 16;
+  const icvBytes = (flagsAndIcv >> 16) & 0x3f;
+  const firstLow = flagsAndIcv >>> 22;
   const vtep = peer & 0xffff;
   const packetLimit = bswap<u64>(load<u64>(ARGUMENTS));
   const known = SA_FLAG_OUTBOUND | SA_FLAG_ESN | SA_FLAG_CHECKSUM | SA_FLAG_NOTIFY;
@@ -237,7 +238,7 @@ export function saSet(sa: u32, spi: u32, flagsAndIcv: u32, peer: u32, udp: u32, 
   if (other != 0 && other != sa) return REFUSED_TAKEN;
   let entry = sad.at(sa);
   if (entry.used == 0) {
-    entry = sad.claim(sa, spi, flags, <u64>first << 10);
+    entry = sad.claim(sa, spi, flags, (<u64>first << 10) | <u64>firstLow);
   } else if (entry.spi != spi || ((entry.flags ^ flags) & (SA_FLAG_OUTBOUND | SA_FLAG_ESN)) != 0) {
     return REFUSED_TAKEN; // what was counted under another key would be carried over to this one
   }
@@ -248,6 +249,7 @@ export function saSet(sa: u32, spi: u32, flagsAndIcv: u32, peer: u32, udp: u32, 
   entry.udpPort = <u16>udp;
   entry.pseudo = udp >> 16;
   entry.first = first;
+  entry.firstLow = <u16>firstLow;
   entry.packetLimit = packetLimit;
   entry.byteLimit = bswap<u64>(load<u64>(ARGUMENTS, 8));
   return DONE;

@@ -43,6 +43,7 @@ import {
   SA_BYTE_LIMIT,
   SA_BYTES,
   SA_FIRST,
+  SA_FIRST_LOW,
   SA_FLAG_OUTBOUND,
   SA_FLAGS,
   SA_FORGED,
@@ -153,7 +154,8 @@ function readAssociations(image: Image, view: DataView): void {
     const numbers = [
       index,
       view.getUint32(at + SA_SPI, true),
-      view.getUint32(at + SA_FLAGS, true) | (view.getUint8(at + SA_ICV_BYTES) << 16),
+      (view.getUint32(at + SA_FLAGS, true) | (view.getUint8(at + SA_ICV_BYTES) << 16) | (view.getUint16(at + SA_FIRST_LOW, true) << 22)) >>>
+        0,
       view.getUint32(at + SA_VTEP, true), // SA_PORT is its upper half
       (view.getUint16(at + SA_UDP_PORT, true) | (view.getUint32(at + SA_PSEUDO, true) << 16)) >>> 0,
       view.getUint32(at + SA_FIRST, true),

@@ -63,8 +63,8 @@ import {
 } from "./ops.ts";
 import { addressBytes, addressWords, isIpv6, macWords } from "./words.ts";
 
-/** What the engine counts `firstSequence` in. */
-const FIRST_SEQUENCE_UNIT = 1024;
+/** `firstSequence` has 42 bits: the lower ten travel apart from the others. */
+const FIRST_LOW = 1024;
 
 /** Before Linux 6.2 a TAP refuses UDP super-frames (EINVAL), so the engine must not make any. */
 export function takesUdpGso(kernelRelease: string): boolean {
@@ -258,10 +258,10 @@ export class Tables {
     const numbers = [
       this.associations.ensure(id),
       spi,
-      flags | (icvBytes << 16),
+      (flags | (icvBytes << 16) | ((association.firstSequence % FIRST_LOW) << 22)) >>> 0,
       (this.vteps.ensure(peer) | (portIndex << 16)) >>> 0,
       ((udpPort ?? 0) | (pseudo << 16)) >>> 0,
-      Math.ceil(association.firstSequence / FIRST_SEQUENCE_UNIT),
+      Math.floor(association.firstSequence / FIRST_LOW),
     ];
     return addressRow(SA_SET, numbers, [...words64(packetLimit), ...words64(byteLimit)]);
   }

@@ -19,10 +19,8 @@ import { Made, ownerOf, type Peer, type PeerHost } from "./peer.ts";
 
 /** Numbers reserved at a time: seconds of the fastest sender. A new life skips so many at most. */
 export const BLOCK = 2 ** 22;
-/** `firstSequence` is rounded up to it. */
-const UNIT = 1024;
 /** The engine takes a first number below 2^42. */
-const LAST = { esn: 2 ** 42 - UNIT, plain: 2 ** 32 - UNIT };
+const LAST = { esn: 2 ** 42 - 1, plain: 2 ** 32 - 1 };
 
 interface Numbers {
   /** Out: the end of the reserved block. In: the newest received. */

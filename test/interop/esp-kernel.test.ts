@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { EspAlgorithm } from "../../src/datapath/declarations.ts";
 import { declared, drops, ESP_VNI, type EspEnd, espEnd, type TestAssociation, testAssociation } from "../support/esp-hosts.ts";
 import { type Host, Lab } from "../support/hosts.ts";
+import { holdEncapsulation, kernelSide, kernelTrouble } from "../support/kernel-esp.ts";
 import { KernelGuest } from "../support/kernel-guest.ts";
 import { LinkCapture } from "../support/link-capture.ts";
 import { datagramSizes, servers, transfer } from "../support/traffic.ts";
@@ -17,12 +18,6 @@ const OUTER = { ipv4: ["10.9.0.1", "10.9.0.2"], ipv6: ["fd09::1", "fd09::2"] } a
 const INNER = ["10.44.0.2", "10.44.0.3"] as const;
 const MTU = 1380;
 const STREAM = `/usr/bin/python3 ${fileURLToPath(new URL("../support/stream.py", import.meta.url))}`;
-const XFRM_ALGORITHMS: Readonly<Record<EspAlgorithm, string>> = {
-  "aes-128-gcm": "rfc4106(gcm(aes))",
-  "aes-256-gcm": "rfc4106(gcm(aes))",
-  "chacha20-poly1305": "rfc7539esp(chacha20,poly1305)",
-};
-
 interface Way {
   readonly family: "ipv4" | "ipv6";
   readonly transport: "udp" | "raw";
@@ -62,44 +57,11 @@ beforeAll(async () => {
     mtuBytes: MTU,
   });
   await servers(lab, weft.sandbox);
-  // What takes UDP-encapsulated ESP in: a socket, for each family, that a program holds (UDP_ENCAP, UDP_ENCAP_ESPINUDP).
-  const hold = [
-    "import socket,time",
-    "s=[socket.socket(f,socket.SOCK_DGRAM) for f in (socket.AF_INET,socket.AF_INET6)]",
-    "s[1].setsockopt(socket.IPPROTO_IPV6,socket.IPV6_V6ONLY,1)",
-    "[(o.setsockopt(socket.IPPROTO_UDP,100,2),o.bind((a,4500))) for o,a in zip(s,('0.0.0.0','::'))]",
-    "time.sleep(1e6)",
-  ].join(";");
-  await guest.run(`/usr/bin/python3 -c "${hold}" &
-    ${STREAM} serve 4 5001 >/run/serve & ${STREAM} echo 4 5002 >/run/echo &
-    until grep -q listening /run/serve && grep -q listening /run/echo && grep -q :1194 /proc/net/udp; do sleep 0.1; done`);
+  await holdEncapsulation(guest);
+  await guest.run(`${STREAM} serve 4 5001 >/run/serve & ${STREAM} echo 4 5002 >/run/echo &
+    until grep -q listening /run/serve && grep -q listening /run/echo; do sleep 0.1; done`);
 });
 afterAll(() => lab.dispose());
-
-const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
-
-/** What `ip xfrm` and `ip link` are told: both directions, no datagram of ours in the clear. */
-function kernelSide(way: Way, ours: TestAssociation, theirs: TestAssociation): string {
-  const [here, there] = OUTER[way.family];
-  const state = ({ spi, key }: TestAssociation, from: string, to: string): string =>
-    [
-      `ip xfrm state add src ${from} dst ${to} proto esp spi ${spi} mode transport`,
-      `replay-window ${way.window} ${way.esn ? "flag esn" : ""} aead '${XFRM_ALGORITHMS[way.algorithm]}' 0x${hex(key)} 128`,
-      way.transport === "udp" ? `encap espinudp 4500 4500 ${way.family === "ipv4" ? "0.0.0.0" : "::"}` : "",
-    ].join(" ");
-  const policy = (from: string, to: string, direction: string): string =>
-    `ip xfrm policy add src ${from} dst ${to} proto udp dport 4789 dir ${direction} tmpl src ${from} dst ${to} proto esp mode transport`;
-  return [
-    "ip xfrm state flush; ip xfrm policy flush",
-    state(ours, here, there),
-    state(theirs, there, here),
-    policy(there, here, "out"),
-    policy(here, there, "in"),
-    `ip link add vx0 address 02:42:0a:2c:00:03 mtu ${MTU} type vxlan id ${ESP_VNI} local ${there} remote ${here} dstport 4789`,
-    `ip address add ${INNER[1]}/24 dev vx0`,
-    "ip link set vx0 up",
-  ].join("\n");
-}
 
 /** Both sides change their keys. The guest's device is not there meanwhile: its kernel has something to say whenever it is. */
 async function key(way: Way, ours: TestAssociation, theirs: TestAssociation): Promise<void> {
@@ -107,12 +69,10 @@ async function key(way: Way, ours: TestAssociation, theirs: TestAssociation): Pr
   await guest.run("ip link delete vx0 2>/dev/null || true");
   // Either side may have something to say at any moment (a router solicitation): nobody sends by a key before both have it.
   await weft.datapath.declare("keys", { associations: [declared(theirs, "in", peer)] });
-  await guest.run(kernelSide(way, ours, theirs));
+  const [here, there] = OUTER[way.family];
+  await guest.run(kernelSide({ here, there, ours, theirs, window: way.window, vni: ESP_VNI, mtuBytes: MTU, inner: INNER[1] }));
   await weft.datapath.declare("keys", { associations: [declared(ours, "out", peer), declared(theirs, "in", peer)] });
 }
-
-/** The guest's counters of trouble that are not zero: a state it lacks, a wrong ICV, a replay, a bare datagram. */
-const kernelTrouble = async (): Promise<string> => (await guest.run("awk '$2 != 0' /proc/net/xfrm_stat")).trim();
 
 describe.each(WAYS)("$algorithm by $transport over $family, ESN $esn", (way) => {
   const serial = WAYS.indexOf(way) * 16;
@@ -151,7 +111,7 @@ describe.each(WAYS)("$algorithm by $transport over $family, ESN $esn", (way) => 
   });
 
   test("nobody had anything to object to", async () => {
-    expect(await kernelTrouble()).toBe("");
+    expect(await kernelTrouble(guest)).toBe("");
     const stats = await weft.datapath.stats();
     expect(stats.lawDifference).toBe(0n);
     expect(Object.keys(await drops(weft.datapath)).filter((name) => name.startsWith("esp-") && name !== "esp-no-sa")).toEqual([]);

@@ -17,6 +17,8 @@ export interface TestAssociation {
   readonly algorithm: EspAlgorithm;
   readonly esn: boolean;
   readonly transport: "udp" | "raw";
+  /** 16 unless given. */
+  readonly icvBytes?: 8 | 12 | 16;
   /** Key and salt. */
   readonly key: Uint8Array;
 }
@@ -34,7 +36,7 @@ export function declared(
   peer: string,
   more: Partial<AssociationDeclaration> = {},
 ): AssociationDeclaration {
-  const { spi, algorithm, esn, transport, key } = association;
+  const { spi, algorithm, esn, transport, icvBytes = 16, key } = association;
   return {
     id: `${direction}/${spi.toString(16)}`,
     direction,
@@ -42,7 +44,7 @@ export function declared(
     vxlanPort: 4789,
     spi,
     algorithm,
-    icvBytes: 16,
+    icvBytes,
     esn,
     udpPort: transport === "udp" ? 4500 : null,
     innerChecksum: peer.includes(":"),

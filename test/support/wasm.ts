@@ -143,7 +143,7 @@ export interface SaOptions {
   readonly icvBytes?: number;
   readonly udpPort?: number;
   readonly pseudo?: number;
-  /** In units of 1024. */
+  /** Where its sequence numbers go on. */
   readonly first?: number;
   readonly packetLimit?: bigint;
   readonly byteLimit?: bigint;
@@ -276,10 +276,10 @@ export class Engine {
       this.exports.saSet(
         sa,
         spi,
-        flags | (icvBytes << 16),
+        (flags | (icvBytes << 16) | (((options.first ?? 0) % 1024) << 22)) >>> 0,
         vtep | (port << 16),
         udpPort | ((options.pseudo ?? 0) << 16),
-        options.first ?? 0,
+        Math.floor((options.first ?? 0) / 1024),
       ),
     );
     if ((flags & SA_FLAG_OUTBOUND) === 0) return;

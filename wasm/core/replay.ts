@@ -63,7 +63,8 @@ export function extend(newest: u64, low: u32): u64 {
   return high == 0 ? 0 : ((high - 1) << 32) | <u64>low;
 }
 
-/** Of all up to the newest, nothing was received yet, or everything may have been. */
-export function fill(sa: u32, received: bool): void {
-  memory.fill(<usize>REPLAY_WINDOWS + <usize>sa * WINDOW_BYTES, received ? 0xff : 0, WINDOW_BYTES);
+/** Of all up to `newest` nothing was received yet if that is 0, else everything may have been; and nothing of what is behind it. */
+export function fill(sa: u32, newest: u64): void {
+  memory.fill(<usize>REPLAY_WINDOWS + <usize>sa * WINDOW_BYTES, newest == 0 ? 0 : 0xff, WINDOW_BYTES);
+  if (newest != 0) store<u64>(wordAt(sa, newest), ~(<u64>0) >> (63 - (newest & 63)));
 }

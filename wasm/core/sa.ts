@@ -3,7 +3,7 @@
 //
 //   0     4       8      10     12        14         16    17     18     20     24         32        40
 //   ┌─────┬───────┬──────┬──────┬─────────┬──────────┬─────┬──────┬──────┬──────┬──────────┬─────────┬───────┐
-//   │ SPI │ flags │ VTEP │ port │ udpPort │ seenPort │ ICV │ told │      │ used │ sequence │ packets │ bytes │
+//   │ SPI │ flags │ VTEP │ port │ udpPort │ seenPort │ ICV │ told │ low  │ used │ sequence │ packets │ bytes │
 //   └─────┴───────┴──────┴──────┴─────────┴──────────┴─────┴──────┴──────┴──────┴──────────┴─────────┴───────┘
 //   48             56          64         72     80       88          96       100     104      120
 //   ┌─────────────┬───────────┬──────────┬──────┬────────┬───────────┬────────┬───────┬────────┬───┐
@@ -17,7 +17,7 @@
 // under one key gives the key away (a repeated nonce), so tables/sad goes on where the former engine stopped.
 //
 import {
-  SA_BYTE_LIMIT, SA_BYTES, SA_FIRST, SA_FLAGS, SA_FORGED, SA_ICV_BYTES, SA_LATE, SA_LENGTH, SA_MALFORMED, SA_PACKET_LIMIT, SA_PACKETS, SA_PORT,
+  SA_BYTE_LIMIT, SA_BYTES, SA_FIRST, SA_FIRST_LOW, SA_FLAGS, SA_FORGED, SA_ICV_BYTES, SA_LATE, SA_LENGTH, SA_MALFORMED, SA_PACKET_LIMIT, SA_PACKETS, SA_PORT,
   SA_PSEUDO, SA_REMOTE, SA_REPLAYED, SA_SEQUENCE, SA_SPI, SA_UDP_PORT, SA_USED, SA_VTEP,
 } from "../shared/abi";
 
@@ -30,7 +30,7 @@ import {
   seenPort: u16; // the UDP port it was last heard from, 0: not yet
   icvBytes: u8;
   told: u8; // which events the host has heard of: bits 1 << ESP_EVENT_*
-  pad: u16;
+  firstLow: u16; // the lower ten bits of where its numbers go on
   used: u32;
   sequence: u64;
   packets: u64;
@@ -42,7 +42,7 @@ import {
   forged: u64;
   malformed: u64;
   pseudo: u32; // with SA_FLAG_CHECKSUM: the sum of both addresses, folded, in memory order
-  first: u32; // in units of 1024: where the host said that its numbers go on
+  first: u32; // the 32 above: what the host said, kept to be read back
   remoteLow: u64; // the address's bytes 0..8 as loaded
   remoteHigh: u64; // 8..16
 }
@@ -61,6 +61,7 @@ if (offsetof<SecurityAssociation>("byteLimit") != SA_BYTE_LIMIT) ERROR("byteLimi
 if (offsetof<SecurityAssociation>("pseudo") != SA_PSEUDO) ERROR("pseudo is not at SA_PSEUDO");
 if (offsetof<SecurityAssociation>("first") != SA_FIRST) ERROR("first is not at SA_FIRST");
 if (offsetof<SecurityAssociation>("remoteLow") != SA_REMOTE) ERROR("remoteLow is not at SA_REMOTE");
+if (offsetof<SecurityAssociation>("firstLow") != SA_FIRST_LOW) ERROR("firstLow is not at SA_FIRST_LOW");
 if (offsetof<SecurityAssociation>("used") != SA_USED) ERROR("used is not at SA_USED");
 if (offsetof<SecurityAssociation>("sequence") != SA_SEQUENCE) ERROR("sequence is not at SA_SEQUENCE");
 if (offsetof<SecurityAssociation>("packets") != SA_PACKETS) ERROR("packets is not at SA_PACKETS");

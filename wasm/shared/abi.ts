@@ -287,6 +287,7 @@ export const SA_VTEP = 8; // u16
 export const SA_PORT = 10; // u16
 export const SA_UDP_PORT = 12; // u16
 export const SA_ICV_BYTES = 16; // u8
+export const SA_FIRST_LOW = 18; // u16
 export const SA_USED = 20; // u32
 export const SA_SEQUENCE = 24; // u64 each
 export const SA_PACKETS = 32;

@@ -70,7 +70,7 @@ export function replayOffer(newest: u64, sequence: u64): u32 {
 }
 
 export function replayClear(): void {
-  replay.fill(1, false);
+  replay.fill(1, 0);
 }
 
 export function replayExtend(newest: u64, low: u32): u64 {
