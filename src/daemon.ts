@@ -200,6 +200,7 @@ async function bringUp(config: Config, log: Logger, stack: Stack, stopping: () =
     underlayAddresses: config.underlayAddresses,
     limits: config.keys,
     log: logTo(log),
+    onSecrets: () => native().forbidCoreFiles(),
   });
   await keys.start();
   stack.push("keys", () => keys.stop());

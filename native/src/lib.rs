@@ -17,6 +17,7 @@
 
 mod aead;
 mod bare;
+mod core_files;
 mod descriptor;
 mod error;
 mod fault;

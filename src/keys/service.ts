@@ -31,6 +31,8 @@ export interface KeysOptions {
   readonly underlayAddresses: readonly string[];
   readonly limits: KeyLimits;
   readonly log: DatapathLog;
+  /** Called when secrets are, or are about to be, in this process's memory; more than once. */
+  readonly onSecrets?: () => void;
 }
 
 interface Held {
@@ -93,7 +95,9 @@ export class Keys implements KeyService {
   }
 
   async start(): Promise<void> {
-    for (const entry of await this.#options.store.list(PEER_SECRET_PREFIX)) this.#read(entry);
+    const stored = await this.#options.store.list(PEER_SECRET_PREFIX);
+    if (stored.length > 0) this.#options.onSecrets?.();
+    for (const entry of stored) this.#read(entry);
     this.#options.datapath.onEspEvent((event) => this.#event(event));
     await this.#serially(() => this.#renewStale());
   }
@@ -146,6 +150,7 @@ export class Keys implements KeyService {
   // ── peers ──
 
   async setPeer(address: string, vxlanPort: number, secret: PeerSecret): Promise<void> {
+    this.#options.onSecrets?.();
     await this.#serially(async () => {
       if (this.#held.has(address)) throw alreadyExists(`peer ${address} has keys already: remove the peer and add it anew`);
       if (secret.kind === "seed" && secret.seed.lengthBytes < SEED_BYTES_MIN)

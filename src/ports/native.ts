@@ -357,6 +357,9 @@ export interface Native {
   layoutConstants(): { name: string; value: number }[];
   /** flock(LOCK_EX|LOCK_NB) on a file made if missing; the fd, or null when another process holds it. */
   lockFile(path: string): number | null;
+
+  /** The kernel makes no core file of this process any more. */
+  forbidCoreFiles(): void;
 }
 
 const require = createRequire(import.meta.url);

@@ -2,9 +2,11 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { isSealedBy } from "../../src/keys/verify.ts";
 import { type Daemon, eventually } from "../support/daemon.ts";
 import { ADDRESSES, type EncryptedHosts, encryptedHosts, PLAIN_VNI, UNDERLAYS } from "../support/encrypted-hosts.ts";
 import { Lab } from "../support/hosts.ts";
+import { formsOf, keysOf, type ShownAssociation } from "../support/key-forms.ts";
 import { fieldsOf, LinkCapture } from "../support/link-capture.ts";
 import { datagramSizes, servers, transfer } from "../support/traffic.ts";
 
@@ -17,7 +19,7 @@ let a: Daemon;
 let b: Daemon;
 
 beforeAll(async () => {
-  all = await encryptedHosts(lab, "ipv4");
+  all = await encryptedHosts(lab, "ipv4", ["--log-level", "trace"]);
   ({ a, b } = all);
   await Promise.all([servers(lab, all.sandboxes.sa), servers(lab, all.sandboxes.sb)]);
 });
@@ -108,20 +110,34 @@ test("new keys under way lose nothing", async () => {
   expect(await troubles()).toEqual([]);
 });
 
-test("the seed is in nothing that anybody else sees", async () => {
+test("the seed, and the keys made of it, are in nothing that anybody else sees, however much is logged", async () => {
   const { api } = a;
+  const seed = Buffer.from(all.seed, "base64");
+  const capture = await LinkCapture.start(lab, all.hostA, "up0");
+  expect(await all.sandboxes.sa.ping(ADDRESSES.sb[0], ["-i", "0.02"])).toBe(3);
+  const { Index: index } = (await a.json("cluster", "keys", "ls"))[0];
+  const shownKeys = (await a.json("sa")) as ShownAssociation[];
+  const keys = keysOf(seed, UNDERLAYS.ipv4, index, shownKeys);
+  const sealed = await fieldsOf(await capture.stop(), "esp", ["udp.payload"]);
+  // They are the keys: what crossed the wire was sealed by them.
+  for (const [hex] of sealed) {
+    const bytes = Buffer.from(hex!, "hex");
+    expect(keys.some(({ spi, key }) => spi === bytes.readUInt32BE(0) && isSealedBy(bytes, "aes-256-gcm", key))).toBe(true);
+  }
+  expect(sealed.length).toBeGreaterThanOrEqual(6);
+
   const answers = await Promise.all([
     ...[api.call("node", "Info", {}), api.call("key", "List", {}), api.call("key", "Associations", { network: "" })],
     ...[api.call("staticPeer", "List", {}), api.call("network", "Inspect", { network: "safe" })],
   ]);
-  const shown = [
-    a.log,
-    b.log,
-    await a.state(),
-    JSON.stringify(answers),
-    await a.must("network", "inspect", "safe"),
-    await a.must("peer", "ls"),
+  const commands = [
+    ...[["network", "inspect", "safe"], ["sandbox", "inspect", "sa"], ["peer", "ls"], ["sa"], ["cluster", "keys", "ls"]],
+    ...[["info"], ["status"], ["vtep", "safe"], ["drops"], ["audit"]],
   ];
+  const outputs: string[] = [];
+  for (const argv of commands) outputs.push(await a.must(...argv));
+  expect(a.log).toContain("peer added");
+  const shown = [a.log, b.log, await a.state(), JSON.stringify(answers), ...outputs];
   const processes = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
   const lines = processes.map((pid) => {
     try {
@@ -131,12 +147,23 @@ test("the seed is in nothing that anybody else sees", async () => {
     }
   });
   const text = [...shown, ...lines].join("\n");
-  const forms = [all.seed, Buffer.from(all.seed, "base64").toString("hex"), Buffer.from(all.seed, "base64").toString("base64url")];
-  for (const form of forms) expect(text.includes(form.slice(0, 20))).toBe(false);
+  const secrets = [seed, ...keys.map(({ key }) => key)].flatMap(formsOf);
+  expect(secrets.filter((form) => text.includes(form))).toEqual([]);
+
   const files = readdirSync(a.stateDir, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && !entry.parentPath.endsWith("/netns"))
     .map((entry) => join(entry.parentPath, entry.name));
-  const open = files.filter((path) => (statSync(path).mode & 0o077) !== 0 && readFileSync(path).includes(all.seed.slice(0, 20)));
-  expect(open).toEqual([]);
-  for (const path of files.filter((one) => /\.mdb/.test(one))) expect(statSync(path).mode & 0o777).toBe(0o600);
+  const holds = (path: string, forms: readonly string[]): boolean => {
+    const content = readFileSync(path, "latin1");
+    return forms.some((form) => content.includes(form));
+  };
+  const withSeed = files.filter((path) => holds(path, formsOf(seed)));
+  expect(withSeed.map((path) => path.slice(a.stateDir.length)).sort()).toEqual(["/pair.key", "/store.lmdb"]);
+  for (const path of withSeed) expect(statSync(path).mode & 0o777).toBe(0o600);
+  const database = files.filter((path) => path.includes("/store.lmdb"));
+  expect(database.length).toBeGreaterThanOrEqual(1);
+  for (const path of database) expect(statSync(path).mode & 0o777).toBe(0o600);
+  expect(statSync(a.stateDir).mode & 0o077).toBe(0);
+  const derived = keys.flatMap(({ key }) => formsOf(key));
+  expect(files.filter((path) => holds(path, derived))).toEqual([]);
 });

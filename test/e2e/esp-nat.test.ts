@@ -2,11 +2,10 @@
 // others whenever it likes; host b outside, which has to go by what a sends, and by nothing else.
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { deriveKey } from "../../src/keys/derive.ts";
-import { decodeSpi } from "../../src/keys/spi.ts";
 import { eventually } from "../support/daemon.ts";
 import { ADDRESSES } from "../support/encrypted-hosts.ts";
 import { Lab } from "../support/hosts.ts";
+import { keysOf, type ShownAssociation } from "../support/key-forms.ts";
 import { fieldsOf, LinkCapture } from "../support/link-capture.ts";
 import { NAT_UNDERLAYS, type NatHosts, natHosts } from "../support/nat-hosts.ts";
 import { servers, transfer } from "../support/traffic.ts";
@@ -71,16 +70,7 @@ describe.each(["ipv4", "ipv6"] as const)("over %s", (family) => {
 
     const seed = Buffer.from(hosts.seed, "base64");
     const { Index: index } = (await b.json("cluster", "keys", "ls"))[0];
-    const keys = ((await b.json("sa")) as { Spi: string; Direction: string; Current: boolean; Packets: number }[]).flatMap((one) => {
-      const spi = Number(one.Spi);
-      const { epoch } = decodeSpi(spi)!;
-      const [sender, receiver] = one.Direction === "out" ? ["b", "a"] : ["a", "b"];
-      // Of those that come in one is in use: that of the same index.
-      if (decodeSpi(spi)!.index !== index % 4) return [];
-      return [
-        { spi, esn: true, key: deriveKey(seed, { sender: sender!, receiver: receiver!, index, epoch, spi, algorithm: "aes-256-gcm" }) },
-      ];
-    });
+    const keys = keysOf(seed, ["b", "a"], index, (await b.json("sa")) as ShownAssociation[]).map((one) => ({ ...one, esn: true }));
     const rows = await espFields(files.wire, family, keys, "icmp", ["icmp.type", "frame.packet_flags_direction"]);
     expect(rows.map((row) => row.join())).toEqual([1, 2, 3].flatMap(() => ["8,0x00000001", "0,0x00000002"]));
     const ends = await fieldsOf(files.wire, "esp", [ipSource, "udp.srcport", "udp.dstport"]);

@@ -10,6 +10,7 @@ import { type TestAssociation, testAssociation } from "../support/esp-hosts.ts";
 import { type Host, Lab } from "../support/hosts.ts";
 import { holdEncapsulation, kernelSide, kernelTrouble } from "../support/kernel-esp.ts";
 import { KernelGuest } from "../support/kernel-guest.ts";
+import { formsOf } from "../support/key-forms.ts";
 import { datagramSizes, servers, transfer } from "../support/traffic.ts";
 
 const OUTER = { ipv4: ["10.9.0.1", "10.9.0.2"], ipv6: ["fd09::1", "fd09::2"] } as const;
@@ -52,7 +53,10 @@ beforeAll(async () => {
   await holdEncapsulation(guest);
   await guest.run(`${STREAM} serve 4 5001 >/run/serve & ${STREAM} echo 4 5002 >/run/echo &
     until grep -q listening /run/serve && grep -q listening /run/echo; do sleep 0.1; done`);
-  weft = await Daemon.start(lab, underlay, { underlayAddress: OUTER.ipv4[0], args: ["--underlay-address", OUTER.ipv6[0]] });
+  weft = await Daemon.start(lab, underlay, {
+    underlayAddress: OUTER.ipv4[0],
+    args: ["--underlay-address", OUTER.ipv6[0], "--log-level", "trace"],
+  });
   const vni = `com.docker.network.driver.overlay.vxlanid_list=${VNI}`;
   await weft.must("network", "create", "-d", "overlay", "--opt", "encrypted", "--opt", vni, "--subnet", "10.44.0.0/24", "safe");
   mtuBytes = Number((await weft.json("network", "inspect", "safe"))[0].Options["com.docker.network.driver.mtu"]);
@@ -120,6 +124,8 @@ describe.each(WAYS)("$called by $transport over $family, ESN $esn, ICV of $icvBy
       { ...common, Direction: "out", Spi: `0x${ours.spi.toString(16)}`, IcvBytes: way.icvBytes[0], Current: true },
     ]);
     for (const { Packets } of shown) expect(Packets).toBeGreaterThan(100);
+    const text = [weft.log, await weft.state(), JSON.stringify(shown), await weft.must("network", "inspect", "safe")].join();
+    expect([ours, theirs].flatMap(({ key }) => formsOf(key)).filter((form) => text.includes(form))).toEqual([]);
   });
 
   if (!way.esn || way.transport === "raw") return;

@@ -27,14 +27,15 @@ export interface EncryptedHosts {
   readonly seed: string;
 }
 
-export async function encryptedHosts(lab: Lab, family: keyof typeof UNDERLAYS): Promise<EncryptedHosts> {
+/** `args`: further ones of both daemons. */
+export async function encryptedHosts(lab: Lab, family: keyof typeof UNDERLAYS, args: readonly string[] = []): Promise<EncryptedHosts> {
   const underlay = UNDERLAYS[family];
   const length = family === "ipv4" ? 24 : 64;
   const [hostA, hostB] = await Promise.all([lab.host("a"), lab.host("b")]);
   await lab.wire([hostA, "up0", `${underlay[0]}/${length}`], [hostB, "up0", `${underlay[1]}/${length}`]);
   const [a, b] = await Promise.all([
-    Daemon.start(lab, hostA, { underlayAddress: underlay[0], nodeName: "a" }),
-    Daemon.start(lab, hostB, { underlayAddress: underlay[1], nodeName: "b" }),
+    Daemon.start(lab, hostA, { underlayAddress: underlay[0], nodeName: "a", args }),
+    Daemon.start(lab, hostB, { underlayAddress: underlay[1], nodeName: "b", args }),
   ]);
   const seed = await a.must("cluster", "keys", "new");
   const keyFile = join(a.stateDir, "pair.key");
