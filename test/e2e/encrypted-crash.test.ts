@@ -81,7 +81,7 @@ test(`${KILLS} kills under rotations`, { timeout: 60_000 + KILLS * 30_000 }, asy
   }
   if (KILLS > 10) console.log(JSON.stringify(account));
   await capture.stop();
-  expect(account.played).toBeGreaterThan(100 * KILLS);
+  expect(account.played).toBeGreaterThan(20 * KILLS);
   expect(account.rotations).toBeGreaterThan(2 * KILLS);
 });
 

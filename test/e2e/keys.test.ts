@@ -1,5 +1,6 @@
 // Keys of seeded pairs on real TAPs and sockets: two datapaths, each with a key service and a store of its own.
 import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { systemClock } from "../../src/clock.ts";
 import { KeyMaterial } from "../../src/datapath/key-material.ts";
@@ -8,9 +9,14 @@ import { Keys } from "../../src/keys/service.ts";
 import { type Repeated, repeat } from "../../src/repeat.ts";
 import { MemoryStore } from "../../src/store/memory.ts";
 import { EspPair, INNER, OUTER, type Way } from "../support/esp-pair.ts";
+import { Host, Lab } from "../support/hosts.ts";
+import { LinkCapture } from "../support/link-capture.ts";
 
 const SEED = randomBytes(32);
 const WAY: Way = { family: "ipv4", transport: "udp" };
+
+/** What ping fills its requests with: 0x18 and on. */
+const PING_PAYLOAD = Buffer.from(Array.from({ length: 24 }, (_, i) => 0x18 + i));
 
 let hosts: EspPair;
 let stores: [MemoryStore, MemoryStore];
@@ -122,11 +128,19 @@ describe("a seeded pair", () => {
     expect(await pings(1)).toMatchObject({ received: 20 });
   });
 
-  it("gets new keys when the worker has died", async () => {
+  it("gets new keys when the worker has died, and says nothing in clear meanwhile", async () => {
     await keyed(WAY);
     const before = index(0);
+    const lab = new Lab();
+    const captureOf = (name: string, link: string) => LinkCapture.start(lab, new Host(hosts.namespaces.path(name)), link);
+    const [outside, inside] = await Promise.all([captureOf("h0", "u0"), captureOf("s0", "eth0")]);
+    const talk = Promise.all([pings(0, 300), pings(1, 300)]);
     await hosts.datapaths[0]!.killWorker();
-    await expect.poll(() => index(0) >= before + 2 && isHeard(0), { timeout: 8000 }).toBe(true);
+    await expect.poll(() => index(0) >= before + 2 && isHeard(0), { timeout: 15_000 }).toBe(true);
+    await talk;
+    const sees = async (capture: LinkCapture): Promise<boolean> => readFileSync(await capture.stop()).includes(PING_PAYLOAD);
+    expect(await Promise.all([sees(outside), sees(inside)])).toEqual([false, true]);
+    await lab.dispose();
     await askAgain();
     expect(await pings(0)).toMatchObject({ received: 20 });
     expect(await pings(1)).toMatchObject({ received: 20 });

@@ -1,6 +1,7 @@
 """Plays back what a capture holds of ESP in UDP for one host: replay.py INTERFACE FILE DESTINATION; `played N`.
 
-Frames go out as they were recorded. But for UDP's checksum, which the capture of a sending host has half done: 0, for none.
+Each frame once, though the capture may have heard it played before, and as it was recorded, but for UDP's checksum, which the
+capture of a sending host has half done: 0, for none.
 """
 
 import socket
@@ -35,13 +36,14 @@ def esp_for(frame, destination):
 interface, path, address = sys.argv[1:]
 sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
 sock.bind((interface, 0))
-played = 0
+played = set()
 for frame in frames(path):
     esp = esp_for(frame, socket.inet_aton(address))
-    if esp is None:
+    number = None if esp is None else esp[42:58]  # SPI, sequence number, IV
+    if number is None or number in played:
         continue
     sock.send(esp)
-    played += 1
-    if played % BURST == 0:
+    played.add(number)
+    if len(played) % BURST == 0:
         time.sleep(0.005)
-print(f"played {played}", flush=True)
+print(f"played {len(played)}", flush=True)
