@@ -2,7 +2,10 @@
 import type { Command } from "commander";
 import { WeftError } from "../errors.ts";
 import { leaf, type Session } from "./command.ts";
+import { UsageError } from "./errors.ts";
 import { bindings, bracketed } from "./port-text.ts";
+
+const PORT = /^\d{1,5}(\/(tcp|udp|sctp))?$/i;
 
 export function register(program: Command, host: Session): void {
   leaf(program, host, {
@@ -10,6 +13,8 @@ export function register(program: Command, host: Session): void {
     summary: "Published ports of a sandbox, or where one of them is reached",
     examples: ["weft port web", "weft port web 80", "weft port web 53/udp", "weft port --format '{{.HostIp}} {{.HostPort}}' web 80"],
     async run(context, [reference, port]) {
+      if (port !== undefined && !PORT.test(port))
+        throw new UsageError(`invalid port (${port}): give a number, or with its protocol: 80/tcp`);
       const { sandbox } = await context.client.call("sandbox", "Inspect", { sandbox: reference! });
       const all = bindings(sandbox!);
       const wanted = port === undefined || port.includes("/") ? port?.toLowerCase() : `${port}/tcp`;

@@ -37,7 +37,7 @@ export function checkJoined(request: CreateSandboxRequest, join: AttachRequest):
 export function checkWishes(request: CreateSandboxRequest, wishes: readonly Wish[]): void {
   wishes.forEach(({ network }, index) => {
     if (wishes.findIndex((other) => other.network.id === network.id) < index) {
-      throw invalidArgument(`network ${network.name} is named twice: a sandbox has one endpoint on a network`);
+      throw invalidArgument(`network "${network.name}" is specified multiple times: a sandbox has one endpoint on a network`);
     }
   });
   if (wishes.length > 1 && wishes.some(({ network }) => isPredefined(network))) {

@@ -31,6 +31,9 @@ export function checkRequest(request: CreateNetworkRequest): void {
   if (request.configFrom && hasSettings(request)) {
     throw forbidden("user-specified configurations are not supported if the network depends on a configuration network");
   }
+  if (request.configFrom && !isEmpty(request.options)) {
+    throw forbidden("network driver options are not supported if the network depends on a configuration network");
+  }
   if (request.ingress && request.attachable) throw invalidArgument("ingress network cannot be attachable");
 }
 
@@ -41,7 +44,6 @@ function hasSettings(request: CreateNetworkRequest): boolean {
     request.enableIpv6 === true ||
     (request.ipam ?? []).length > 0 ||
     !isEmpty(request.ipamOptions) ||
-    !isEmpty(request.options) ||
     !isEmpty(request.labels)
   );
 }

@@ -234,6 +234,10 @@ describe("sandbox create", () => {
     ];
     expect(JSON.parse((await weft(["port", "--format", "json", "s", "91/udp"])).stdout)).toEqual(rows);
     expect((await weft(["port", "--format", "{{.HostPort}}", "s"])).stdout).toBe("8080\n9000\n9000\n9001\n9001\n");
+    expect(await weft(["port", "s", "web"])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("invalid port (web): give a number"),
+    });
     expect(await weft(["port", "s", "91"])).toMatchObject({ code: 1, stderr: "weft: No public port '91' published for s\n" });
     expect((await weft(["sandbox", "ls", "--format", "{{.Ports}}"])).stdout).toBe(
       "127.0.0.1:8080->80/tcp, 0.0.0.0:9000-9001->90-91/udp, [::]:9000-9001->90-91/udp\n",

@@ -203,7 +203,7 @@ describe("refusals change nothing", () => {
       "one network twice",
       (c) => c.createSandbox({ networks: [{ network: "web" }, { network: "web" }] }),
       "INVALID_ARGUMENT",
-      "network web is named twice",
+      'network "web" is specified multiple times',
     ],
     [
       "an address in use",
