@@ -1,22 +1,13 @@
 // Connections that the host tracks end with what they were translated by, whatever keeps sending. /proc/net/nf_conntrack is the
 // kernel's own word on what is left.
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { type Daemon, eventually } from "../support/daemon.ts";
-import type { Background, Host, Lab } from "../support/hosts.ts";
-import { ask, dual, echo, HOST4, HOST6, OUTSIDE4, OUTSIDE6, routedHost } from "../support/routed-host.ts";
+import { beforeEach, describe, expect, it } from "vitest";
+import { eventually } from "../support/daemon.ts";
+import type { Background } from "../support/hosts.ts";
+import { ask, dual, echo, HOST4, HOST6, OUTSIDE4, OUTSIDE6, useRoutedHost } from "../support/routed-host.ts";
 
-let lab: Lab;
-let host: Host;
-let outside: Host;
-let daemon: Daemon;
-
+const routed = useRoutedHost("test");
 beforeEach(async () => {
-  ({ lab, host, outside, daemon } = await routedHost());
-  await daemon.must("network", "create", ...dual(1), "web");
-});
-
-afterEach(async () => {
-  await lab.dispose();
+  await routed.daemon.must("network", "create", ...dual(1), "web");
 });
 
 /** Sends a datagram every 10 ms from one port for ever, and writes each answer that differs from the one before. */
@@ -33,20 +24,21 @@ while True:
     except OSError: continue
     if answer != last: last = answer; print(answer, flush=True)
     time.sleep(0.01)`;
-  return lab.background(outside, ["python3", "-c", program, address, String(port)]);
+  return routed.lab.background(routed.outside, ["python3", "-c", program, address, String(port)]);
 }
 
 const create = (name: string, ...flags: string[]): Promise<string> =>
-  daemon.must("sandbox", "create", "--network", "web,ip=10.80.1.9,ip6=fd00:80:1::9", ...flags, name);
+  routed.daemon.must("sandbox", "create", "--network", "web,ip=10.80.1.9,ip6=fd00:80:1::9", ...flags, name);
 /** Entries that know a sandbox's address or a published port. */
 const tracked = async (): Promise<string[]> =>
-  (await host.must(["cat", "/proc/net/nf_conntrack"])).split("\n").filter((line) => /10\.80\.|fd00:0080|dport=8080/.test(line));
+  (await routed.host.must(["cat", "/proc/net/nf_conntrack"])).split("\n").filter((line) => /10\.80\.|fd00:0080|dport=8080/.test(line));
 
 describe("tracked connections", () => {
   it.each([
     ["IPv4", HOST4, "10.80.1.9"],
     ["IPv6", HOST6, "fd00:80:1::9"],
   ])("a client that never rests reaches the sandbox that took the place of another (%s)", async (_family, address) => {
+    const { lab, host, daemon } = routed;
     await create("a", "-p", "8080:80/udp");
     const first = await echo(lab, await daemon.enter("a"), 80, "udp", "first");
     const client = restless(address, 8080);
@@ -65,6 +57,7 @@ describe("tracked connections", () => {
   });
 
   it("end with sandboxes, networks and ports, and live on where nothing changed", async () => {
+    const { lab, host, outside, daemon } = routed;
     await create("a", "-p", "8080:80", "-p", "8080:80/udp");
     await daemon.must("sandbox", "create", "--network", "web", "-p", "8081:80/udp", "b");
     const [a, b] = await daemon.enterAll("a", "b");
@@ -94,6 +87,7 @@ describe("tracked connections", () => {
   });
 
   it("of a daemon that died before it could end them end at the next start", async () => {
+    const { lab, host, outside, daemon } = routed;
     await create("a", "-p", "8080:80/udp");
     await echo(lab, await daemon.enter("a"), 80, "udp", "first");
     const client = restless(HOST4, 8080);

@@ -43,7 +43,19 @@ export interface Figures {
   readonly mended: number;
 }
 
-const ASKS: ReadonlySet<string> = new Set(["network", "sandbox", "peer", "port", "info", "drops", "fdb", "neigh", "vtep", "audit"]);
+const ASKS: ReadonlySet<string> = new Set([
+  "network",
+  "sandbox",
+  "peer",
+  "port",
+  "info",
+  "drops",
+  "fdb",
+  "neigh",
+  "vtep",
+  "audit",
+  "status",
+]);
 
 /** Whether a command starts no program and needs no terminal, signal or standard input. */
 const onlyAsks = ([group = "", ...rest]: readonly string[]): boolean => ASKS.has(group) && !(group === "sandbox" && rest.includes("exec"));
@@ -261,10 +273,9 @@ export class Daemon {
 
   // ── the end ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  async #destroy(): Promise<void> {
-    const process = this.#process;
-    if (process === undefined) return;
-    if (process.over) await this.start(); // what a crash left is taken down as its user would do it
+  /** Takes down its sandboxes and networks, predefined ones aside. */
+  async clear(): Promise<void> {
+    if (this.#process!.over) await this.start(); // what a crash left is taken down as its user would do it
     const { sandboxes } = await this.api.call("sandbox", "List", {});
     for (const { id, namespacePath, ownsNamespace } of sandboxes) {
       if (ownsNamespace) this.#namespacePaths.add(namespacePath);
@@ -272,6 +283,11 @@ export class Daemon {
     }
     const { networks } = await this.api.call("network", "List", {});
     for (const { id } of networks) await this.api.call("network", "Remove", { network: id }).catch(() => {}); // predefined ones stay
+  }
+
+  async #destroy(): Promise<void> {
+    if (this.#process === undefined) return;
+    await this.clear();
     const code = await this.sigterm();
     if (code !== 0) throw new Error(`the daemon ended with ${code} after SIGTERM\n${this.log}`);
   }

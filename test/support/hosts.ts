@@ -278,6 +278,7 @@ let labs = 0;
 
 export class Lab {
   readonly prefix: string;
+  readonly #programs: Background[] = [];
   readonly #undo: (() => unknown)[] = [];
 
   constructor() {
@@ -327,8 +328,14 @@ export class Lab {
   /** A program in a host, ended with the lab. */
   background(host: Host, argv: readonly string[], env?: Readonly<Record<string, string>>): Background {
     const background = host.background(argv, env);
+    this.#programs.push(background);
     this.defer(() => background.end());
     return background;
+  }
+
+  /** Ends all programs that were started so far. */
+  async endPrograms(): Promise<void> {
+    await Promise.all(this.#programs.splice(0).map((program) => program.end("SIGKILL")));
   }
 
   /** Takes all down, also after a failure; reports the first failure. */

@@ -1,6 +1,8 @@
 // A host with Weft in its middle, an outside host beside it, and programs that tell who reached whom.
 //
 //   out (192.0.2.2, 2001:db8::2) ── eth0 (192.0.2.1, 2001:db8::1) weft: daemon, sandboxes
+
+import { afterAll, afterEach, beforeAll, beforeEach } from "vitest";
 import { ordered } from "../../src/nat/nft.ts";
 import { Daemon, type DaemonOptions } from "./daemon.ts";
 import { type Background, type Host, Lab } from "./hosts.ts";
@@ -41,6 +43,47 @@ export async function routedHost(options: Pick<DaemonOptions, "env" | "args"> = 
     await lab.dispose();
     throw error;
   }
+}
+
+/**
+ * A routed host for the tests of a file. Per "file": one for all, and after each test its programs have ended and its sandboxes
+ * and networks are gone; addresses and routes that a test gave to hosts stay. Per "test": a new one each time.
+ */
+export function useRoutedHost(per: "file" | "test"): RoutedHost {
+  let world: RoutedHost | undefined;
+  const make = async (): Promise<void> => {
+    world = await routedHost();
+  };
+  const dispose = async (): Promise<void> => world?.lab.dispose();
+  if (per === "test") {
+    beforeEach(make);
+    afterEach(dispose);
+  } else {
+    beforeAll(make);
+    afterEach(async () => {
+      await world?.lab.endPrograms();
+      await world?.daemon.clear();
+    });
+    afterAll(dispose);
+  }
+  return {
+    get lab() {
+      return world!.lab;
+    },
+    get host() {
+      return world!.host;
+    },
+    get outside() {
+      return world!.outside;
+    },
+    get daemon() {
+      return world!.daemon;
+    },
+    get before() {
+      return world!.before;
+    },
+    rules: () => world!.rules(),
+  };
 }
 
 /** Subnets of both families for the n-th network. */
