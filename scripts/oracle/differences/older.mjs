@@ -120,6 +120,14 @@ export const OF_OLDER = [
     reason: "20.10 writes `:::8080`.",
   },
   {
+    id: "older-port-order",
+    area: /^ports$/,
+    name: /^inspect: several$/,
+    aspect: /\.HostPort$/,
+    title: "Published ports of one container port come in the order of their numbers",
+    reason: "20.10 lists the last that was asked for first.",
+  },
+  {
     id: "older-open-routes",
     area: /^reach$/,
     name: /^outside to a container by route$/,
