@@ -2,17 +2,9 @@
 import { join } from "node:path";
 import { sandboxExitPath, sandboxFilesPath, sandboxLogPath } from "../config/defaults.ts";
 import { isPredefined } from "../controller/names.ts";
-import type {
-  AttachRequest,
-  EndpointRecord,
-  IpamConfig,
-  NetworkRecord,
-  NetworkView,
-  PeerView,
-  SandboxRecord,
-  SandboxView,
-} from "../controller/types.ts";
+import type { AttachRequest, NetworkView, PeerView, SandboxView } from "../controller/types.ts";
 import { OWN_NAMESPACE } from "../paths.ts";
+import type { EndpointRecord, IpamConfig, NetworkRecord, SandboxRecord } from "../records/records.ts";
 import type { Attachment__Output } from "./generated/weft/v1/Attachment.ts";
 import type { Endpoint } from "./generated/weft/v1/Endpoint.ts";
 import type { IpamConfig as IpamConfigMessage } from "./generated/weft/v1/IpamConfig.ts";

@@ -1,7 +1,8 @@
 // NetworkService over the controller.
 import { isPredefined } from "../controller/names.ts";
-import type { Controller, CreateNetworkRequest, NetworkRecord } from "../controller/types.ts";
+import type { Controller, CreateNetworkRequest } from "../controller/types.ts";
 import { invalidArgument } from "../errors.ts";
+import type { NetworkRecord } from "../records/records.ts";
 import { networkEndpointMessage, networkMessage, present } from "./convert.ts";
 import { filtered, hasLabel, type Matchers, namePart, pruneMatcher, yesOrNo } from "./filters.ts";
 import type { CreateNetworkRequest__Output } from "./generated/weft/v1/CreateNetworkRequest.ts";

@@ -1,7 +1,7 @@
 // Programs of sandboxes between records and messages.
-import type { ProgramState } from "../controller/programs.ts";
-import type { ProcessId, SandboxRecord } from "../controller/types.ts";
+import type { ProgramState } from "../controller/types.ts";
 import { invalidArgument } from "../errors.ts";
+import type { ProcessId, SandboxRecord } from "../records/records.ts";
 import type { ProcessId__Output } from "./generated/weft/v1/ProcessId.ts";
 import type { Program } from "./generated/weft/v1/Program.ts";
 

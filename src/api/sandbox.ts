@@ -1,6 +1,7 @@
 // SandboxService over the controller.
-import type { Controller, SandboxRecord, SandboxView } from "../controller/types.ts";
+import type { Controller, SandboxView } from "../controller/types.ts";
 import { invalidArgument } from "../errors.ts";
+import type { SandboxRecord } from "../records/records.ts";
 import { attachRequest, present, sandboxMessage } from "./convert.ts";
 import { filtered, hasLabel, type Matchers } from "./filters.ts";
 import { exposedPorts, portSpec } from "./ports.ts";

@@ -1,5 +1,6 @@
 // StaticPeerService over the controller.
-import type { Controller, PeerRecord, PeerView } from "../controller/types.ts";
+import type { Controller, PeerView } from "../controller/types.ts";
+import type { PeerRecord } from "../records/records.ts";
 import { staticPeerMessage } from "./convert.ts";
 import type { StaticPeer } from "./generated/weft/v1/StaticPeer.ts";
 import { destroySecret, peerSecret } from "./peer-secret.ts";

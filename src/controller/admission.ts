@@ -1,11 +1,12 @@
 // Endpoints on their way into the store: all of a change are prepared, stored in one commit, made true by the caller, and taken back
 // whole if that fails.
 import { WeftError } from "../errors.ts";
+import type { NetworkRecord, SandboxRecord } from "../records/records.ts";
 import { endpointKey } from "../store/keys.ts";
 import { type Prepared, prepareAttachment } from "./attachments.ts";
 import { attempt, type Context, commit } from "./context.ts";
 import { findNetwork } from "./networks.ts";
-import type { AttachRequest, NetworkRecord, SandboxRecord } from "./types.ts";
+import type { AttachRequest } from "./types.ts";
 import type { Attachment } from "./wants.ts";
 
 /** All or none. */

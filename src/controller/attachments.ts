@@ -1,6 +1,7 @@
 // Endpoints: from a wish to attach to a record, and from records to interfaces in a sandbox's namespace and back.
 import { forbidden, invalidArgument } from "../errors.ts";
 import { parseMac, randomMac } from "../net/mac.ts";
+import type { EndpointRecord, NetworkRecord, SandboxRecord } from "../records/records.ts";
 import { endpointKey } from "../store/keys.ts";
 import type { Put } from "../store/store.ts";
 import { attempt, type Context, endpointOwner, newId, put } from "./context.ts";
@@ -10,7 +11,7 @@ import { endpointLinks } from "./links.ts";
 import { checkName, isEgress, shortId } from "./names.ts";
 import { checkAttachment } from "./network-modes.ts";
 import { stackInode } from "./stack-inode.ts";
-import type { AttachRequest, EndpointRecord, NetworkRecord, SandboxRecord } from "./types.ts";
+import type { AttachRequest } from "./types.ts";
 import { type Attachment, freeInterfaceName, routeChanges, type SandboxInterface, sandboxInterfaces } from "./wants.ts";
 
 /** An endpoint with its addresses reserved, not stored yet. */

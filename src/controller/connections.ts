@@ -1,6 +1,7 @@
 // Sandboxes that are there join networks and leave them: connect, disconnect, and the way out of the host that comes and goes
 // with them (egress.ts).
 import { forbidden, notFound } from "../errors.ts";
+import type { EndpointRecord, Id, NetworkRecord, SandboxRecord } from "../records/records.ts";
 import { endpointKey } from "../store/keys.ts";
 import { admit, prepareAll, takeBack } from "./admission.ts";
 import { realizeAttachments, withdrawAttachments } from "./attachments.ts";
@@ -14,7 +15,7 @@ import { findNetwork, networkLock } from "./networks.ts";
 import { forgetFlows, rerouteHost, routeHost } from "./routing.ts";
 import { findSandbox, sandboxLock } from "./sandboxes.ts";
 import { stackInode } from "./stack-inode.ts";
-import type { AttachRequest, EndpointRecord, Id, NetworkRecord, SandboxRecord } from "./types.ts";
+import type { AttachRequest } from "./types.ts";
 import type { Attachment } from "./wants.ts";
 
 export async function connect(context: Context, reference: string, request: AttachRequest): Promise<EndpointRecord> {

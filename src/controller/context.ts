@@ -17,15 +17,14 @@ import type { KeyService } from "../keys/key-service.ts";
 import type { HostNat } from "../nat/types.ts";
 import type { NetworkNamespaces } from "../netns/namespaces.ts";
 import type { ProgramHost } from "../netns/program-host.ts";
+import type { EndpointRecord, Id, NetworkRecord, PeerRecord, SandboxRecord } from "../records/records.ts";
 import { IPAM_PREFIX } from "../store/keys.ts";
 import type { Json, Put, Store } from "../store/store.ts";
-import type { DefaultBridgeSettings } from "./default-bridge.ts";
 import { LastAddresses } from "./last-addresses.ts";
 import { leaseChanges } from "./leases.ts";
 import { KeyedLocks } from "./locks.ts";
 import { byName } from "./names.ts";
 import type { State } from "./state.ts";
-import type { EndpointRecord, Id, NetworkRecord, PeerRecord, SandboxRecord } from "./types.ts";
 import type { Attachment } from "./wants.ts";
 
 export type ControllerLog = (
@@ -33,6 +32,21 @@ export type ControllerLog = (
   message: string,
   fields?: Readonly<Record<string, unknown>>,
 ) => void;
+
+/** What the predefined network `bridge` is to be like. */
+export interface DefaultBridgeSettings {
+  readonly enabled: boolean;
+  /** Null: the first of weft0, weft1, ... that the host has not. */
+  readonly interfaceName: string | null;
+  /** The gateway's address with the subnet's length ("10.9.0.1/16"); null: the first of a default pool. */
+  readonly ipv4: string | null;
+  /** The same for IPv6; null: of a ULA subnet, if `enableIpv6`. */
+  readonly ipv6: string | null;
+  readonly enableIpv6: boolean;
+  readonly icc: boolean;
+  readonly masquerade: boolean;
+  readonly mtuBytes: number;
+}
 
 export interface ControllerOptions {
   readonly store: Store;

@@ -11,6 +11,7 @@
 import type { NameRecords } from "../dns/names.ts";
 import type { Ipam } from "../ipam/ipam.ts";
 import type { PeerSecret } from "../keys/key-service.ts";
+import type { EndpointRecord, NetworkRecord, PeerRecord, SandboxRecord } from "../records/records.ts";
 import { connect, disconnect } from "./connections.ts";
 import { attempt, type Context, type ControllerOptions, createContext } from "./context.ts";
 import { nameRecords } from "./name-records.ts";
@@ -18,7 +19,7 @@ import { addressSpaceOf, createNetwork, inspectNetwork, listNetworks, pruneNetwo
 import { keyWarnings } from "./peer-keys.ts";
 import { addPeer, listPeers, removePeer } from "./peers.ts";
 import { ensurePredefined } from "./predefined.ts";
-import { type ProgramState, programState, type StartedProgram } from "./programs.ts";
+import { programState } from "./programs.ts";
 import { NOTHING_RECONCILED, type ReconcileFigures, type ReconcileReport, reconcile } from "./reconcile.ts";
 import { configureAgain } from "./recreated.ts";
 import { renameSandbox } from "./rename.ts";
@@ -26,20 +27,19 @@ import { updateSandbox } from "./republishing.ts";
 import { type RestoreReport, restore } from "./restore.ts";
 import { createSandbox, inspectSandbox, listSandboxes, removeSandbox } from "./sandboxes.ts";
 import { State } from "./state.ts";
-import { type StopRequest, stopSandbox } from "./stop.ts";
+import { stopSandbox } from "./stop.ts";
 import { follow, isInUse, programStarted } from "./transient.ts";
 import type {
   AttachRequest,
   Controller,
   CreateNetworkRequest,
   CreateSandboxRequest,
-  EndpointRecord,
-  NetworkRecord,
   NetworkView,
-  PeerRecord,
   PeerView,
-  SandboxRecord,
+  ProgramState,
   SandboxView,
+  StartedProgram,
+  StopRequest,
   UpdateSandboxRequest,
 } from "./types.ts";
 

@@ -11,25 +11,12 @@
 import { exhausted, unavailable } from "../errors.ts";
 import { formatAddress } from "../net/address.ts";
 import { formatPrefix, parseInterfaceAddress } from "../net/prefix.ts";
-import type { Context } from "./context.ts";
+import type { NetworkRecord } from "../records/records.ts";
+import type { Context, DefaultBridgeSettings } from "./context.ts";
 import { exclusive } from "./locks.ts";
 import { DEFAULT_BRIDGE } from "./names.ts";
 import { dropNetwork, makeNetwork } from "./networks.ts";
-import type { CreateNetworkRequest, NetworkRecord } from "./types.ts";
-
-export interface DefaultBridgeSettings {
-  readonly enabled: boolean;
-  /** Null: the first of weft0, weft1, ... that the host has not. */
-  readonly interfaceName: string | null;
-  /** The gateway's address with the subnet's length ("10.9.0.1/16"); null: the first of a default pool. */
-  readonly ipv4: string | null;
-  /** The same for IPv6; null: of a ULA subnet, if `enableIpv6`. */
-  readonly ipv6: string | null;
-  readonly enableIpv6: boolean;
-  readonly icc: boolean;
-  readonly masquerade: boolean;
-  readonly mtuBytes: number;
-}
+import type { CreateNetworkRequest } from "./types.ts";
 
 const NAME_KEY = "com.docker.network.bridge.name";
 const NAMES_TRIED = 100;

@@ -3,7 +3,8 @@
 import { invalidArgument } from "../errors.ts";
 import { formatAddress, tryParseAddress } from "../net/address.ts";
 import { OWN_NAMESPACE } from "../paths.ts";
-import type { CreateSandboxRequest, DnsSettings, SandboxRecord } from "./types.ts";
+import type { DnsSettings, SandboxRecord } from "../records/records.ts";
+import type { CreateSandboxRequest } from "./types.ts";
 
 const DOMAIN = /^(?=.{1,253}$)[a-zA-Z0-9_](?:[a-zA-Z0-9_-]{0,62})(?:\.[a-zA-Z0-9_][a-zA-Z0-9_-]{0,62})*\.?$/;
 

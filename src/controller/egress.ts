@@ -12,13 +12,14 @@
 // weft_gwbridge --subnet ... -o com.docker.network.bridge.name=...`. A host that can't have it (pools are used up) still has its
 // overlays: it is a warning of the daemon's.
 import { forbidden, WeftError } from "../errors.ts";
+import type { NetworkRecord, SandboxRecord } from "../records/records.ts";
 import { endpointKey } from "../store/keys.ts";
 import { withdrawAttachments } from "./attachments.ts";
 import { attempt, type Context, commit } from "./context.ts";
 import { EGRESS_NETWORK, isEgress } from "./names.ts";
 import { dropNetwork, makeNetwork } from "./networks.ts";
 import { forgetFlows } from "./routing.ts";
-import type { CreateNetworkRequest, NetworkRecord, SandboxRecord } from "./types.ts";
+import type { CreateNetworkRequest } from "./types.ts";
 import type { Attachment } from "./wants.ts";
 
 const ICC_KEY = "com.docker.network.bridge.enable_icc";

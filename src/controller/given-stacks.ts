@@ -2,8 +2,8 @@
 import { isAbsolute } from "node:path";
 import { addressInUse, forbidden, invalidArgument, notFound } from "../errors.ts";
 import { OWN_NAMESPACE } from "../paths.ts";
+import type { SandboxRecord } from "../records/records.ts";
 import type { Context } from "./context.ts";
-import type { SandboxRecord } from "./types.ts";
 
 /** Once its lock is held. */
 export function checkOwner(context: Context, owner: SandboxRecord): void {

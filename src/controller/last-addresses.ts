@@ -4,7 +4,8 @@
 import { WeftError } from "../errors.ts";
 import { formatAddress } from "../net/address.ts";
 import { parseInterfaceAddress } from "../net/prefix.ts";
-import type { AttachRequest, EndpointRecord, Id } from "./types.ts";
+import type { EndpointRecord, Id } from "../records/records.ts";
+import type { AttachRequest } from "./types.ts";
 
 export class LastAddresses {
   readonly #byEndpoint = new Map<string, Pick<AttachRequest, "ipv4" | "ipv6">>();

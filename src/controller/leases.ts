@@ -1,10 +1,10 @@
 // What a commit changes in the books that are kept for IPAM plugins (ipam/leases.ts): who enters a record leaves the leases,
 // and the other way round, in one transaction.
 import { endpointLeases, networkLeases } from "../ipam/leases.ts";
+import type { EndpointRecord, NetworkRecord } from "../records/records.ts";
 import { ENDPOINT_PREFIX, NETWORK_PREFIX } from "../store/keys.ts";
 import type { Put } from "../store/store.ts";
 import type { State } from "./state.ts";
-import type { EndpointRecord, NetworkRecord } from "./types.ts";
 
 export function leaseChanges(
   state: Pick<State, "networks" | "endpoints">,

@@ -11,9 +11,9 @@
 import type { Declaration } from "../datapath/declarations.ts";
 import type { LinkPair } from "../drivers/driver.ts";
 import type { Exposed } from "../net/port-spec.ts";
+import type { EndpointRecord, Id, SandboxRecord } from "../records/records.ts";
 import { attachment, attempt, type Context } from "./context.ts";
 import { DEFAULT_BRIDGE } from "./names.ts";
-import type { EndpointRecord, Id, SandboxRecord } from "./types.ts";
 import type { Attachment } from "./wants.ts";
 
 export const linksOwner = (endpoint: Id): string => `links/${endpoint}`;

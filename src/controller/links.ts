@@ -9,11 +9,12 @@
 // bridge.icc is off, and then a link opens what the other serves (link-ports.ts).
 import { invalidArgument, notFound, WeftError } from "../errors.ts";
 import { rangeSize } from "../net/port-spec.ts";
+import type { EndpointLink, EndpointRecord, Id, NetworkRecord, SandboxRecord } from "../records/records.ts";
 import { attempt, type Context } from "./context.ts";
 import { hasResolver } from "./dns-settings.ts";
 import { exclusive } from "./locks.ts";
 import { checkName, DEFAULT_BRIDGE, resolve } from "./names.ts";
-import type { EndpointLink, EndpointRecord, Id, LinkRequest, NetworkRecord, SandboxRecord } from "./types.ts";
+import type { LinkRequest } from "./types.ts";
 
 /** A sandbox that a link on `bridge` leads to. */
 export interface Linked {

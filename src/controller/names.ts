@@ -1,6 +1,6 @@
 // Names and references: what an object may be called, and which one the user means by a name, an id or the beginning of an id.
 import { forbidden, invalidArgument, notFound } from "../errors.ts";
-import type { Id } from "./types.ts";
+import type { Id } from "../records/records.ts";
 
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
 /** Fits a DNS label's users and any file name. */

@@ -3,9 +3,10 @@
 // another sandbox (`sandbox:NAME`, Docker's `container:NAME`), which is no network at all but is asked for in the same place.
 import type { Driver } from "../drivers/driver.ts";
 import { forbidden, invalidArgument } from "../errors.ts";
+import type { NetworkRecord, SandboxRecord } from "../records/records.ts";
 import { refuseDns } from "./dns-settings.ts";
 import { DEFAULT_BRIDGE, isPredefined } from "./names.ts";
-import type { AttachRequest, CreateSandboxRequest, NetworkRecord, SandboxRecord } from "./types.ts";
+import type { AttachRequest, CreateSandboxRequest } from "./types.ts";
 
 const JOIN = /^(?:sandbox|container):/;
 

@@ -11,7 +11,8 @@ import { alreadyExists, forbidden, invalidArgument, notFound } from "../errors.t
 import { DEFAULT_IPAM, type SubnetRequest } from "../ipam/ipam.ts";
 import { planSubnets } from "../ipam/subnets.ts";
 import { formatPrefix, parsePrefix } from "../net/prefix.ts";
-import type { CreateNetworkRequest, IpamConfig, NetworkRecord } from "./types.ts";
+import type { IpamConfig, NetworkRecord } from "../records/records.ts";
+import type { CreateNetworkRequest } from "./types.ts";
 
 /** Of configuration-only networks. */
 export const CONFIGURATION_DRIVER = "null";

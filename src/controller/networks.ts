@@ -4,6 +4,7 @@ import type { Driver, NetworkDraft } from "../drivers/driver.ts";
 import { alreadyExists, forbidden, invalidArgument, notFound, WeftError } from "../errors.ts";
 import type { AddressSpace } from "../ipam/default-pools.ts";
 import { DEFAULT_IPAM, type IpamDriver, NULL_IPAM } from "../ipam/ipam.ts";
+import type { Id, IpamConfig, NetworkRecord } from "../records/records.ts";
 import { networkKey, peerKey, ULA_KEY } from "../store/keys.ts";
 import type { Put } from "../store/store.ts";
 import { attempt, type Context, commit, networkOwner, newId, put } from "./context.ts";
@@ -33,7 +34,7 @@ import {
 import { hostRoutes, takenSubnets } from "./obstacles.ts";
 import { admissiblePeers, forgetKeys, isEncrypted, leftOut, leftOutText } from "./peer-keys.ts";
 import { openHost, rerouteHost, routeHost } from "./routing.ts";
-import type { CreateNetworkRequest, Id, IpamConfig, NetworkRecord, NetworkView } from "./types.ts";
+import type { CreateNetworkRequest, NetworkView } from "./types.ts";
 
 /** Held by whatever changes what networks there are, or what all of them declare. */
 export const NETWORKS_LOCK = "networks";

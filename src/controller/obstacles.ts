@@ -4,8 +4,8 @@ import type { HostRoute } from "../ipam/ipam.ts";
 import { NULL_IPAM } from "../ipam/ipam.ts";
 import { addressRange } from "../net/address.ts";
 import { firstAddress, type Prefix, parsePrefix, tryParsePrefix } from "../net/prefix.ts";
+import type { NetworkRecord } from "../records/records.ts";
 import type { Context } from "./context.ts";
-import type { NetworkRecord } from "./types.ts";
 
 interface Subnet {
   readonly name: string;

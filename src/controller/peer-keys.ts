@@ -11,9 +11,9 @@
 import type { Driver } from "../drivers/driver.ts";
 import { alreadyExists, forbidden, unavailable } from "../errors.ts";
 import type { PeerSecret } from "../keys/key-service.ts";
+import type { NetworkRecord, PeerRecord } from "../records/records.ts";
 import type { Context } from "./context.ts";
 import { byName } from "./names.ts";
-import type { NetworkRecord, PeerRecord } from "./types.ts";
 
 type Keyed = Pick<Context, "drivers" | "keys" | "state">;
 

@@ -3,13 +3,14 @@
 import { alreadyExists, invalidArgument, notFound, WeftError } from "../errors.ts";
 import type { PeerSecret } from "../keys/key-service.ts";
 import { addressRange, canonicalAddress, formatAddress, parseAddress } from "../net/address.ts";
+import type { NetworkRecord, PeerRecord } from "../records/records.ts";
 import { peerKey } from "../store/keys.ts";
 import { attempt, type Context, commit, put } from "./context.ts";
 import { exclusive } from "./locks.ts";
 import { byName } from "./names.ts";
 import { declareNetwork, findNetwork, NETWORKS_LOCK } from "./networks.ts";
 import { checkPeerKeys, forgetKeys, leftOutOf, leftOutText } from "./peer-keys.ts";
-import type { NetworkRecord, PeerRecord, PeerView } from "./types.ts";
+import type { PeerView } from "./types.ts";
 
 /** Those of all networks first, then by network and address. */
 export function listPeers(context: Context): PeerView[] {

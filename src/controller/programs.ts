@@ -5,15 +5,10 @@
 // Two processes count: the program, and who started it and waits for its end (the command line, or the shim of `run -d`). A
 // sandbox of `--rm` is removed when both have ended: by the command line itself, which then still lives; or here.
 import { alreadyExists, forbidden } from "../errors.ts";
-import type { ProgramExit } from "../netns/program-host.ts";
+import type { SandboxRecord } from "../records/records.ts";
 import { sandboxKey } from "../store/keys.ts";
 import { type Context, commit, put } from "./context.ts";
-import type { ProcessId, SandboxRecord } from "./types.ts";
-
-export type ProgramState =
-  | { readonly state: "created" | "running" }
-  /** `exit` null: it has ended, and nobody was left to note how. */
-  | { readonly state: "exited"; readonly exit: ProgramExit | null };
+import type { ProgramState, StartedProgram } from "./types.ts";
 
 export function programState({ programs }: Pick<Context, "programs">, sandbox: SandboxRecord): ProgramState {
   if (sandbox.program === null || programs === undefined) return { state: "created" };
@@ -35,11 +30,6 @@ export async function endProgram(context: Context, sandbox: SandboxRecord, force
   }
   const { process, supervisor } = sandbox.program!;
   await programs.kill(sandbox.id, process === null ? [] : [process], supervisor);
-}
-
-export interface StartedProgram {
-  readonly process: ProcessId;
-  readonly supervisor: ProcessId | null;
 }
 
 /** The caller holds the sandbox. */

@@ -7,9 +7,10 @@ import type { Driver } from "../drivers/driver.ts";
 import { addressInUse, exhausted, invalidArgument, unavailable, WeftError } from "../errors.ts";
 import type { GatewayMode } from "../nat/types.ts";
 import { formatRange, type PortSpec, type Protocol, RELAYED_PORTS_MAX, rangeSize } from "../net/port-spec.ts";
+import type { Id, NetworkRecord, PublishedPort } from "../records/records.ts";
 import type { Context } from "./context.ts";
 import { byName } from "./names.ts";
-import type { CreateSandboxRequest, Id, NetworkRecord, PublishedPort } from "./types.ts";
+import type { CreateSandboxRequest } from "./types.ts";
 
 /** In place of a port of the host: clients reach the sandbox by its own addresses, on a network in routed mode. */
 export const NO_PORT = 0;

@@ -6,8 +6,8 @@ import { WeftError } from "../errors.ts";
 import { tryParseAddress } from "../net/address.ts";
 import { PORT_MAX, PROTOCOLS } from "../net/port-spec.ts";
 import { tryParseInterfaceAddress, tryParsePrefix } from "../net/prefix.ts";
+import type { EndpointRecord, NetworkRecord, PeerRecord, SandboxRecord } from "../records/records.ts";
 import type { Json } from "../store/store.ts";
-import type { EndpointRecord, NetworkRecord, PeerRecord, SandboxRecord } from "./types.ts";
 
 const id = z.string().regex(/^[0-9a-f]{64}$/, "64 hexadecimal digits");
 const prefix = z.string().refine((text) => tryParsePrefix(text) !== null, "a prefix");

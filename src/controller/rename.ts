@@ -2,6 +2,7 @@
 // and unknown from that instant on. The hostname is the program's own and stays; so does the name of its way out of the host,
 // which is made of its id.
 import { invalidArgument } from "../errors.ts";
+import type { SandboxRecord } from "../records/records.ts";
 import { endpointKey, sandboxKey } from "../store/keys.ts";
 import { type Context, commit, put } from "./context.ts";
 import { refreshLinkers } from "./links.ts";
@@ -9,7 +10,6 @@ import { exclusive } from "./locks.ts";
 import { checkName, shortId } from "./names.ts";
 import { nameTaken } from "./programs.ts";
 import { findSandbox, sandboxLock } from "./sandboxes.ts";
-import type { SandboxRecord } from "./types.ts";
 
 export async function renameSandbox(context: Context, reference: string, name: string): Promise<SandboxRecord> {
   const { id } = findSandbox(context, reference);

@@ -5,6 +5,7 @@
 // has the old ports stored again.
 import { invalidArgument, notFound, WeftError } from "../errors.ts";
 import { formatRange, type PortSpec } from "../net/port-spec.ts";
+import type { PublishedPort, SandboxRecord } from "../records/records.ts";
 import { sandboxKey } from "../store/keys.ts";
 import { attachmentsOf, attempt, type Context, commit, put } from "./context.ts";
 import { redeclareLinkers } from "./link-ports.ts";
@@ -12,7 +13,7 @@ import { exclusive } from "./locks.ts";
 import { checkPublish, choosePorts, NO_PORT, PORTS_LOCK } from "./publishing.ts";
 import { rerouteHost, routeHost } from "./routing.ts";
 import { findSandbox, inspectSandbox, sandboxLock, viewSandbox } from "./sandboxes.ts";
-import type { PublishedPort, SandboxRecord, SandboxView, UpdateSandboxRequest } from "./types.ts";
+import type { SandboxView, UpdateSandboxRequest } from "./types.ts";
 
 export async function updateSandbox(context: Context, reference: string, request: UpdateSandboxRequest): Promise<SandboxView> {
   const { id } = inspectSandbox(context, reference).sandbox;

@@ -11,6 +11,7 @@
 // A part that fails is reported and the rest goes on: one broken network must not take the host's others down.
 import { join } from "node:path";
 import type { Declaration } from "../datapath/declarations.ts";
+import type { SandboxRecord } from "../records/records.ts";
 import { configureInterface } from "./attachments.ts";
 import { mendEgress } from "./connections.ts";
 import { attachment, attachmentsOf, type Context, endpointOwner, networkOwner } from "./context.ts";
@@ -22,7 +23,6 @@ import { routeHost } from "./routing.ts";
 import { applySysctls } from "./sandbox-settings.ts";
 import { namespaceFolder } from "./sandboxes.ts";
 import { stackInode } from "./stack-inode.ts";
-import type { SandboxRecord } from "./types.ts";
 import { sandboxInterfaces } from "./wants.ts";
 
 export interface RestoreReport {

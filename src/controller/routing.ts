@@ -2,9 +2,9 @@
 // nat/ whole, which finds out whether anything changed.
 import type { Translation } from "../drivers/driver.ts";
 import type { GatewayMode, NatPlan, Publication, RelayedPorts } from "../nat/types.ts";
+import type { NetworkRecord, SandboxRecord } from "../records/records.ts";
 import { attachmentsOf, attempt, type Context } from "./context.ts";
 import { mayRelay, NO_PORT, relays } from "./publishing.ts";
-import type { NetworkRecord, SandboxRecord } from "./types.ts";
 import { type Attachment, sandboxInterfaces } from "./wants.ts";
 
 const FAMILIES = [

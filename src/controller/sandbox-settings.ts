@@ -2,10 +2,11 @@
 // namespace (--sysctl), its domain name. Docker's words where it refuses; what it would ignore silently is refused as well.
 import { invalidArgument, WeftError } from "../errors.ts";
 import { formatAddress, tryParseAddress } from "../net/address.ts";
+import type { ExtraHost, SandboxRecord } from "../records/records.ts";
 import type { Context } from "./context.ts";
 import { hasResolver } from "./dns-settings.ts";
 import { checkHostname } from "./names.ts";
-import type { CreateSandboxRequest, ExtraHost, SandboxRecord } from "./types.ts";
+import type { CreateSandboxRequest } from "./types.ts";
 
 /** Stands for the host's address on a network of the sandbox. */
 const HOST_GATEWAY = "host-gateway";

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { Driver } from "../drivers/driver.ts";
 import { notFound } from "../errors.ts";
 import { OWN_NAMESPACE } from "../paths.ts";
+import type { Id, NetworkRecord, SandboxRecord } from "../records/records.ts";
 import { endpointKey, sandboxKey } from "../store/keys.ts";
 import { admit, prepareAll, takeBack } from "./admission.ts";
 import { realizeAttachments, withdrawAttachments } from "./attachments.ts";
@@ -22,7 +23,7 @@ import { checkPublish, choosePorts, PORTS_LOCK } from "./publishing.ts";
 import { forgetFlows, rerouteHost, routeHost } from "./routing.ts";
 import { applySysctls, stackSettings } from "./sandbox-settings.ts";
 import { stackInode } from "./stack-inode.ts";
-import type { AttachRequest, CreateSandboxRequest, Id, NetworkRecord, SandboxRecord, SandboxView } from "./types.ts";
+import type { AttachRequest, CreateSandboxRequest, SandboxView } from "./types.ts";
 import type { Attachment } from "./wants.ts";
 
 export const namespaceFolder = (context: Pick<Context, "stateDir">): string => join(context.stateDir, "netns");

@@ -1,7 +1,7 @@
 // Which namespace a sandbox's path leads to, if it is still the sandbox's.
 import { OWN_NAMESPACE } from "../paths.ts";
+import type { SandboxRecord } from "../records/records.ts";
 import type { Context } from "./context.ts";
-import type { SandboxRecord } from "./types.ts";
 
 /**
  * The inode of the sandbox's namespace; null if it is gone. A path that a user gave may lead elsewhere by now: after a reboot

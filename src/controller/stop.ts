@@ -2,19 +2,13 @@
 // lock is held while it has its time: other calls go on, and one that removes the sandbox leaves nothing to wait for.
 import { constants } from "node:os";
 import { invalidArgument } from "../errors.ts";
+import type { SandboxRecord } from "../records/records.ts";
 import type { Context } from "./context.ts";
 import { programState } from "./programs.ts";
 import { findSandbox } from "./sandboxes.ts";
-import type { SandboxRecord } from "./types.ts";
+import type { StopRequest } from "./types.ts";
 
 const TIMEOUT_S_DEFAULT = 10;
-
-export interface StopRequest {
-  /** "SIGTERM", "term" or "15"; absent: SIGTERM. */
-  readonly signal?: string;
-  /** Negative: it has all the time it takes. */
-  readonly timeoutS?: number;
-}
 
 export async function stopSandbox(context: Context, reference: string, request: StopRequest): Promise<SandboxRecord> {
   const sandbox = findSandbox(context, reference);

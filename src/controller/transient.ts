@@ -1,10 +1,12 @@
 // Sandboxes of `run --rm`: gone when their program is, whoever is left to see it.
+
+import type { Id, SandboxRecord } from "../records/records.ts";
 import { sandboxKey } from "../store/keys.ts";
 import { attempt, type Context, commit, put } from "./context.ts";
 import { exclusive } from "./locks.ts";
-import { noteProgram, type StartedProgram } from "./programs.ts";
+import { noteProgram } from "./programs.ts";
 import { findSandbox, removeSandbox, sandboxLock } from "./sandboxes.ts";
-import type { Id, SandboxRecord } from "./types.ts";
+import type { StartedProgram } from "./types.ts";
 
 /** Whether a process of it lives: then it is needed. */
 export function isInUse({ programs }: Pick<Context, "programs">, { program }: SandboxRecord): boolean {

@@ -5,8 +5,8 @@
 // on when, and IPv4 and IPv6 may leave by different networks.
 import type { Driver } from "../drivers/driver.ts";
 import type { InterfaceConfig } from "../netns/namespaces.ts";
+import type { EndpointRecord, NetworkRecord } from "../records/records.ts";
 import { byName, isEgress } from "./names.ts";
-import type { EndpointRecord, NetworkRecord } from "./types.ts";
 
 export interface Attachment {
   readonly endpoint: EndpointRecord;

@@ -5,9 +5,9 @@
 import { randomInt } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
 import type { Clock } from "../clock.ts";
-import type { Id, SandboxRecord } from "../controller/types.ts";
 import { WeftError } from "../errors.ts";
 import type { Native } from "../ports/native.ts";
+import type { Id, SandboxRecord } from "../records/records.ts";
 import { AnswerCache } from "./cache.ts";
 import { resolvedHosts } from "./extra-hosts.ts";
 import { plainResolvConf, SandboxFiles, sandboxHosts, sandboxResolvConf } from "./files.ts";

@@ -1,7 +1,7 @@
 // `--add-host NAME:host-gateway`: the host, by the addresses that it has as the gateway of the predefined network `bridge`,
 // whatever the sandbox is on, as in Docker. Where that network isn't, Docker refuses; here it is the gateway of the first bridge
 // network that the sandbox is on, and on none there is no such line.
-import type { ExtraHost, NetworkRecord } from "../controller/types.ts";
+import type { ExtraHost, NetworkRecord } from "../records/records.ts";
 
 const HOST_GATEWAY = "host-gateway";
 

@@ -1,5 +1,5 @@
 // The name service as the controller sees it, and the records as the name service sees them: neither knows the other's code.
-import type { EndpointRecord, Id, NetworkRecord, SandboxRecord } from "../controller/types.ts";
+import type { EndpointRecord, Id, NetworkRecord, SandboxRecord } from "../records/records.ts";
 import type { Member } from "./zone.ts";
 
 export type { Member } from "./zone.ts";

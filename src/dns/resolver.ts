@@ -4,7 +4,7 @@
 //   a name of its networks, of any type        ─> answered here, if only with "no data": it never leaks to an upstream
 //   an address of its networks, reversed       ─> its name
 //   anything else                              ─> cache, upstream servers, SERVFAIL if none answers
-import type { SandboxRecord } from "../controller/types.ts";
+import type { SandboxRecord } from "../records/records.ts";
 import type { AnswerCache } from "./cache.ts";
 import { Gate } from "./gate.ts";
 import {

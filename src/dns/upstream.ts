@@ -3,8 +3,9 @@
 // The host's servers are reached as the host reaches them, from its namespace (one may be on its loopback). Servers that the
 // user named for a sandbox are the sandbox's view of the world and asked from inside its namespace. So is every server when
 // all networks of the sandbox are internal: what is cut off from the outside must not get a way out through the daemon.
-import type { SandboxRecord } from "../controller/types.ts";
+
 import { addressRange, tryParseAddress } from "../net/address.ts";
+import type { SandboxRecord } from "../records/records.ts";
 import { answersTo, encodeForwarded, type Query, RCODE, rcodeOf } from "./message.ts";
 
 export interface Server {

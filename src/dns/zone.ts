@@ -7,8 +7,8 @@
 // network b.c. The first find with an address of the family asked for is the answer; several members of one name on one
 // network are all in it. A name found without such an address exists all the same: "no data", and nobody upstream is asked.
 
-import type { EndpointRecord, NetworkRecord, SandboxRecord } from "../controller/types.ts";
 import { addressBytes, parseAddress } from "../net/address.ts";
+import type { EndpointRecord, NetworkRecord, SandboxRecord } from "../records/records.ts";
 import { encodeName, isEncodable } from "./message.ts";
 
 export interface Member {

@@ -9,13 +9,14 @@
 //
 // So there are no functions for the way back. A driver without interfaces of its own (host, null) declares nothing and joins
 // with `interfacePrefix` null; one on a parent interface (macvlan) declares a port of another kind.
-import type { EndpointRecord, Id, NetworkRecord, PeerRecord } from "../controller/types.ts";
+
 import type { AddressText, Declaration } from "../datapath/declarations.ts";
 import type { CipherInfo } from "../datapath/messages.ts";
 import type { AddressSpace } from "../ipam/default-pools.ts";
 import type { NatNetwork } from "../nat/types.ts";
 import type { Exposed } from "../net/port-spec.ts";
 import type { InterfaceConfig, LinkInfo } from "../ports/native.ts";
+import type { EndpointRecord, Id, NetworkRecord, PeerRecord } from "../records/records.ts";
 
 export type DriverState = Readonly<Record<string, unknown>>;
 

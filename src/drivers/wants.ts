@@ -1,10 +1,11 @@
 // Pieces of declarations that drivers share.
-import type { EndpointRecord, IpamConfig, NetworkRecord } from "../controller/types.ts";
+
 import type { Declaration, NeighborDeclaration } from "../datapath/declarations.ts";
 import { WeftError } from "../errors.ts";
 import { subnetPairs } from "../ipam/pairs.ts";
 import { formatAddress } from "../net/address.ts";
 import { containsAddress, parseInterfaceAddress, parsePrefix } from "../net/prefix.ts";
+import type { EndpointRecord, IpamConfig, NetworkRecord } from "../records/records.ts";
 
 /**
  * A sandbox's end: a TAP, its MAC pinned to it, so that nobody else on the network can draw its frames to himself, and its

@@ -3,10 +3,11 @@
 // Who has which address is said by the stored networks and endpoints and by nothing else: the pools here are computed from
 // them when a network is opened, so an address can't leak past a restart, and release is no more than forgetting. The one
 // thing stored beside is where serial allocation stands, which is a wish (give released addresses late), not a fact.
-import type { EndpointRecord, IpamConfig, NetworkRecord } from "../controller/types.ts";
+
 import { invalidArgument, WeftError } from "../errors.ts";
 import { type Address, formatAddress, parseAddress, tryParseAddress } from "../net/address.ts";
 import { containsAddress, parseInterfaceAddress } from "../net/prefix.ts";
+import type { EndpointRecord, IpamConfig, NetworkRecord } from "../records/records.ts";
 import { ipamKey } from "../store/keys.ts";
 import type { Put } from "../store/store.ts";
 import type { AddressSpace } from "./default-pools.ts";

@@ -4,8 +4,9 @@
 // A driver of other people keeps books of its own, which ours must agree with across a crash of either. Hence two steps where
 // one would do for us: what it gave is stored as a lease (leases.ts) at once, and the lease goes in the very commit that stores
 // the network or endpoint; what is removed becomes a lease again in the commit that removes it, until the driver has it back.
-import type { EndpointRecord, IpamConfig, NetworkRecord } from "../controller/types.ts";
+
 import type { Prefix } from "../net/prefix.ts";
+import type { EndpointRecord, IpamConfig, NetworkRecord } from "../records/records.ts";
 import type { Put } from "../store/store.ts";
 import type { AddressSpace } from "./default-pools.ts";
 import type { PoolUsage } from "./pool.ts";

@@ -10,9 +10,10 @@
 // An entry that nobody in this process is busy with is therefore left over from a crash, or from a driver that did not answer:
 // it is to be given back. The one gap is between the driver's answer and our writing it down, which no order can close as long
 // as the protocol has no way to ask what one holds.
-import type { EndpointRecord, NetworkRecord } from "../controller/types.ts";
+
 import { formatAddress } from "../net/address.ts";
 import { containsAddress, parseInterfaceAddress, parsePrefix } from "../net/prefix.ts";
+import type { EndpointRecord, NetworkRecord } from "../records/records.ts";
 import { IPAM_PREFIX } from "../store/keys.ts";
 import type { Json, Put, Store } from "../store/store.ts";
 

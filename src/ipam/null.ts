@@ -2,8 +2,9 @@
 // macvlan's parent). The pools are "any address", nothing is ever given, and endpoints have interfaces without addresses.
 //
 // Whether that is a network at all is for its driver to say (Driver.withoutAddresses): a bridge's gateway needs an address.
-import type { IpamConfig } from "../controller/types.ts";
+
 import { invalidArgument } from "../errors.ts";
+import type { IpamConfig } from "../records/records.ts";
 import { type AddressLease, type AddressRequest, type IpamDriver, NULL_IPAM, type SubnetPlan } from "./ipam.ts";
 
 const pool = (subnet: string): IpamConfig => ({ subnet, ipRange: null, gateway: null, auxAddresses: {} });

@@ -1,7 +1,8 @@
 // Which subnets of a network share a link: the n-th IPv4 one and the n-th IPv6 one. A network of one subnet per family, the
 // usual case, is one pair; where there are more of one family, the surplus pairs have that family only.
-import type { IpamConfig } from "../controller/types.ts";
+
 import { parsePrefix } from "../net/prefix.ts";
+import type { IpamConfig } from "../records/records.ts";
 
 export interface SubnetPair {
   readonly ipv4: IpamConfig | null;

@@ -6,10 +6,11 @@
 // was released comes back as late as can be, when the caches of neighbours have forgotten whom it meant.
 //
 // An address asked for by value may lie outside of --ip-range, which only bounds what is given unasked.
-import type { IpamConfig } from "../controller/types.ts";
+
 import { addressInUse, exhausted, invalidArgument, type WeftError } from "../errors.ts";
 import { type Address, addressBits, formatAddress, parseAddress } from "../net/address.ts";
 import { containsAddress, firstAddress, formatPrefix, lastAddress, type Prefix, parsePrefix, prefixSize } from "../net/prefix.ts";
+import type { IpamConfig } from "../records/records.ts";
 import { SparseBitmap } from "./bitmap.ts";
 
 export interface PoolUsage {

@@ -2,8 +2,9 @@
 //
 // A name that is not built in is a plugin's. For a new network the plugin must be there and answer; a network that has it keeps
 // it, whether it answers now or not.
-import type { EndpointRecord, NetworkRecord } from "../controller/types.ts";
+
 import { notFound, WeftError } from "../errors.ts";
+import type { EndpointRecord, NetworkRecord } from "../records/records.ts";
 import type { AddressSpace } from "./default-pools.ts";
 import {
   type AddressLease,

@@ -4,10 +4,11 @@
 // Host routes: a subnet that we choose avoids all of them. One that the user names may lie inside a prefix that the host
 // reaches by a router (10.0.0.0/8 through a VPN: the network takes its part away, which is what was asked for), but not on one
 // where the host itself has an address: that host would lose its neighbours.
-import type { IpamConfig } from "../controller/types.ts";
+
 import { addressInUse, invalidArgument } from "../errors.ts";
 import { type Address, addressRange, type Family, formatAddress, parseAddress, sameAddress } from "../net/address.ts";
 import { containsAddress, containsPrefix, firstAddress, formatPrefix, type Prefix, parsePrefix, prefixesOverlap } from "../net/prefix.ts";
+import type { IpamConfig } from "../records/records.ts";
 import { chooseDefaultSubnet } from "./default-pools.ts";
 import type { SubnetPlan, SubnetRequest } from "./ipam.ts";
 import { defaultGateway, reservedAddresses } from "./pool.ts";

@@ -1,7 +1,8 @@
 // A program inside a network namespace: what `weft run` and `weft sandbox exec` do in the CLI's own process. The daemon has
 // no part in it, so programs live on when it stops.
-import type { ProcessId } from "../controller/types.ts";
+
 import { type ChildExit, native } from "../ports/native.ts";
+import type { ProcessId } from "../records/records.ts";
 
 export type { ChildExit } from "../ports/native.ts";
 

@@ -1,5 +1,5 @@
 // The processes of sandboxes, as the controller needs to know of them. The real one is programs.ts.
-import type { ProcessId } from "../controller/types.ts";
+import type { ProcessId } from "../records/records.ts";
 
 export interface ProgramExit {
   /** 128 + n where signal n ended it. */

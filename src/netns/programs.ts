@@ -5,8 +5,8 @@ import { readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { constants } from "node:os";
 import { setTimeout as pause } from "node:timers/promises";
 import { sandboxExitPath, sandboxLogPath } from "../config/defaults.ts";
-import type { ProcessId } from "../controller/types.ts";
 import type { Native } from "../ports/native.ts";
+import type { ProcessId } from "../records/records.ts";
 import { SANDBOX_ID_VARIABLE } from "./process.ts";
 import type { ProgramExit, ProgramHost } from "./program-host.ts";
 

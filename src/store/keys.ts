@@ -1,5 +1,5 @@
 // The names of things in the store. Ids and addresses hold no slash, so a key splits without ambiguity.
-import type { Id } from "../controller/types.ts";
+import type { Id } from "../records/records.ts";
 
 export const NETWORK_PREFIX = "network/";
 export const ENDPOINT_PREFIX = "endpoint/";

@@ -2,11 +2,11 @@
 // driver is a set of functions over stored records, so most of it is: the same records, the same answers, nothing remembered,
 // nothing changed.
 import { describe, expect, it } from "vitest";
-import type { EndpointRecord, NetworkRecord } from "../../src/controller/types.ts";
 import { domainOf } from "../../src/datapath/declarations.ts";
 import type { Driver, DriverHost, EndpointDraft, NetworkDraft } from "../../src/drivers/driver.ts";
 import { sameAddress } from "../../src/net/address.ts";
 import { parseInterfaceAddress, tryParseInterfaceAddress } from "../../src/net/prefix.ts";
+import type { EndpointRecord, NetworkRecord } from "../../src/records/records.ts";
 import { countingBytes, startController } from "../support/controller.ts";
 
 export interface DriverCase {

@@ -2,7 +2,7 @@
 // question, as the sentence in the documentation reads. Packets are dns-packet's.
 import packet from "dns-packet";
 import { expect, it } from "vitest";
-import type { EndpointRecord, SandboxRecord } from "../../src/controller/types.ts";
+import type { EndpointRecord, SandboxRecord } from "../../src/records/records.ts";
 import { ask, dataOf, decode, endpoint, network, rcode, resolverOf, sandbox, type World } from "../support/dns-world.ts";
 import { type Random, random } from "../support/random.ts";
 

@@ -1,11 +1,11 @@
 // Records by hand and a resolver over them, its upstream a function: for tests that ask without sockets. Packets are built and
 // read by dns-packet, which knows nothing of ours.
 import packet, { type Packet, type RecordType } from "dns-packet";
-import type { EndpointRecord, NetworkRecord, SandboxRecord } from "../../src/controller/types.ts";
 import { AnswerCache } from "../../src/dns/cache.ts";
 import { Resolver } from "../../src/dns/resolver.ts";
 import type { Server } from "../../src/dns/upstream.ts";
 import { type Member, networkNames } from "../../src/dns/zone.ts";
+import type { EndpointRecord, NetworkRecord, SandboxRecord } from "../../src/records/records.ts";
 import { random } from "./random.ts";
 
 let made = 0;

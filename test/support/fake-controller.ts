@@ -8,17 +8,14 @@ import type {
   Controller,
   CreateNetworkRequest,
   CreateSandboxRequest,
-  EndpointRecord,
-  NetworkRecord,
   NetworkView,
-  PeerRecord,
   PeerView,
-  SandboxRecord,
   SandboxView,
   UpdateSandboxRequest,
 } from "../../src/controller/types.ts";
 import { alreadyExists, forbidden, invalidArgument, notFound } from "../../src/errors.ts";
 import type { PeerSecret } from "../../src/keys/key-service.ts";
+import type { EndpointRecord, NetworkRecord, PeerRecord, SandboxRecord } from "../../src/records/records.ts";
 
 const CREATED_AT = "2026-01-02T03:04:05.000Z";
 const idOf = (text: string): string => createHash("sha256").update(text).digest("hex");

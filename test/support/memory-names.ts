@@ -1,6 +1,7 @@
 // A name service that only notes whom it serves. Like the real one it dies with its daemon, while a sandbox's files stay.
-import type { SandboxRecord } from "../../src/controller/types.ts";
+
 import type { NameRecords, NameService } from "../../src/dns/names.ts";
+import type { SandboxRecord } from "../../src/records/records.ts";
 import type { MemoryNamespaces } from "./memory-namespaces.ts";
 
 export class MemoryNames implements NameService {

@@ -1,7 +1,7 @@
 // The predefined network `bridge`: what it is like, who is on it, what is refused there, and hosts that can't have it.
 import { describe, expect, it } from "vitest";
 import { schema } from "../../src/config/schema.ts";
-import type { DefaultBridgeSettings } from "../../src/controller/default-bridge.ts";
+import type { DefaultBridgeSettings } from "../../src/controller/context.ts";
 import type { CreateSandboxRequest } from "../../src/controller/types.ts";
 import { type Bench, startController } from "../support/controller.ts";
 

@@ -1,7 +1,6 @@
 // Address management: the bitmap and pools against a plain Set, the choice of subnets as tables, costs of large pools.
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { EndpointRecord, IpamConfig, NetworkRecord } from "../../src/controller/types.ts";
 import { SparseBitmap } from "../../src/ipam/bitmap.ts";
 import { chooseDefaultSubnet } from "../../src/ipam/default-pools.ts";
 import { EmbeddedIpam } from "../../src/ipam/embedded.ts";
@@ -10,6 +9,7 @@ import { AddressPool } from "../../src/ipam/pool.ts";
 import { planSubnets } from "../../src/ipam/subnets.ts";
 import { formatAddress, parseAddress } from "../../src/net/address.ts";
 import { formatPrefix, parsePrefix } from "../../src/net/prefix.ts";
+import type { EndpointRecord, IpamConfig, NetworkRecord } from "../../src/records/records.ts";
 
 const config = (subnet: string, more: Partial<IpamConfig> = {}): IpamConfig => ({
   subnet,

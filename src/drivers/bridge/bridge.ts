@@ -3,12 +3,13 @@
 // The gateway's interface is a TAP and not a kernel bridge: what Docker puts on a bridge device (its name, the gateway's
 // addresses) is there under the same name, so that routes and firewall rules written for Docker's bridges apply. How the host
 // translates addresses for it is said in `translation`; the rules are made in src/nat.
-import type { EndpointRecord, NetworkRecord } from "../../controller/types.ts";
+
 import type { Declaration } from "../../datapath/declarations.ts";
 import { addressInUse, invalidArgument } from "../../errors.ts";
 import { subnetPairs } from "../../ipam/pairs.ts";
 import { randomMac } from "../../net/mac.ts";
 import type { InterfaceConfig } from "../../ports/native.ts";
+import type { EndpointRecord, NetworkRecord } from "../../records/records.ts";
 import { checkMtu } from "../common-options.ts";
 import type { Driver, DriverHost, DriverState, EndpointDraft, Join, LinkPair, NetworkDraft, Translation } from "../driver.ts";
 import { readBridgeOptions } from "./options.ts";

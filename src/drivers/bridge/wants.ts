@@ -1,11 +1,12 @@
 // What a bridge network is in the data plane: one bridge domain, the gateway's TAP in the daemon's own namespace, a TAP per
 // endpoint. Pure functions of records.
-import type { EndpointRecord, IpamConfig, NetworkRecord } from "../../controller/types.ts";
+
 import type { Declaration } from "../../datapath/declarations.ts";
 import { subnetPairs } from "../../ipam/pairs.ts";
 import type { GatewayMode, NatFamily, NatNetwork } from "../../nat/types.ts";
 import { parseInterfaceAddress } from "../../net/prefix.ts";
 import type { InterfaceConfig } from "../../ports/native.ts";
+import type { EndpointRecord, IpamConfig, NetworkRecord } from "../../records/records.ts";
 import type { LinkPair } from "../driver.ts";
 import { neighbors, tapEndpoint, withLength } from "../wants.ts";
 import { readBridgeOptions } from "./options.ts";

@@ -6,11 +6,12 @@
 // the sandboxes of the network reach each other only.
 //
 // In passthru the parent should have no addresses of its own: its kernel sees the sandbox's frames too.
-import type { EndpointRecord, NetworkRecord } from "../../controller/types.ts";
+
 import type { Declaration } from "../../datapath/declarations.ts";
 import { addressInUse, forbidden, invalidArgument } from "../../errors.ts";
 import { randomMac } from "../../net/mac.ts";
 import type { InterfaceConfig } from "../../ports/native.ts";
+import type { EndpointRecord, NetworkRecord } from "../../records/records.ts";
 import { checkMtu, MTU_KEY } from "../common-options.ts";
 import type { Driver, DriverHost, DriverState, EndpointDraft, Join, NetworkDraft } from "../driver.ts";
 import { MODE_KEY, type Mode, type Parent, readMacvlanOptions, readParent } from "./options.ts";

@@ -5,9 +5,9 @@
 // after the parent, which each of them declares in the same words. Nothing is learned there: the MACs of all sandboxes are
 // pinned, and who else there is lies behind the uplink.
 import { FDB_AGE_S_DEFAULT, FDB_DOMAIN_LIMIT_DEFAULT, MTU_MAX } from "../../../wasm/shared/limits.ts";
-import type { EndpointRecord, NetworkRecord } from "../../controller/types.ts";
 import type { Declaration, PortDeclaration } from "../../datapath/declarations.ts";
 import { subnetPairs } from "../../ipam/pairs.ts";
+import type { EndpointRecord, NetworkRecord } from "../../records/records.ts";
 import { pairIndex, tapEndpoint } from "../wants.ts";
 import type { Mode, Parent } from "./options.ts";
 

@@ -4,7 +4,7 @@
 // to choose takes the lowest that is free here, which agrees with another host only if the same networks were created there.
 // An encrypted one's frames cross the underlay inside ESP only; who has keys is not the driver's business: peers without are
 // not among those that it is given. Not here: a gateway (an overlay leads nowhere else: controller/egress.ts has the way out).
-import type { EndpointRecord, NetworkRecord, PeerRecord } from "../../controller/types.ts";
+
 import type { Declaration } from "../../datapath/declarations.ts";
 import { addressInUse, exhausted, invalidArgument, unavailable } from "../../errors.ts";
 import { subnetPairs } from "../../ipam/pairs.ts";
@@ -12,6 +12,7 @@ import { addressBytes, parseAddress } from "../../net/address.ts";
 import { macFromIpv4, randomMac } from "../../net/mac.ts";
 import { parseInterfaceAddress } from "../../net/prefix.ts";
 import type { InterfaceConfig } from "../../ports/native.ts";
+import type { EndpointRecord, NetworkRecord, PeerRecord } from "../../records/records.ts";
 import { checkMtu, MTU_KEY } from "../common-options.ts";
 import type { Driver, DriverHost, DriverState, EndpointDraft, Join, NetworkDraft, Underlay } from "../driver.ts";
 import { readOverlayOptions, VNI_AUTOMATIC_MIN, VNI_KEY, VNI_MAX } from "./options.ts";

@@ -4,8 +4,9 @@
 // Remote stations are learned from the frames they send (there is nobody yet who would tell us of them), so learning is on;
 // ARP for known addresses is answered here and doesn't cross the underlay. MSS clamping is on because the MTU is smaller than
 // what the stations' peers outside may believe.
-import type { EndpointRecord, NetworkRecord, PeerRecord } from "../../controller/types.ts";
+
 import type { Declaration, VtepDeclaration } from "../../datapath/declarations.ts";
+import type { EndpointRecord, NetworkRecord, PeerRecord } from "../../records/records.ts";
 import { pairIndex, tapEndpoint } from "../wants.ts";
 import { readOverlayOptions } from "./options.ts";
 

@@ -1,6 +1,6 @@
 // The networks that are open, and which addresses of a plugin their endpoints have: what the plugin has to be told again when it
 // forgot, and what must not be given back although a lease of the same name is left over.
-import type { NetworkRecord } from "../../controller/types.ts";
+import type { NetworkRecord } from "../../records/records.ts";
 import type { AddressSpace } from "../default-pools.ts";
 import type { Lease } from "../leases.ts";
 

@@ -1,11 +1,12 @@
 // Addresses from a plugin (libnetwork's remote IPAM). The plugin keeps the books; here is how pools and addresses are asked of it
 // and what of its answers is believed. What it gave is written down before anyone hears of it (holdings.ts), and it is told again
 // what its networks have if it wants that after a restart (contact.ts).
-import type { EndpointRecord, IpamConfig, NetworkRecord } from "../../controller/types.ts";
+
 import { invalidArgument, unavailable, WeftError } from "../../errors.ts";
 import { type Address, formatAddress, parseAddress } from "../../net/address.ts";
 import { containsAddress, formatPrefix, type Prefix, parseInterfaceAddress, parsePrefix, prefixesOverlap } from "../../net/prefix.ts";
 import type { Plugin } from "../../plugins/plugin.ts";
+import type { EndpointRecord, IpamConfig, NetworkRecord } from "../../records/records.ts";
 import type { AddressSpace } from "../default-pools.ts";
 import type { AddressLease, AddressRequest, IpamDriver, LeasedAddresses, LeaseReport, PoolOwner, SubnetPlan } from "../ipam.ts";
 import { addressLeaseKey, type LeaseEntry, type Leases, poolLeaseKey } from "../leases.ts";
