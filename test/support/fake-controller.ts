@@ -1,8 +1,6 @@
 // The controller's in-memory twin: records in maps, no drivers, no datapath. It keeps the contract's refusals that the API
 // and the CLI have to carry (names, references, active endpoints), and can be told to fail with any error.
 import { createHash } from "node:crypto";
-import type { ProgramState, StartedProgram } from "../../src/controller/programs.ts";
-import type { StopRequest } from "../../src/controller/stop.ts";
 import type {
   AttachRequest,
   Controller,
@@ -10,7 +8,10 @@ import type {
   CreateSandboxRequest,
   NetworkView,
   PeerView,
+  ProgramState,
   SandboxView,
+  StartedProgram,
+  StopRequest,
   UpdateSandboxRequest,
 } from "../../src/controller/types.ts";
 import { alreadyExists, forbidden, invalidArgument, notFound } from "../../src/errors.ts";
