@@ -222,23 +222,23 @@ export function memberDelete(domain: u32, vtep: u32): void {
   if (domains.isSet(domain) && vteps.isSet(vtep)) members.remove(domain, vtep);
 }
 
-export function saSet(sa: u32, spi: u32, flagsAndIcv: u32, peer: u32, udp: u32, first: u32): u32 {
+export function saSet(sa: u32, spi: u32, flagsAndIcv: u32, peer: u32, udp: u32, firstLow: u32, firstHigh: u32): u32 {
   const flags = flagsAndIcv & 0xffff;
-  const icvBytes = (flagsAndIcv >> 16) & 0x3f;
-  const firstLow = flagsAndIcv >>> 22;
+  const icvBytes = flagsAndIcv >> 16;
   const vtep = peer & 0xffff;
   const packetLimit = bswap<u64>(load<u64>(ARGUMENTS));
   const known = SA_FLAG_OUTBOUND | SA_FLAG_ESN | SA_FLAG_CHECKSUM | SA_FLAG_NOTIFY;
   if (sa == 0 || sa >= <u32>SA_MAX || spi < <u32>SPI_MIN || (flags & ~known) != 0) return REFUSED_RANGE;
   if (icvBytes != 8 && icvBytes != 12 && icvBytes != 16) return REFUSED_RANGE;
-  if ((flags & SA_FLAG_ESN) == 0 && packetLimit > 0xffffffff) return REFUSED_RANGE;
+  if ((flags & SA_FLAG_ESN) == 0 && (packetLimit > 0xffffffff || firstHigh != 0)) return REFUSED_RANGE;
   if (!vteps.isSet(vtep)) return REFUSED_UNKNOWN;
+  const first = (<u64>firstHigh << 32) | <u64>firstLow;
   const outbound = (flags & SA_FLAG_OUTBOUND) != 0;
   const other = outbound ? 0 : sad.bySpi(spi);
   if (other != 0 && other != sa) return REFUSED_TAKEN;
   let entry = sad.at(sa);
   if (entry.used == 0) {
-    entry = sad.claim(sa, spi, flags, (<u64>first << 10) | <u64>firstLow);
+    entry = sad.claim(sa, spi, flags, first);
   } else if (entry.spi != spi || ((entry.flags ^ flags) & (SA_FLAG_OUTBOUND | SA_FLAG_ESN)) != 0) {
     return REFUSED_TAKEN; // what was counted under another key would be carried over to this one
   }
@@ -249,7 +249,6 @@ export function saSet(sa: u32, spi: u32, flagsAndIcv: u32, peer: u32, udp: u32, 
   entry.udpPort = <u16>udp;
   entry.pseudo = udp >> 16;
   entry.first = first;
-  entry.firstLow = <u16>firstLow;
   entry.packetLimit = packetLimit;
   entry.byteLimit = bswap<u64>(load<u64>(ARGUMENTS, 8));
   return DONE;

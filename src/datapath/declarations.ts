@@ -141,7 +141,7 @@ export interface AssociationDeclaration {
   readonly byteLimit: number;
   /**
    * Where its sequence numbers go on when the key was used before, 0 if it was not: nothing is sent by a number up to it, and
-   * nothing is taken by one. Below 2^42, and looked at only when the association is new.
+   * nothing is taken by one. Looked at only when the association is new.
    */
   readonly firstSequence: number;
   /** Tell of its first authentic datagram. */

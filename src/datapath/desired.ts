@@ -391,7 +391,7 @@ export function checkAssociation(association: AssociationDeclaration): void {
   checkRange(spi, SPI_MIN, SPI_MAX, "SPI");
   if (association.udpPort !== null) checkRange(association.udpPort, 1, 65535, "UDP port");
   checkRange(association.packetLimit, 1, esn ? Number.MAX_SAFE_INTEGER : SPI_MAX, "limit of packets");
-  checkRange(association.firstSequence, 0, 2 ** 42 - 1, "first sequence number");
+  checkRange(association.firstSequence, 0, esn ? Number.MAX_SAFE_INTEGER : SPI_MAX, "first sequence number");
   checkRange(association.byteLimit, 1, Number.MAX_SAFE_INTEGER, "limit of bytes");
   if (icvBytes !== 16 && algorithm === "chacha20-poly1305")
     throw invalidArgument(`an ICV of ${icvBytes} bytes: ChaCha20-Poly1305 has 16 (RFC 7634)`);

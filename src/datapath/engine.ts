@@ -65,11 +65,12 @@ export interface EngineExports {
   /** Static or learned. */
   fdbDelete(domain: number, macHigh: number, macLow: number): void;
   /**
-   * A security association: `flagsAndIcv` SA_FLAG_* | ICV bytes << 16 | `first`'s lower ten bits << 22; `peer` VTEP | ESP port << 16; `udp` the peer's UDP port,
+   * A security association: `flagsAndIcv` SA_FLAG_* | ICV bytes << 16; `peer` VTEP | ESP port << 16; `udp` the peer's UDP port,
    * 0 for protocol 50 | the sum of both addresses << 16 (SA_FLAG_CHECKSUM). At ARGUMENTS two big-endian u64: most packets, most
-   * bytes. `first`, the other 32, is where its sequence numbers go on. Its key has to be in the AEAD slot of its number. Another SPI, direction or ESN is refused until `saDelete`.
+   * bytes. Its sequence numbers go on behind `firstLow` and `firstHigh`, which is 0 without ESN. Its key has
+   * to be in the AEAD slot of its number. Another SPI, direction or ESN is refused until `saDelete`.
    */
-  saSet(sa: number, spi: number, flagsAndIcv: number, peer: number, udp: number, first: number): number;
+  saSet(sa: number, spi: number, flagsAndIcv: number, peer: number, udp: number, firstLow: number, firstHigh: number): number;
   /** What was sent by it is dropped as esp-no-sa until `spdSet` names another one. */
   saDelete(sa: number): void;
   /** From the next batch on, `vtep` is sent to by `sa`, at the address at ARGUMENTS: its own, or a NAT's. */

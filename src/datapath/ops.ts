@@ -1,17 +1,18 @@
 // A change to an engine table as data: one row of numbers per call of the engine, so that a diff is a comparison of rows, a
 // hundred thousand of them are one transferable buffer, and the worker's part is a switch.
 //
-//   0      1    ...                  7        11
-//   ┌──────┬────────────────────────┬──────────┐
-//   │ code │ arguments of the call  │ address  │   12 words; rows in JavaScript leave out what is zero at their end
-//   └──────┴────────────────────────┴──────────┘
+//   0      1                        7          11
+//   ┌──────┬────────────────────────┬─────────┬─────────┐
+//   │ code │ arguments of the call  │ address │ seventh │   12 words; rows in JavaScript leave out what is zero at their end
+//   └──────┴────────────────────────┴─────────┴─────────┘
 //
 // The address stands at a fixed place whatever the number of arguments: the worker copies it to ARGUMENTS without knowing the
-// call. Sets carry all that the engine needs; deletes carry the key.
+// call. What is behind it is the argument of a call that has seven. Sets carry all that the engine needs; deletes carry the key.
 import type { EngineExports } from "./engine.ts";
 
 export const ROW_WORDS = 12;
 const ADDRESS_WORD = 7;
+const SEVENTH_WORD = 11;
 
 export const DOMAIN_SET = 1;
 export const DOMAIN_DELETE = 2;
@@ -134,7 +135,7 @@ function applyRow(engine: EngineExports, p: Uint32Array, at: number): number {
     case UPLINK_SET:
       return engine.uplinkSet(a, b, c);
     case SA_SET:
-      return engine.saSet(a, b, c, d, e, f);
+      return engine.saSet(a, b, c, d, e, f, p[at + SEVENTH_WORD]!);
     case SA_DELETE:
       engine.saDelete(a);
       return 0;

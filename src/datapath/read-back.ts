@@ -43,7 +43,6 @@ import {
   SA_BYTE_LIMIT,
   SA_BYTES,
   SA_FIRST,
-  SA_FIRST_LOW,
   SA_FLAG_OUTBOUND,
   SA_FLAGS,
   SA_FORGED,
@@ -154,14 +153,14 @@ function readAssociations(image: Image, view: DataView): void {
     const numbers = [
       index,
       view.getUint32(at + SA_SPI, true),
-      (view.getUint32(at + SA_FLAGS, true) | (view.getUint8(at + SA_ICV_BYTES) << 16) | (view.getUint16(at + SA_FIRST_LOW, true) << 22)) >>>
-        0,
+      view.getUint32(at + SA_FLAGS, true) | (view.getUint8(at + SA_ICV_BYTES) << 16),
       view.getUint32(at + SA_VTEP, true), // SA_PORT is its upper half
       (view.getUint16(at + SA_UDP_PORT, true) | (view.getUint32(at + SA_PSEUDO, true) << 16)) >>> 0,
       view.getUint32(at + SA_FIRST, true),
     ];
     const limit = (field: number): number[] => [view.getUint32(at + field + 4, true), view.getUint32(at + field, true)];
-    put(image, addressRow(SA_SET, numbers, [...limit(SA_PACKET_LIMIT), ...limit(SA_BYTE_LIMIT)]));
+    const seventh = view.getUint32(at + SA_FIRST + 4, true);
+    put(image, addressRow(SA_SET, numbers, [...limit(SA_PACKET_LIMIT), ...limit(SA_BYTE_LIMIT), seventh]));
   }
 }
 

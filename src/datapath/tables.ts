@@ -63,9 +63,6 @@ import {
 } from "./ops.ts";
 import { addressBytes, addressWords, isIpv6, macWords } from "./words.ts";
 
-/** `firstSequence` has 42 bits: the lower ten travel apart from the others. */
-const FIRST_LOW = 1024;
-
 /** Before Linux 6.2 a TAP refuses UDP super-frames (EINVAL), so the engine must not make any. */
 export function takesUdpGso(kernelRelease: string): boolean {
   const [major = 0, minor = 0] = kernelRelease.split(".").map((part) => Number.parseInt(part, 10));
@@ -255,15 +252,16 @@ export class Tables {
     const port = this.#espPortFor(peer, udpPort === null ? "raw" : "udp");
     const pseudo = innerChecksum && port !== undefined ? addressSum(port.address, peer) : 0;
     const portIndex = port === undefined ? 0 : this.ports.ensure(port.name);
+    const [firstHigh, firstLow] = words64(association.firstSequence);
     const numbers = [
       this.associations.ensure(id),
       spi,
-      (flags | (icvBytes << 16) | ((association.firstSequence % FIRST_LOW) << 22)) >>> 0,
+      flags | (icvBytes << 16),
       (this.vteps.ensure(peer) | (portIndex << 16)) >>> 0,
       ((udpPort ?? 0) | (pseudo << 16)) >>> 0,
-      Math.floor(association.firstSequence / FIRST_LOW),
+      firstLow,
     ];
-    return addressRow(SA_SET, numbers, [...words64(packetLimit), ...words64(byteLimit)]);
+    return addressRow(SA_SET, numbers, [...words64(packetLimit), ...words64(byteLimit), firstHigh]);
   }
 
   #policyRow({ id, peer, remote = peer }: AssociationDeclaration): Row {

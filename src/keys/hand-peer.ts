@@ -3,8 +3,8 @@
 //
 //   out   numbers are reserved in the store a block at a time, before they are used. The engine stops at the block's end, the
 //         next is reserved when half of it is used. A new life goes on behind the block
-//   in    the newest number is stored every second and at the stop, and the window begins there: what is recorded within a
-//         crash's last second is all that could come again
+//   in    the newest number is stored every second and at the stop, and the window begins right behind it: the peer's next
+//         datagram is taken, and what is recorded within a crash's last second is all that could come again
 //
 // What is stored goes by the key's fingerprint and outlives the peer: whoever adds the same key again goes on, too.
 import type { EspEvent } from "../datapath/datapath-api.ts";
@@ -19,8 +19,8 @@ import { Made, ownerOf, type Peer, type PeerHost } from "./peer.ts";
 
 /** Numbers reserved at a time: seconds of the fastest sender. A new life skips so many at most. */
 export const BLOCK = 2 ** 22;
-/** The engine takes a first number below 2^42. */
-const LAST = { esn: 2 ** 42 - 1, plain: 2 ** 32 - 1 };
+/** No key is used further: RFC 4303's last number without ESN; with it, the last that a JavaScript number tells from the next. */
+const LAST = { esn: Number.MAX_SAFE_INTEGER, plain: 2 ** 32 - 1 };
 
 interface Numbers {
   /** Out: the end of the reserved block. In: the newest received. */

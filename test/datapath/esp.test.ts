@@ -272,22 +272,39 @@ describe.each(BUILDS)("ESP (%s)", (build) => {
     });
   });
 
-  it.each([1, 63, 64, 1000, 2 ** 32 + 7])("goes on behind number %i of an earlier life of the key, and takes nothing up to it", (first) => {
-    const { a, b } = pair(build, { esn: true, out: { first, packetLimit: 2n ** 42n } });
-    const early = pair(build, { esn: true, out: { packetLimit: 2n ** 42n } });
-    const wire = (): Uint8Array => early.a.run([{ port: TAP, frame: datagram(64) }])[0]!.bytes.slice();
-    a.run([{ port: TAP, frame: datagram(64) }]);
-    expect(sequenceOf(a, OUT)).toBe(BigInt(first) + 1n);
-    early.b.exports.saDelete(IN);
-    early.b.sa(IN, { spi: SPI, vtep: 1, port: ESP, flags: abi.SA_FLAG_ESN, first });
-    const old = Math.min(first, 70);
-    setSequence(early.a, OUT, BigInt(first - old));
-    for (let i = 0; i < old; i++) expect(early.b.run([fromA(wire())])).toEqual([]);
-    expect(early.b.drops()).toEqual({ "esp-replayed": old });
-    const [next, second] = [wire(), wire()];
-    for (const one of [second, next]) expect(early.b.run([fromA(one)])).toHaveLength(1);
-    for (const one of [second, next]) expect(early.b.run([fromA(one)])).toEqual([]);
-    expect(b.drops()).toEqual({});
+  it("goes on behind what an earlier life of the key may have sent, and takes nothing of it", () => {
+    const { a, b } = pair(build, { out: { first: 2049n } });
+    const sent = arriving(a.run([{ port: TAP, frame: datagram(64) }]));
+    expect(sequenceOf(a, OUT)).toBe(2050n);
+    expect(b.run(sent)).toHaveLength(1);
+  });
+
+  it.each([1n, 62n, 63n, 64n, 1000n, 1023n, 1024n, 8191n, 100_001n, 2n ** 32n - 1n, 2n ** 32n, 2n ** 52n + 12345n])(
+    "begins to receive right behind %d: nothing up to it, everything from the next one on, in any order",
+    (first) => {
+      const { a, b } = pair(build, { esn: true, out: { packetLimit: 2n ** 53n } });
+      b.exports.saDelete(IN);
+      b.sa(IN, { spi: SPI, vtep: 1, port: ESP, flags: abi.SA_FLAG_ESN, first });
+      expect(sequenceOf(b, IN)).toBe(first);
+      const at = (sequence: bigint): UnderlayInput[] => {
+        setSequence(a, OUT, sequence - 1n);
+        return arriving(a.run([{ port: TAP, frame: datagram(64) }]));
+      };
+      const before = [first, first - 1n, first - 70n].filter((sequence) => sequence > 0n);
+      for (const sequence of before) expect(b.run(at(sequence))).toEqual([]);
+      expect(b.drops()).toEqual({ "esp-replayed": before.length });
+      for (const ahead of [1n, 5n, 3n, 80n, 2n]) expect(b.run(at(first + ahead))).toHaveLength(1);
+      for (const again of [0n, 1n, 3n]) expect(b.run(at(first + again))).toEqual([]);
+      expect(b.drops()).toEqual({ "esp-replayed": before.length + 3 });
+      expect(sequenceOf(b, IN)).toBe(first + 80n);
+    },
+  );
+
+  it("refuses numbers that begin beyond 32 bits without ESN", () => {
+    const { a } = pair(build);
+    const first = { vtep: 1, port: ESP, first: 2n ** 32n };
+    expect(() => a.sa(9, { ...first, spi: SPI + 9 })).toThrow();
+    expect(() => a.sa(9, { ...first, spi: SPI + 9, flags: abi.SA_FLAG_ESN })).not.toThrow();
   });
 
   describe("in", () => {

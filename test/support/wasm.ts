@@ -143,8 +143,8 @@ export interface SaOptions {
   readonly icvBytes?: number;
   readonly udpPort?: number;
   readonly pseudo?: number;
-  /** Where its sequence numbers go on. */
-  readonly first?: number;
+  /** Behind which its numbers go on. */
+  readonly first?: bigint;
   readonly packetLimit?: bigint;
   readonly byteLimit?: bigint;
   /** Where it is sent to, if that is not the VTEP's own address. */
@@ -269,6 +269,7 @@ export class Engine {
       udpPort = ESP_UDP_PORT,
       packetLimit = 2n ** 32n - 1n,
       byteLimit = 2n ** 38n,
+      first = 0n,
     } = options;
     this.view.setBigUint64(ARGUMENTS, packetLimit);
     this.view.setBigUint64(ARGUMENTS + 8, byteLimit);
@@ -276,10 +277,11 @@ export class Engine {
       this.exports.saSet(
         sa,
         spi,
-        (flags | (icvBytes << 16) | (((options.first ?? 0) % 1024) << 22)) >>> 0,
+        flags | (icvBytes << 16),
         vtep | (port << 16),
         udpPort | ((options.pseudo ?? 0) << 16),
-        Math.floor((options.first ?? 0) / 1024),
+        Number(first & 0xffffffffn),
+        Number(first >> 32n),
       ),
     );
     if ((flags & SA_FLAG_OUTBOUND) === 0) return;

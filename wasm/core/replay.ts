@@ -63,8 +63,9 @@ export function extend(newest: u64, low: u32): u64 {
   return high == 0 ? 0 : ((high - 1) << 32) | <u64>low;
 }
 
-/** Of all up to `newest` nothing was received yet if that is 0, else everything may have been; and nothing of what is behind it. */
-export function fill(sa: u32, newest: u64): void {
-  memory.fill(<usize>REPLAY_WINDOWS + <usize>sa * WINDOW_BYTES, newest == 0 ? 0 : 0xff, WINDOW_BYTES);
-  if (newest != 0) store<u64>(wordAt(sa, newest), ~(<u64>0) >> (63 - (newest & 63)));
+/** Every number up to `newest` may have been received, and none behind it. */
+export function startBehind(sa: u32, newest: u64): void {
+  memory.fill(<usize>REPLAY_WINDOWS + <usize>sa * WINDOW_BYTES, 0xff, WINDOW_BYTES);
+  // accept() clears the words that it moves into; of this one the numbers behind `newest` are still to come.
+  store<u64>(wordAt(sa, newest), <u64>-1 >> (63 - (newest & 63)));
 }

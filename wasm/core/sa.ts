@@ -3,12 +3,12 @@
 //
 //   0     4       8      10     12        14         16    17     18     20     24         32        40
 //   ┌─────┬───────┬──────┬──────┬─────────┬──────────┬─────┬──────┬──────┬──────┬──────────┬─────────┬───────┐
-//   │ SPI │ flags │ VTEP │ port │ udpPort │ seenPort │ ICV │ told │ low  │ used │ sequence │ packets │ bytes │
+//   │ SPI │ flags │ VTEP │ port │ udpPort │ seenPort │ ICV │ told │      │ used │ sequence │ packets │ bytes │
 //   └─────┴───────┴──────┴──────┴─────────┴──────────┴─────┴──────┴──────┴──────┴──────────┴─────────┴───────┘
-//   48             56          64         72     80       88          96       100     104      120
-//   ┌─────────────┬───────────┬──────────┬──────┬────────┬───────────┬────────┬───────┬────────┬───┐
-//   │ packetLimit │ byteLimit │ replayed │ late │ forged │ malformed │ pseudo │ first │ remote │   │ 128
-//   └─────────────┴───────────┴──────────┴──────┴────────┴───────────┴────────┴───────┴────────┴───┘
+//   48             56          64         72     80       88          96       100  104      120
+//   ┌─────────────┬───────────┬──────────┬──────┬────────┬───────────┬────────┬────┬────────┬───────┐
+//   │ packetLimit │ byteLimit │ replayed │ late │ forged │ malformed │ pseudo │    │ remote │ first │ 128
+//   └─────────────┴───────────┴──────────┴──────┴────────┴───────────┴────────┴────┴────────┴───────┘
 //
 // remote: where it is sent, which may be a NAT and not the VTEP's own address; or, with seenPort, where the peer was last heard
 // from. Neither has a part in the protection, so it changes while the association stands.
@@ -17,7 +17,7 @@
 // under one key gives the key away (a repeated nonce), so tables/sad goes on where the former engine stopped.
 //
 import {
-  SA_BYTE_LIMIT, SA_BYTES, SA_FIRST, SA_FIRST_LOW, SA_FLAGS, SA_FORGED, SA_ICV_BYTES, SA_LATE, SA_LENGTH, SA_MALFORMED, SA_PACKET_LIMIT, SA_PACKETS, SA_PORT,
+  SA_BYTE_LIMIT, SA_BYTES, SA_FIRST, SA_FLAGS, SA_FORGED, SA_ICV_BYTES, SA_LATE, SA_LENGTH, SA_MALFORMED, SA_PACKET_LIMIT, SA_PACKETS, SA_PORT,
   SA_PSEUDO, SA_REMOTE, SA_REPLAYED, SA_SEQUENCE, SA_SPI, SA_UDP_PORT, SA_USED, SA_VTEP,
 } from "../shared/abi";
 
@@ -30,7 +30,7 @@ import {
   seenPort: u16; // the UDP port it was last heard from, 0: not yet
   icvBytes: u8;
   told: u8; // which events the host has heard of: bits 1 << ESP_EVENT_*
-  firstLow: u16; // the lower ten bits of where its numbers go on
+  pad: u16;
   used: u32;
   sequence: u64;
   packets: u64;
@@ -42,14 +42,13 @@ import {
   forged: u64;
   malformed: u64;
   pseudo: u32; // with SA_FLAG_CHECKSUM: the sum of both addresses, folded, in memory order
-  first: u32; // the 32 above: what the host said, kept to be read back
+  pad2: u32;
   remoteLow: u64; // the address's bytes 0..8 as loaded
   remoteHigh: u64; // 8..16
+  first: u64; // behind which, the host said, its numbers go on
 }
 
-if (offsetof<SecurityAssociation>() != 120) ERROR("a security association's fields must end at 120 bytes");
-if (<i32>offsetof<SecurityAssociation>() > SA_LENGTH) ERROR("a security association outgrows its room");
-if (SA_LENGTH < 120) ERROR("a security association outgrows its room");
+if (offsetof<SecurityAssociation>() != SA_LENGTH) ERROR("a security association is not SA_LENGTH bytes");
 if (offsetof<SecurityAssociation>("spi") != SA_SPI) ERROR("spi is not at SA_SPI");
 if (offsetof<SecurityAssociation>("flags") != SA_FLAGS) ERROR("flags is not at SA_FLAGS");
 if (offsetof<SecurityAssociation>("vtep") != SA_VTEP) ERROR("vtep is not at SA_VTEP");
@@ -61,7 +60,6 @@ if (offsetof<SecurityAssociation>("byteLimit") != SA_BYTE_LIMIT) ERROR("byteLimi
 if (offsetof<SecurityAssociation>("pseudo") != SA_PSEUDO) ERROR("pseudo is not at SA_PSEUDO");
 if (offsetof<SecurityAssociation>("first") != SA_FIRST) ERROR("first is not at SA_FIRST");
 if (offsetof<SecurityAssociation>("remoteLow") != SA_REMOTE) ERROR("remoteLow is not at SA_REMOTE");
-if (offsetof<SecurityAssociation>("firstLow") != SA_FIRST_LOW) ERROR("firstLow is not at SA_FIRST_LOW");
 if (offsetof<SecurityAssociation>("used") != SA_USED) ERROR("used is not at SA_USED");
 if (offsetof<SecurityAssociation>("sequence") != SA_SEQUENCE) ERROR("sequence is not at SA_SEQUENCE");
 if (offsetof<SecurityAssociation>("packets") != SA_PACKETS) ERROR("packets is not at SA_PACKETS");

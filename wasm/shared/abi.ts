@@ -287,7 +287,6 @@ export const SA_VTEP = 8; // u16
 export const SA_PORT = 10; // u16
 export const SA_UDP_PORT = 12; // u16
 export const SA_ICV_BYTES = 16; // u8
-export const SA_FIRST_LOW = 18; // u16
 export const SA_USED = 20; // u32
 export const SA_SEQUENCE = 24; // u64 each
 export const SA_PACKETS = 32;
@@ -299,8 +298,8 @@ export const SA_LATE = 72;
 export const SA_FORGED = 80;
 export const SA_MALFORMED = 88;
 export const SA_PSEUDO = 96; // u32
-export const SA_FIRST = 100; // u32
 export const SA_REMOTE = 104; // 16 B
+export const SA_FIRST = 120; // u64
 
 export const SPD_ENTRY_LENGTH = 8;
 export const SPD_SA = 0; // u16

@@ -73,7 +73,7 @@ export function claim(sa: u32, spi: u32, flags: u32, first: u64): SecurityAssoci
     entry.sequence = max<u64>(first, sequence == 0 ? 0 : sequence + SKIP);
   } else {
     entry.sequence = max<u64>(first, sequence);
-    if (!again || first > sequence) replay.fill(sa, first);
+    if (!again || first > sequence) replay.startBehind(sa, first);
     index(sa, spi);
   }
   return entry;

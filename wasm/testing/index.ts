@@ -62,15 +62,15 @@ export function fdbRepeat(count: u32, times: u32): u32 {
   return found;
 }
 
-/** core/replay over window 1, which `replayClear` empties: FRESH, REPLAYED or LATE; FRESH ones are accepted. */
+/** core/replay over window 1, which `replayStart` begins behind `newest`: FRESH, REPLAYED or LATE; FRESH ones are accepted. */
 export function replayOffer(newest: u64, sequence: u64): u32 {
   const news = replay.check(1, newest, sequence);
   if (news == replay.FRESH) replay.accept(1, newest, sequence);
   return news;
 }
 
-export function replayClear(): void {
-  replay.fill(1, 0);
+export function replayStart(newest: u64): void {
+  replay.startBehind(1, newest);
 }
 
 export function replayExtend(newest: u64, low: u32): u64 {

@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
-import type { Declaration } from "../../../src/datapath/declarations.ts";
+import type { AssociationDeclaration, Declaration } from "../../../src/datapath/declarations.ts";
 import { merge } from "../../../src/datapath/desired.ts";
 import { emptyImage, type Image } from "../../../src/datapath/diff.ts";
 import type { EngineExports } from "../../../src/datapath/engine.ts";
+import { KeyMaterial } from "../../../src/datapath/key-material.ts";
 import {
   addressRow,
   DOMAIN_SET,
@@ -16,7 +17,7 @@ import {
   packRows,
   type Row,
 } from "../../../src/datapath/ops.ts";
-import { readEntries, readFdb, readMembers, readNeighbors, readPermits } from "../../../src/datapath/read-back.ts";
+import { associationRecords, readEntries, readFdb, readMembers, readNeighbors, readPermits } from "../../../src/datapath/read-back.ts";
 import { type Requester, Sync } from "../../../src/datapath/sync.ts";
 import { NO_MARKS } from "../../../src/datapath/tables.ts";
 import { addressWords, macWords } from "../../../src/datapath/words.ts";
@@ -121,6 +122,28 @@ describe("an audit", () => {
     expect((await sync.audit()).mended).toBe(9);
     expect(made.engine).toEqual(want(network()));
     expect((await sync.audit()).mended).toBe(0);
+  });
+});
+
+describe("a security association", () => {
+  it("is read back as it was written, with all of a first number that takes more than 32 bits", () => {
+    const shard = new TestShard();
+    shard.openEsp();
+    const association = (direction: "in" | "out", firstSequence: number): AssociationDeclaration => ({
+      ...{ id: direction, direction, peer: "10.9.0.2", vxlanPort: 4789, spi: 300, algorithm: "aes-256-gcm", icvBytes: 16, esn: true },
+      ...{ udpPort: 4500, innerChecksum: true, packetLimit: Number.MAX_SAFE_INTEGER, byteLimit: 2 ** 50, firstSequence },
+      ...{ notify: true, current: direction === "out", key: new KeyMaterial(new Uint8Array(36)) },
+    });
+    const [incoming, outgoing] = [2 ** 40 + 0x80000001, Number.MAX_SAFE_INTEGER];
+    shard.declare({ ...network(), associations: [association("in", incoming), association("out", outgoing)] });
+    const image = emptyImage();
+    const { domains, ports, vteps, associations } = shard.tables;
+    const limits = { domains: domains.limit, ports: ports.limit, vteps: vteps.limit, associations: associations.limit };
+    const entries = shard.execute({ kind: "entries", ...limits });
+    readEntries(image, entries);
+    expect(image.associations).toEqual(shard.tables.image.associations);
+    const sequences = [...associationRecords(entries)].map(({ sequence }) => sequence);
+    expect(sequences).toEqual([BigInt(incoming), BigInt(outgoing)]);
   });
 });
 
