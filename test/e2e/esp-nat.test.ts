@@ -118,8 +118,10 @@ describe.each(["ipv4", "ipv6"] as const)("over %s", (family) => {
 
   test("a keepalive comes each time it is due: one byte, from the port that the binding is of", async () => {
     const count = async (): Promise<number> => (await hosts.b.drops())["esp-keepalive"]!;
-    const before = await count();
-    const { file } = await caught(() => eventually("one came", async () => (await count()) > before));
+    const { file } = await caught(async () => {
+      const before = await count(); // by now the capture runs
+      await eventually("one came", async () => (await count()) > before);
+    });
     const rows = await fieldsOf(file, `udp.length == 9 and ${ipSource} != ${addressB}`, ["udp.srcport", "udp.payload"]);
     expect(rows.length).toBeGreaterThanOrEqual(1);
     for (const row of rows) expect(row).toEqual([String(PORT + 2), "ff"]);

@@ -270,7 +270,8 @@ export class Host {
     // -w, for -W alone waits but two round trips for the last answer, too short on a busy machine.
     const argv = ["ping", "-n", "-i", "0.05", "-c", String(count), "-w", "2", ...options, destination];
     const { stdout } = await this.execute(argv);
-    return Number(/(\d+) received/.exec(stdout)?.[1] ?? 0);
+    // With -w it sends on until `count` are answered: where answers are late, more than those are in the end.
+    return Math.min(count, Number(/(\d+) received/.exec(stdout)?.[1] ?? 0));
   }
 }
 
