@@ -111,6 +111,7 @@ export function sandboxMessage(record: SandboxRecord, stateDir: string, endpoint
     extraHosts: record.extraHosts.map(({ name, address }) => ({ name, address })),
     sysctls: { ...record.sysctls },
     domainname: record.domainname,
+    environment: [...record.environment],
     logPath: sandboxLogPath(stateDir, record.id),
     exitPath: sandboxExitPath(stateDir, record.id),
     endpoints: endpoints.map((one) => ({

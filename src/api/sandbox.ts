@@ -42,6 +42,7 @@ export function sandboxHandlers(controller: Controller, stateDir: string): AllHa
         ...present({ domainname: request.domainname }),
         ...(request.extraHosts.length === 0 ? {} : { extraHosts: request.extraHosts.map(({ name, address }) => ({ name, address })) }),
         ...(Object.keys(request.sysctls).length === 0 ? {} : { sysctls: request.sysctls }),
+        ...(request.environment.length === 0 ? {} : { environment: request.environment }),
         ...(request.supervisor === null ? {} : { program: { argv: request.argv, supervisor: processId(request.supervisor) } }),
       });
       return { sandbox: message(view) };

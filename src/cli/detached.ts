@@ -7,7 +7,8 @@ import { text } from "node:stream/consumers";
 import type { Sandbox__Output } from "../api/generated/weft/v1/Sandbox.ts";
 import { unavailable } from "../errors.ts";
 import { makeFolders, SHIM_PATH } from "../paths.ts";
-import { identity, sandboxEnvironment } from "./process.ts";
+import { sandboxEnvironment } from "./environment.ts";
+import { identity } from "./process.ts";
 
 export interface Detached {
   /** Of the program and of the shim. */

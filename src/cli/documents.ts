@@ -155,6 +155,7 @@ export function sandboxDocument(sandbox: Sandbox__Output) {
     HostsPath: sandbox.hostsPath,
     HostnamePath: sandbox.hostnamePath,
     Labels: openMap({ ...sandbox.labels }),
+    Config: { Env: sandbox.environment },
     HostConfig: { NetworkMode: networkMode(sandbox), Links: sandbox.links.length === 0 ? null : sandbox.links },
     NetworkSettings: {
       SandboxID: sandbox.id,

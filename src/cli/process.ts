@@ -3,8 +3,9 @@
 import { readFileSync } from "node:fs";
 import type { Sandbox__Output } from "../api/generated/weft/v1/Sandbox.ts";
 import { WeftError } from "../errors.ts";
-import { type ChildExit, type ProcessOptions, runProcess, SANDBOX_ID_VARIABLE } from "../netns/process.ts";
+import { type ChildExit, type ProcessOptions, runProcess } from "../netns/process.ts";
 import { withTerminal } from "../netns/terminal.ts";
+import { sandboxEnvironment } from "./environment.ts";
 
 const FORWARDED = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"] as const;
 /** What a terminal sends to its whole foreground process group: the program has got these already. */
@@ -84,17 +85,12 @@ export function identity({
   return { hostname, domainname, files };
 }
 
-/** What programs know of their sandbox. */
-export const sandboxEnvironment = ({ id, name, linkEnvironment }: Sandbox__Output): Record<string, string> => ({
-  ...linkEnvironment,
-  WEFT_SANDBOX: name,
-  [SANDBOX_ID_VARIABLE]: id,
-});
-
 export interface RunOptions {
   /** -t and -i: a terminal of its own, and what is typed goes into it. */
   readonly terminal?: boolean;
   readonly interactive?: boolean;
+  /** Variables beside the sandbox's, as it has them. */
+  readonly environment?: readonly string[];
   onStart?(pid: number): void;
 }
 
@@ -105,7 +101,7 @@ export async function runInSandbox(sandbox: Sandbox__Output, argv: readonly stri
     runProcess({
       namespacePath: sandbox.namespacePath,
       argv,
-      env: sandboxEnvironment(sandbox),
+      env: sandboxEnvironment(sandbox, options.environment),
       ...identity(sandbox),
       ...(terminal === undefined ? {} : { terminal }),
       onSpawn: (pid) => {

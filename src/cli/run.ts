@@ -12,7 +12,7 @@ import { type Context, leaf, type Session } from "./command.ts";
 import { startDetached } from "./detached.ts";
 import { UsageError } from "./errors.ts";
 import { runInSandbox } from "./process.ts";
-import { createRequest, type SandboxFlags, sandboxOptions } from "./sandbox-flags.ts";
+import { createRequest, type SandboxFlags, sandboxOptions, tellWarnings } from "./sandbox-flags.ts";
 import { byteSize, pairs } from "./values.ts";
 
 interface RunFlags extends SandboxFlags {
@@ -30,8 +30,13 @@ const LOG_BYTES_DEFAULT = 16 * 2 ** 20;
 const LOG_BYTES_MIN = 2 ** 12;
 
 async function create(context: Context, argv: readonly string[], flags: RunFlags): Promise<Sandbox__Output> {
-  const request = createRequest(flags.name, flags, flags.rm);
-  const { sandbox } = await context.client.call("sandbox", "Create", { ...request, supervisor: processOf(process.pid), argv: [...argv] });
+  const { sandbox } = await context.client.call("sandbox", "Create", {
+    ...createRequest(flags.name, flags, context.host.env),
+    removeOnExit: flags.rm ?? false,
+    supervisor: processOf(process.pid),
+    argv: [...argv],
+  });
+  tellWarnings(context, sandbox!);
   return sandbox!;
 }
 
@@ -119,6 +124,7 @@ export function register(program: Command, host: Session): void {
         "weft run -it --rm --network web -- sh",
         "weft run -d --name api --network web,ip=10.1.0.9 -- python3 -m http.server",
         "weft run --rm --network web --network back -- sh",
+        "weft run --rm -e MODE=test -e LANG --env-file app.env -- env",
       ],
       async run(context, argv, flags) {
         try {

@@ -2,15 +2,17 @@
 import { type Command, Option } from "commander";
 import type { CreateSandboxRequest } from "../api/generated/weft/v1/CreateSandboxRequest.ts";
 import type { PortSpec } from "../api/generated/weft/v1/PortSpec.ts";
+import type { Sandbox__Output } from "../api/generated/weft/v1/Sandbox.ts";
 import { parseExposed, parsePortSpec } from "../net/port-spec.ts";
-import { collect } from "./command.ts";
+import { type Context, collect } from "./command.ts";
+import { type EnvironmentFlags, environment, environmentOptions } from "./environment.ts";
 import { UsageError } from "./errors.ts";
 import { type AttachmentFlags, attachment, link, pairs } from "./values.ts";
 
 /** Docker's name for it. */
 const DEFAULT_NETWORK = "default";
 
-export interface SandboxFlags {
+export interface SandboxFlags extends EnvironmentFlags {
   readonly network?: readonly string[];
   /** What Docker's older scripts call them. */
   readonly net?: readonly string[];
@@ -35,7 +37,7 @@ export interface SandboxFlags {
 }
 
 export function sandboxOptions(command: Command): Command {
-  return command
+  return environmentOptions(command)
     .option(
       "--network <network>",
       "NET[,ip=A][,ip6=A][,mac=M][,alias=X][,gw-priority=N][,driver-opt=K=V]..., repeatable; or host, none, sandbox:NAME (its stack)",
@@ -141,7 +143,17 @@ function exposeMessage(text: string): PortSpec {
 /** Of `-p`, `--publish-add` and `--publish-rm`. */
 export const portSpecs = (texts: readonly string[] = []): PortSpec[] => texts.map((text) => written(text, publishMessage));
 
-export function createRequest(name: string | undefined, flags: SandboxFlags, removeOnExit = false): CreateSandboxRequest {
+/** What isn't as its user may believe, on stderr. */
+export function tellWarnings(context: Context, { warnings }: Sandbox__Output): void {
+  for (const text of warnings) context.complain(`warning: ${text}`);
+}
+
+/** `caller`: the environment in which variables are looked up that are given by name. */
+export function createRequest(
+  name: string | undefined,
+  flags: SandboxFlags,
+  caller: Readonly<Record<string, string | undefined>>,
+): CreateSandboxRequest {
   const dns = [flags.dns, flags.dnsSearch, flags.dnsOpt];
   return {
     name: name ?? "",
@@ -152,7 +164,7 @@ export function createRequest(name: string | undefined, flags: SandboxFlags, rem
     extraHosts: (flags.addHost ?? []).map(addHost),
     sysctls: sysctls(flags.sysctl ?? []),
     labels: pairs(flags.label),
-    removeOnExit,
+    environment: environment(flags, caller),
     publish: portSpecs(flags.publish),
     expose: (flags.expose ?? []).map((text) => written(text, exposeMessage)),
     publishAll: flags.publishAll ?? false,

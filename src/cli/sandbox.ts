@@ -2,8 +2,9 @@
 import type { Command } from "commander";
 import { collect, group, leaf, type Session } from "./command.ts";
 import { sandboxDocument, sandboxRow } from "./documents.ts";
+import { type EnvironmentFlags, environment, environmentOptions } from "./environment.ts";
 import { UsageError } from "./errors.ts";
-import { createRequest, portSpecs, type SandboxFlags, sandboxOptions } from "./sandbox-flags.ts";
+import { createRequest, portSpecs, type SandboxFlags, sandboxOptions, tellWarnings } from "./sandbox-flags.ts";
 import { wholeNumber } from "./values.ts";
 
 export function register(program: Command, host: Session): void {
@@ -19,7 +20,8 @@ export function register(program: Command, host: Session): void {
         "weft sandbox create --netns /run/netns/mine --network web c      of a namespace that exists",
       ],
       async run(context, [name], flags) {
-        const { sandbox: made } = await context.client.call("sandbox", "Create", createRequest(name, flags));
+        const { sandbox: made } = await context.client.call("sandbox", "Create", createRequest(name, flags, context.host.env));
+        tellWarnings(context, made!);
         context.print(`${made!.id}\n`);
       },
     }),
@@ -71,6 +73,7 @@ export function register(program: Command, host: Session): void {
     async run(context, [reference], flags) {
       const changes = { publishAdd: portSpecs(flags.publishAdd), publishRemove: portSpecs(flags.publishRm) };
       const { sandbox: updated } = await context.client.call("sandbox", "Update", { sandbox: reference!, ...changes });
+      tellWarnings(context, updated!);
       context.print(`${updated!.name}\n`);
     },
   })
@@ -116,19 +119,25 @@ export function register(program: Command, host: Session): void {
     },
   });
 
-  leaf<{ tty?: boolean; interactive?: boolean }>(sandbox, host, {
+  const exec = leaf<{ tty?: boolean; interactive?: boolean } & EnvironmentFlags>(sandbox, host, {
     usage: "exec <sandbox> <command...>",
     summary: "Run a program in a sandbox's namespace; its exit code is passed on",
-    examples: ["weft sandbox exec a -- ping -c1 10.1.0.3", "weft sandbox exec -it a -- sh"],
+    examples: ["weft sandbox exec a -- ping -c1 10.1.0.3", "weft sandbox exec -it -e TERM=dumb a -- sh"],
     async run(context, [reference, ...rest], flags) {
       const argv = rest[0] === "--" ? rest.slice(1) : rest;
       if (argv.length === 0) throw new UsageError("name a program behind --");
+      const added = environment(flags, context.host.env);
       const { runInSandbox } = await import("./process.ts");
       const { sandbox: one } = await context.client.call("sandbox", "Inspect", { sandbox: reference! });
       context.close();
-      context.host.exitCode = await runInSandbox(one!, argv, { terminal: flags.tty ?? false, interactive: flags.interactive ?? false });
+      context.host.exitCode = await runInSandbox(one!, argv, {
+        terminal: flags.tty ?? false,
+        interactive: flags.interactive ?? false,
+        environment: added,
+      });
     },
-  })
+  });
+  environmentOptions(exec)
     .passThroughOptions()
     .option("-t, --tty", "give the program a terminal of its own")
     .option("-i, --interactive", "with -t: what is typed goes to the program");

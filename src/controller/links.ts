@@ -12,6 +12,7 @@ import { rangeSize } from "../net/port-spec.ts";
 import type { EndpointLink, EndpointRecord, Id, NetworkRecord, SandboxRecord } from "../records/records.ts";
 import { attempt, type Context } from "./context.ts";
 import { hasResolver } from "./dns-settings.ts";
+import { passedOn } from "./environment.ts";
 import { exclusive } from "./locks.ts";
 import { checkName, DEFAULT_BRIDGE, resolve } from "./names.ts";
 import type { LinkRequest } from "./types.ts";
@@ -88,6 +89,7 @@ interface Port {
  *   DB_NAME=/web/db                         DB_PORT=tcp://172.17.0.2:80 (its lowest)
  *   DB_PORT_80_TCP=tcp://172.17.0.2:80      and _ADDR, _PORT, _PROTO of each port
  *   DB_PORT_90_TCP_START=tcp://...:90       and _END, _PORT_START, _PORT_END, _ADDR, _PROTO where three or more follow each other
+ *   DB_ENV_USER=app                         of its own variables
  */
 function variables(name: string, { alias, sandbox, endpoint }: Linked): Record<string, string> {
   const prefix = alias.toUpperCase().replaceAll("-", "_");
@@ -112,6 +114,7 @@ function variables(name: string, { alias, sandbox, endpoint }: Linked): Record<s
     found[`${key(one)}_PORT`] = String(one.port);
     found[`${key(one)}_PROTO`] = one.protocol;
   }
+  for (const [own, value] of passedOn(sandbox.environment)) found[`${prefix}_ENV_${own}`] = value;
   return found;
 }
 

@@ -102,6 +102,7 @@ const sandbox = z.object({
   extraHosts: z.array(z.object({ name: z.string(), address: z.string() })).default([]),
   sysctls: texts.default({}),
   domainname: z.string().default(""),
+  environment: z.array(z.string()).default([]),
 }) satisfies z.ZodType<SandboxRecord>;
 
 const peer = z.object({

@@ -12,6 +12,7 @@ import { attachmentsOf, attempt, type Context, commit, newId, put } from "./cont
 import { defaultNetwork } from "./default-bridge.ts";
 import { dnsSettings, hasResolver } from "./dns-settings.ts";
 import { refuseEgress, withEgress } from "./egress.ts";
+import { checkEnvironment } from "./environment.ts";
 import { checkNamespace, checkOwner, refuseSharedNamespace } from "./given-stacks.ts";
 import { linkEnvironment, linkedTo, refreshLinkers } from "./links.ts";
 import { exclusive, shared } from "./locks.ts";
@@ -108,6 +109,7 @@ async function createOn(
     ports: [],
     exposed: [...(request.expose ?? [])],
     ...stackSettings(request, owner === null && !onHost),
+    environment: checkEnvironment(request.environment),
     program: request.program === undefined ? null : { ...request.program, startedAt: context.clock.nowIso(), process: null },
   };
   const locks = [

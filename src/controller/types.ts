@@ -62,6 +62,7 @@ export interface CreateSandboxRequest {
   extraHosts?: ExtraHost[];
   sysctls?: Record<string, string>;
   domainname?: string;
+  environment?: string[];
 }
 
 export interface StopRequest {

@@ -92,6 +92,8 @@ export interface SandboxRecord {
   readonly sysctls: Readonly<Record<string, string>>;
   /** Empty: none. */
   readonly domainname: string;
+  /** Variables of its programs: "NAME=value", or a name alone of one that they don't get; in the order given. */
+  readonly environment: readonly string[];
 }
 
 /** A line of /etc/hosts. */

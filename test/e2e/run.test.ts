@@ -1,5 +1,5 @@
 // Programs in sandboxes: on a terminal, in the background with a log, and what the daemon knows of them, whoever was killed.
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { ROOT } from "../../src/paths.ts";
@@ -181,6 +181,25 @@ test("a killed `run --rm` in the foreground: the sandbox goes with its program, 
   expect(await names()).toEqual(["orphan"]);
   process.kill(inner, "SIGKILL");
   await eventually("its sandbox is gone", async () => (await names()).length === 0);
+});
+
+test("variables: of -e and files, in the background, of exec and on a terminal; those linked hear of them", async () => {
+  const path = join(daemon.stateDir, "some.env");
+  writeFileSync(path, "# of the database\nUSER=file\nQUOTED='q'\n");
+  const flags = ["--env-file", path, "-e", "USER=app", "-e", "TZ", "-e", "UNSET_HERE"];
+  const db = [WEFT, "--socket", daemon.socket, "run", "-d", "--name", "db", ...flags, "--", "env"];
+  expect(await execute(db, { env: { TZ: "UTC" } })).toMatchObject({ code: 0 });
+  const lines = (shown: string): string[] => shown.split("\n").filter((line) => /^(DB_|USER=|QUOTED=|TZ=|UNSET_HERE|ONLY=)/.test(line));
+  expect(lines(await daemon.must("logs", "-f", "db")).sort()).toEqual(["QUOTED='q'", "TZ=UTC", "USER=app"]);
+  const exec = lines(await daemon.must("sandbox", "exec", "-e", "ONLY=here", "-e", "USER=exec", "db", "--", "env"));
+  expect(exec.sort()).toEqual(["ONLY=here", "QUOTED='q'", "TZ=UTC", "USER=exec"]);
+  const linked = lines(await onTerminal(["run", "-it", "--rm", "--link", "db", "-e", "DB_NAME=mine", "-e", "USER=me", "--", "env"]));
+  const told = ["DB_ENV_QUOTED='q'", "DB_ENV_TZ=UTC", "DB_ENV_USER=app", "DB_NAME=mine"];
+  expect(linked.filter((line) => !line.startsWith("TZ=")).sort()).toEqual([...told, "USER=me"]);
+  const given = ["USER=file", "QUOTED='q'", "USER=app", "TZ=UTC", "UNSET_HERE"];
+  expect((await daemon.json("sandbox", "inspect", "db"))[0].Config.Env).toEqual(given);
+  expect(daemon.log).not.toMatch(/QUOTED|USER/);
+  await daemon.must("sandbox", "rm", "db");
 });
 
 test("exit codes that are not the program's", async () => {

@@ -31,6 +31,7 @@ export function sandbox(name: string, more: Partial<SandboxRecord> = {}): Sandbo
     extraHosts: [],
     sysctls: {},
     domainname: "",
+    environment: [],
   };
   const dns = { servers: [], search: [], options: [] };
   return { id, name, createdAt: "", hostname: id.slice(0, 12), dns, ...rest, ...more };

@@ -150,6 +150,7 @@ export class FakeController implements Controller {
       extraHosts: request.extraHosts ?? [],
       sysctls: request.sysctls ?? {},
       domainname: request.domainname ?? "",
+      environment: request.environment ?? [],
       program: request.program === undefined ? null : { ...request.program, startedAt: CREATED_AT, process: null },
     };
     this.sandboxes.set(sandbox.id, sandbox);

@@ -48,6 +48,16 @@ describe("on the network bridge", () => {
     expect(environment(bench, "redis")).toEqual({});
   });
 
+  it("tells programs the other's variables, but for those of every image", async () => {
+    const bench = await start();
+    const variables = ["USER=app", "USER=db", "URL=a=b", "EMPTY=", "lower-case=x", "PATH=/bin", "HOME=/root", "GONE"];
+    await bench.controller.createSandbox({ name: "redis", environment: variables });
+    await bench.controller.createSandbox({ name: "web", environment: ["SECRET=1"], ...linked("redis", "my-db") });
+    const told = { MY_DB_ENV_USER: "db", MY_DB_ENV_URL: "a=b", MY_DB_ENV_EMPTY: "", "MY_DB_ENV_lower-case": "x" };
+    expect(environment(bench, "web")).toEqual({ MY_DB_NAME: "/web/my-db", ...told });
+    expect(environment(await start(bench), "web")).toEqual({ MY_DB_NAME: "/web/my-db", ...told });
+  });
+
   it("follows the other's new name at once; a sandbox's way out of the host keeps its own", async () => {
     const bench = await start();
     await bench.controller.createSandbox({ name: "redis" });
