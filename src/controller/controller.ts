@@ -25,6 +25,7 @@ import { configureAgain } from "./recreated.ts";
 import { renameSandbox } from "./rename.ts";
 import { updateSandbox } from "./republishing.ts";
 import { type RestoreReport, restore } from "./restore.ts";
+import { publishWarnings } from "./routing.ts";
 import { createSandbox, inspectSandbox, listSandboxes, removeSandbox } from "./sandboxes.ts";
 import { State } from "./state.ts";
 import { stopSandbox } from "./stop.ts";
@@ -164,9 +165,9 @@ export class CnmController implements Controller {
     return programStarted(this.#context, reference, started);
   }
 
-  sandboxWarnings({ id }: SandboxRecord): readonly string[] {
-    const warning = this.#context.names.warning?.(id) ?? null;
-    return warning === null ? [] : [warning];
+  sandboxWarnings(sandbox: SandboxRecord): readonly string[] {
+    const warning = this.#context.names.warning?.(sandbox.id) ?? null;
+    return [...(warning === null ? [] : [warning]), ...publishWarnings(this.#context, sandbox)];
   }
 
   programState(sandbox: SandboxRecord): ProgramState {

@@ -2,7 +2,8 @@
 // nat/ whole, which finds out whether anything changed.
 import type { Translation } from "../drivers/driver.ts";
 import type { GatewayMode, NatPlan, Publication, RelayedPorts } from "../nat/types.ts";
-import type { NetworkRecord, SandboxRecord } from "../records/records.ts";
+import { formatRange, RELAYED_PORTS_MAX } from "../net/port-spec.ts";
+import type { NetworkRecord, PublishedPort, SandboxRecord } from "../records/records.ts";
 import { attachmentsOf, attempt, type Context } from "./context.ts";
 import { mayRelay, NO_PORT, relays } from "./publishing.ts";
 import { type Attachment, sandboxInterfaces } from "./wants.ts";
@@ -71,16 +72,35 @@ function publicationsOf(sandbox: SandboxRecord, ways: readonly WayTo[]): Publica
   );
 }
 
-/** IPv6 ports of a sandbox that is reached by IPv4 alone, as Docker's userland proxy has them. */
-function relaysOf({ ports }: SandboxRecord, ways: readonly WayTo[]): RelayedPorts[] {
+/** Published ports that IPv6 clients can come to by relay alone: the sandbox is reached by IPv4 only. */
+function byRelay({ ports }: SandboxRecord, ways: readonly WayTo[]): readonly PublishedPort[] {
   const [way] = ways;
   if (way === undefined || ways.some(({ family }) => family === 6) || !relays(way.mode)) return [];
-  return ports
-    .filter((port) => mayRelay(port) && port.hostPort !== NO_PORT && port.hostAddress?.includes(":") !== false)
+  return ports.filter(({ hostPort, hostAddress }) => hostPort !== NO_PORT && hostAddress?.includes(":") !== false);
+}
+
+/** Those that are relayed, as Docker's userland proxy does it. */
+function relaysOf(sandbox: SandboxRecord, ways: readonly WayTo[]): RelayedPorts[] {
+  return byRelay(sandbox, ways)
+    .filter(mayRelay)
     .map(({ protocol, hostAddress, hostPort, port, count }) => ({
       ...{ protocol, hostAddress: hostAddress ?? "::", hostPort, count },
-      ...{ target: way.target, targetPort: port },
+      ...{ target: ways[0]!.target, targetPort: port },
     }));
+}
+
+/** Which of a sandbox's ports IPv6 clients do not come to, though they were published for them too. */
+export function publishWarnings(context: Context, sandbox: SandboxRecord): string[] {
+  if (sandbox.ports.every(mayRelay)) return [];
+  return byRelay(sandbox, waysTo(context, sandbox))
+    .filter((port) => !mayRelay(port))
+    .map(({ protocol, hostAddress, hostPort, count }) => {
+      const range = formatRange({ first: hostPort, last: hostPort + count - 1 });
+      return (
+        `[${hostAddress ?? "::"}]:${range}/${protocol} is not published: the sandbox has no IPv6, and only TCP and UDP are relayed to it, ` +
+        `at most ${RELAYED_PORTS_MAX} ports of one -p: publish in parts, or give its network IPv6`
+      );
+    });
 }
 
 /** Makes the host route as the stored objects say. */

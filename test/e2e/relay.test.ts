@@ -2,8 +2,9 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type Daemon, eventually } from "../support/daemon.ts";
 import type { Host, Lab } from "../support/hosts.ts";
-import { ask, dual, echo, HOST4, HOST6, OUTSIDE4, routedHost } from "../support/routed-host.ts";
+import { ask, dual, echo, HOST4, HOST6, OUTSIDE4, PYTHON, useRoutedHost } from "../support/routed-host.ts";
 
+const routed = useRoutedHost("file");
 let lab: Lab;
 let host: Host;
 let outside: Host;
@@ -13,12 +14,10 @@ const GATEWAY = "10.80.1.1";
 const create = (name: string, ...flags: string[]): Promise<string> => daemon.must("sandbox", "create", "--network", "web", ...flags, name);
 
 beforeEach(async () => {
-  ({ lab, host, outside, daemon } = await routedHost());
+  ({ lab, host, outside, daemon } = routed);
   await daemon.must("network", "create", "--subnet", "10.80.1.0/24", "web");
 });
-afterEach(async () => {
-  await lab.dispose();
-});
+afterEach(() => routed.daemon.law());
 
 /** Sends bytes, says that these were all, and answers what comes then: needs each end passed on by itself. */
 async function halfClosed(from: Host, address: string, port: number, bytes: number): Promise<string> {
@@ -27,7 +26,7 @@ import socket, sys
 s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 5)
 s.sendall(b"x" * int(sys.argv[3])); s.shutdown(socket.SHUT_WR)
 print(b"".join(iter(lambda: s.recv(65536), b"")).decode())`;
-  return (await from.must(["python3", "-c", program, address, String(port), String(bytes)])).trim();
+  return (await from.must([...PYTHON, program, address, String(port), String(bytes)])).trim();
 }
 
 describe("IPv6 to a sandbox with IPv4 only", () => {
@@ -52,10 +51,9 @@ import socket
 s = socket.create_server(("", 99)); print("listening", flush=True)
 while True:
     c, _ = s.accept(); n = sum(map(len, iter(lambda: c.recv(65536), b""))); c.sendall(str(n).encode()); c.close()`;
-    await lab.background(a, ["python3", "-c", server]).until(/listening/);
+    await lab.background(a, [...PYTHON, server]).until(/listening/);
     await daemon.must("sandbox", "update", "--publish-add", "8099:99", "a");
     expect(await halfClosed(outside, HOST6, 8099, 3_000_000)).toBe("3000000");
-    await daemon.law();
   });
 
   it("follows the sandbox's ports and networks, kill -9, and ends with it", async () => {
@@ -84,8 +82,8 @@ except ConnectionResetError: print("reset", flush=True)`;
 import socket, time
 s = socket.create_server(("", 82)); print("listening", flush=True)
 c, _ = s.accept(); c.send(b"x"); time.sleep(60)`;
-    await lab.background(a, ["python3", "-c", talker]).until(/listening/);
-    const client = lab.background(outside, ["python3", "-c", idle]);
+    await lab.background(a, [...PYTHON, talker]).until(/listening/);
+    const client = lab.background(outside, [...PYTHON, idle]);
     await client.until(/open/);
     await daemon.must("sandbox", "rm", "-f", "a");
     await client.until(/reset/);
@@ -96,16 +94,22 @@ c, _ = s.accept(); c.send(b"x"); time.sleep(60)`;
   it("is refused where a program has the port, and not done for long ranges", async () => {
     const program = `
 import socket, time
-s = socket.socket(socket.AF_INET6); s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1); s.bind(("::", 8080)); s.listen()
+s = socket.socket(socket.AF_INET6); s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1); s.bind(("::", 8090)); s.listen()
 print("listening", flush=True); time.sleep(60)`;
-    await lab.background(host, ["python3", "-c", program]).until(/listening/);
-    const refused = await daemon.cli(["sandbox", "create", "--network", "web", "-p", "8080:80", "a"]);
+    await lab.background(host, [...PYTHON, program]).until(/listening/);
+    const refused = await daemon.cli(["sandbox", "create", "--network", "web", "-p", "8090:80", "a"]);
     expect(refused).toMatchObject({
       code: 1,
-      stderr: expect.stringContaining("failed to bind host port [::]:8080/tcp: address already in use"),
+      stderr: expect.stringContaining("failed to bind host port [::]:8090/tcp: address already in use"),
     });
     const before = daemon.openFds();
-    await create("b", "-p", "10000-10999:10000-10999");
+    const created = await daemon.cli(["sandbox", "create", "--network", "web", "-p", "10000-10999:10000-10999", "b"]);
+    expect(created).toMatchObject({
+      code: 0,
+      stderr: expect.stringMatching(/^weft: warning: \[::\]:10000-10999\/tcp is not published: .*\n$/),
+    });
+    const [{ Warnings }] = await daemon.json("sandbox", "inspect", "b");
+    expect(created.stderr).toBe(`weft: warning: ${Warnings[0]}\n`);
     expect(await daemon.must("port", "b", "10999")).toBe("0.0.0.0:10999");
     expect(daemon.openFds()).toBeLessThan(before + 20);
     const long = await daemon.cli(["sandbox", "create", "--network", "web", "-p", "[::1]:10000-10999:10000-10999", "c"]);

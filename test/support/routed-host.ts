@@ -13,7 +13,7 @@ export const HOST6 = "2001:db8::1";
 export const OUTSIDE6 = "2001:db8::2";
 
 /** The system's, without its site packages: some start a program of their own to find one, which takes ten times as long. */
-const PYTHON = ["/usr/bin/python3", "-I", "-S", "-c"];
+export const PYTHON: readonly string[] = ["/usr/bin/python3", "-I", "-S", "-c"];
 
 export type Kind = "tcp" | "udp";
 

@@ -88,6 +88,8 @@ describe("ports of a sandbox", () => {
     await create("a", specs("8080:80", "[::1]:81:81/udp", "127.0.0.1:82:82", "9000-9255:9000-9255", "300-600:300-600"), "old");
     expect(nat.relayed).toEqual(["tcp :::8080+1 -> 10.5.0.2:80", "udp ::1:81+1 -> 10.5.0.2:81", "tcp :::9000+256 -> 10.5.0.2:9000"]);
     expect(nat.reserved.filter((one) => one.includes("::"))).toEqual(["tcp :: 8080", "udp ::1 81", "tcp :: 9000"]);
+    const warnings = () => bench.controller.sandboxWarnings(bench.controller.inspectSandbox("a").sandbox);
+    expect(warnings()).toEqual([expect.stringMatching(/^\[::\]:300-600\/tcp is not published: .* at most 256 ports of one -p/)]);
     for (const [spec, message] of [
       ["[::]:1000-1256:1000-1256", "at most 256 ports of one -p"],
       ["[::]:1000:1000/sctp", "only TCP and UDP are relayed"],
@@ -101,8 +103,10 @@ describe("ports of a sandbox", () => {
     await bench.controller.connect("a", { network: "web", gwPriority: 1 });
     expect(nat.relayed).toEqual([]);
     expect(nat.published).toContain("tcp :::8080+1 -> fd00:1::2:80");
+    expect(warnings()).toEqual([]);
     await bench.controller.disconnect("a", "web", false);
     expect(nat.relayed).toHaveLength(3);
+    expect(warnings()).toHaveLength(1);
     await bench.controller.removeSandbox("a", false);
     expect(nat.relayed).toEqual([]);
   });
