@@ -1,8 +1,10 @@
 // Network namespaces for tests that need real interfaces: named after the test process, gone when the test is over.
 import { execFile, spawn } from "node:child_process";
+import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
 const execute = promisify(execFile);
+const PING = fileURLToPath(new URL("ping.py", import.meta.url));
 
 /** Runs `ip` and the like; rejects with what it wrote to stderr. */
 export async function run(program: string, ...args: string[]): Promise<string> {
@@ -51,19 +53,16 @@ export class Namespaces {
     }
   }
 
-  /** Sends echo requests; how many of them were answered. */
+  /** Sends exactly so many echo requests; how many of them were answered, the last within two seconds. */
   async ping(name: string, destination: string, count: number, intervalS: number): Promise<{ sent: number; received: number }> {
-    const child = spawn(
-      "ip",
-      ["netns", "exec", `${this.#prefix}${name}`, "ping", "-n", "-q", "-c", String(count), "-i", String(intervalS), "-W", "2", destination],
-      { stdio: ["ignore", "pipe", "inherit"] },
-    );
+    const program = ["/usr/bin/python3", PING, destination, String(count), String(intervalS)];
+    const child = spawn("ip", ["netns", "exec", `${this.#prefix}${name}`, ...program], { stdio: ["ignore", "pipe", "inherit"] });
     let output = "";
     child.stdout.setEncoding("utf8").on("data", (text: string) => {
       output += text;
     });
     await new Promise((resolve) => child.on("close", resolve));
-    const [, sent, received] = /(\d+) packets transmitted, (\d+) received/.exec(output) ?? [];
+    const [, sent, received] = /^(\d+) (\d+)$/m.exec(output) ?? [];
     if (sent === undefined) throw new Error(`ping said: ${output}`);
     return { sent: Number(sent), received: Number(received) };
   }
