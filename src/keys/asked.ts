@@ -1,11 +1,12 @@
 // Which peers are asked whether a datagram of an unknown key is theirs: those that are at the sender's address, and, of those
 // that may be anywhere, some a second, in turn. Asking costs a peer some hundred derivations, and anybody can send such datagrams.
 import type { Peer } from "./peer.ts";
+import { Quota } from "./quota.ts";
 
-const GUESSES = 16;
+const GUESSES_A_SECOND = 16;
 
 export class Asked {
-  #guesses = { left: GUESSES, atMs: 0 };
+  readonly #guesses = new Quota(GUESSES_A_SECOND);
   #turn = 0;
 
   /** Those at the address first. */
@@ -17,12 +18,7 @@ export class Asked {
       if (address === sender || view.remote?.address === sender) asked.push(held);
       else if (roams) elsewhere.push(held);
     }
-    for (let i = 0; i < elsewhere.length && this.#mayGuess(nowMs); i++) asked.push(elsewhere[this.#turn++ % elsewhere.length]!);
+    for (let i = 0; i < elsewhere.length && this.#guesses.take(nowMs); i++) asked.push(elsewhere[this.#turn++ % elsewhere.length]!);
     return asked;
-  }
-
-  #mayGuess(nowMs: number): boolean {
-    if (nowMs - this.#guesses.atMs >= 1000) this.#guesses = { left: GUESSES, atMs: nowMs };
-    return this.#guesses.left-- > 0;
   }
 }

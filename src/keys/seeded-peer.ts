@@ -1,35 +1,28 @@
-// A peer with a seed: pair.ts's states stored, declared and moved on by events and time. Also when to speak without being asked:
+// A peer with a seed: pair.ts's states stored, declared and moved on by events and time. It is also spoken to by dummies:
 //
-//   not heard in this life    a dummy after 1 s, then ever more slowly, every 10 s in the end
-//   we rotated                a dummy: the peer follows
-//   the peer is behind        a dummy, some a second at most; if it stays behind, by another session (deaf.ts)
-//   behind a NAT              a keepalive every 20 s (RFC 3948 section 4); each third is a dummy, so that the peer finds us again
-//                             when the NAT has given us another port: it goes by authentic datagrams only
+//   not heard, or behind a NAT   as probing.ts says
+//   we rotated                   the peer follows
+//   the peer is behind           some a second at most; if it stays behind, by another session (deaf.ts)
 //
 // What can't be done now, because the store or the datapath refuses, is wanted still and tried again by the next ticks.
 import type { EspEvent } from "../datapath/datapath-api.ts";
 import type { AssociationDeclaration } from "../datapath/declarations.ts";
 import { KeyMaterial } from "../datapath/key-material.ts";
-import { unavailable } from "../errors.ts";
-import { parseAddress } from "../net/address.ts";
 import { espPairKey } from "../store/keys.ts";
 import type { Json } from "../store/store.ts";
 import { Deafness } from "./deaf.ts";
-import { fingerprint } from "./derive.ts";
 import type { KeyedPeer, SeedSecret } from "./key-service.ts";
 import * as pair from "./pair.ts";
 import { Made, ownerOf, type Peer, type PeerHost } from "./peer.ts";
+import { Probing } from "./probing.ts";
+import { Quota } from "./quota.ts";
 import { followed, homeOf, isSame, type Remote } from "./remote.ts";
-import { DEFAULT_ALGORITHM } from "./secrets.ts";
+import { seedFingerprint, withIdentity } from "./seeded-identity.ts";
 import { TAG_BITS } from "./spi.ts";
 
-const PROBE_FIRST_MS = 1000;
-const PROBE_LAST_MS = 10_000;
-/** Of keepalives, how many are one byte before one is a dummy. */
-const KEEPALIVES_A_DUMMY = 3;
 const CONTEND_MS = 10_000;
 /** Datagrams of unknown keys that are looked at, a second. */
-const LOOKS = 10;
+const LOOKS_A_SECOND = 10;
 
 interface Ring {
   readonly fingerprint: string;
@@ -56,10 +49,9 @@ export class SeededPeer implements Peer {
   #since: string | null = null;
   #sinceMs = 0;
   #wanted: { rotation: boolean; heard: number; remote: Remote | null } = { rotation: false, heard: 0, remote: null };
-  #probe = { atMs: 0, waitMs: PROBE_FIRST_MS };
-  #keepalive = { sentMs: 0, count: 0 };
+  readonly #probing = new Probing();
   #contendedMs = Number.NEGATIVE_INFINITY;
-  #looks = { left: LOOKS, atMs: 0 };
+  readonly #looks = new Quota(LOOKS_A_SECOND);
   /** Of this epoch. */
   readonly #tags = new Set<number>();
   readonly #deafness: Deafness;
@@ -106,7 +98,7 @@ export class SeededPeer implements Peer {
     const state = pair.renewed({ index: Math.max(ring.index, this.#state?.index ?? 0), peer: ring.peer }, own);
     this.#isHeard = false;
     this.#wanted = { rotation: false, heard: 0, remote: null };
-    this.#probe = { atMs: this.#now() + PROBE_FIRST_MS, waitMs: PROBE_FIRST_MS };
+    this.#probing.restart(this.#now());
     this.#stored = ring.remote ?? this.#home;
     await this.#become(state, this.#stored);
   }
@@ -126,30 +118,13 @@ export class SeededPeer implements Peer {
 
   /** As stored; of another seed nothing counts. */
   async #ring(): Promise<Ring> {
-    const mine = this.#fingerprint();
+    const mine = seedFingerprint(this.#secret);
     const stored = (await this.#host.get(espPairKey(this.address))) as unknown as Ring | null;
     return stored?.fingerprint === mine ? stored : { fingerprint: mine, index: 0, peer: null };
   }
 
-  #fingerprint(): string {
-    const seed = this.#secret.seed.copy();
-    const text = fingerprint(seed);
-    seed.fill(0);
-    return text;
-  }
-
-  /** Lends the identity: the seed's copy does not outlive the call. */
   #identity<T>(use: (identity: pair.PairIdentity) => T): T {
-    const { seed, algorithm = DEFAULT_ALGORITHM, localId, peerId } = this.#secret;
-    const { family } = parseAddress(this.address);
-    const own = localId ?? this.#host.underlayAddresses.find((address) => parseAddress(address).family === family);
-    if (own === undefined) throw unavailable(`peer ${this.address} can't have keys: this host has no IPv${family} underlay address`);
-    const copy = seed.copy();
-    try {
-      return use({ seed: copy, algorithm, localId: own, peerId: peerId ?? this.address });
-    } finally {
-      copy.fill(0);
-    }
+    return withIdentity(this.#secret, this.address, this.#host.underlayAddresses, use);
   }
 
   /** Stores what has to be, then declares what follows. When that fails, a new life has to begin: what was sent is unknown. */
@@ -160,7 +135,7 @@ export class SeededPeer implements Peer {
     // Before the peer is heard, it may be a recording of it that says where it is.
     const stays = this.#isHeard ? remote : this.#stored;
     if (!isKnown || !isSame(stays, this.#stored)) {
-      const ring: Ring = { fingerprint: this.#fingerprint(), index: next.index, peer: next.peer, remote: stays };
+      const ring: Ring = { fingerprint: seedFingerprint(this.#secret), index: next.index, peer: next.peer, remote: stays };
       await this.#host.put([{ key: espPairKey(this.address), value: ring as unknown as Json }]);
     }
     this.#state = next;
@@ -237,7 +212,7 @@ export class SeededPeer implements Peer {
   /** False: it is none of the peer's, or was not looked at. */
   async #unknown(spi: number, datagram: Uint8Array, seen: Remote): Promise<boolean> {
     const state = this.#state!;
-    if (!this.#mayLook()) return false;
+    if (!this.#looks.take(this.#now())) return false;
     const from = this.#identity((identity) => pair.recognize(state, identity, spi, datagram));
     if (from === null) return false;
     const verdict = pair.judge(state, from);
@@ -260,11 +235,6 @@ export class SeededPeer implements Peer {
     return true;
   }
 
-  #mayLook(): boolean {
-    if (this.#now() - this.#looks.atMs >= 1000) this.#looks = { left: LOOKS, atMs: this.#now() };
-    return this.#looks.left-- > 0;
-  }
-
   /** What events asked for and could not be stored when they came. */
   async #catchUp(): Promise<void> {
     const { heard, rotation } = this.#wanted;
@@ -285,11 +255,7 @@ export class SeededPeer implements Peer {
     // A key that nobody has answered by has nothing to protect, and running ahead would make finding each other harder.
     const isDue = now - this.#sinceMs >= this.#host.limits.rekeyS * 1000;
     if (isDue && pair.hasFollowed(this.#state)) await this.rotate();
-    if (!this.#isHeard && now >= this.#probe.atMs) {
-      const waitMs = Math.min(this.#probe.waitMs * 2, PROBE_LAST_MS);
-      this.#probe = { atMs: now + waitMs, waitMs };
-      await this.#dummy();
-    }
+    if (!this.#isHeard && this.#probing.isDue(now)) await this.#dummy();
     await this.#keepNatOpen(now);
   }
 
@@ -297,10 +263,9 @@ export class SeededPeer implements Peer {
   async #keepNatOpen(now: number): Promise<void> {
     const { keepaliveS } = this.#host.limits;
     const isBehindNat = this.#secret.localId !== null || !isSame(this.#remote, this.#home);
-    if (!this.#isUdp || !isBehindNat || keepaliveS === 0 || now - this.#keepalive.sentMs < keepaliveS * 1000) return;
-    const count = this.#keepalive.count + 1;
-    this.#keepalive = { sentMs: now, count };
-    await this.#host.datapath.probe(this.address, count % KEEPALIVES_A_DUMMY === 0 ? "dummy" : "keepalive");
+    if (!this.#isUdp || !isBehindNat || keepaliveS === 0) return;
+    const kind = this.#probing.keepalive(now, keepaliveS * 1000);
+    if (kind !== null) await this.#host.datapath.probe(this.address, kind);
   }
 
   /** By an operator's word, time or use. One that the peer has not followed yet is under way: another would leave it behind. */

@@ -7,11 +7,12 @@
 //
 // Fails closed: a peer whose state can't be stored has no association, and no traffic.
 import type { Clock } from "../clock.ts";
-import type { DatapathLog, DatapathService, EspEvent } from "../datapath/datapath-api.ts";
+import type { AssociationEntry, DatapathLog, DatapathService, EspEvent } from "../datapath/datapath-api.ts";
 import { alreadyExists, invalidArgument } from "../errors.ts";
-import { ESP_EPOCH_KEY, PEER_SECRET_PREFIX, peerSecretKey } from "../store/keys.ts";
-import type { Entry, Json, Put, Store } from "../store/store.ts";
+import { PEER_SECRET_PREFIX, peerSecretKey } from "../store/keys.ts";
+import type { Entry, Put, Store } from "../store/store.ts";
 import { Asked } from "./asked.ts";
+import { Epochs } from "./epochs.ts";
 import { HandPeer } from "./hand-peer.ts";
 import type { AssociationView, KeyedPeer, KeyService, PeerSecret } from "./key-service.ts";
 import { type KeyLimits, ownerOf, type Peer, type PeerHost } from "./peer.ts";
@@ -48,8 +49,8 @@ export class Keys implements KeyService {
   readonly #options: KeysOptions;
   readonly #held = new Map<string, Held>();
   readonly #host: PeerHost;
+  readonly #epochs: Epochs;
   #queue: Promise<unknown> = Promise.resolve();
-  #epoch: number | null = null;
   #waiting = 0;
   #isStopped = false;
   readonly #asked = new Asked();
@@ -57,6 +58,7 @@ export class Keys implements KeyService {
   constructor(options: KeysOptions) {
     this.#options = options;
     const { store, datapath, clock, log, underlayAddresses, limits } = options;
+    this.#epochs = new Epochs(store);
     this.#host = {
       datapath,
       clock,
@@ -66,25 +68,12 @@ export class Keys implements KeyService {
       randomTag: () => Buffer.from(options.randomBytes(4)).readUInt32BE() >>> (32 - TAG_BITS),
       get: async (key) => (await store.get(key))?.value ?? null,
       put: (puts) => this.#commit(puts),
-      epoch: () => this.#currentEpoch(),
+      epoch: () => this.#epochs.current(),
     };
   }
 
   async #commit(puts: readonly Put[], deletes: readonly string[] = []): Promise<void> {
     await this.#options.store.commit({ puts, deletes });
-  }
-
-  /** Counted up and stored once a start, before its first use. */
-  async #currentEpoch(): Promise<number> {
-    return this.#epoch ?? (await this.#nextEpoch());
-  }
-
-  async #nextEpoch(): Promise<number> {
-    const entry = await this.#options.store.get(ESP_EPOCH_KEY);
-    const epoch = Math.max(Number((entry?.value as Json) ?? 0), this.#epoch ?? 0) + 1;
-    await this.#commit([{ key: ESP_EPOCH_KEY, value: epoch }]);
-    this.#epoch = epoch;
-    return epoch;
   }
 
   /** One thing after the other. */
@@ -155,7 +144,7 @@ export class Keys implements KeyService {
       if (this.#held.has(address)) throw alreadyExists(`peer ${address} has keys already: remove the peer and add it anew`);
       if (secret.kind === "seed" && secret.seed.lengthBytes < SEED_BYTES_MIN)
         throw invalidArgument(`a seed of ${secret.seed.lengthBytes} bytes: ${SEED_BYTES_MIN} random bytes or more are needed`);
-      await this.#nextEpoch();
+      await this.#epochs.next();
       const peer = this.#make(address, vxlanPort, secret);
       const key = peerSecretKey(address);
       await this.#commit([{ key, value: secretJson(vxlanPort, secret) }]);
@@ -203,12 +192,7 @@ export class Keys implements KeyService {
     return entries.flatMap((entry) => {
       const sinceMs = this.#held.get(entry.peer)?.peer.sinceMs(entry.id) ?? null;
       if (sinceMs === null) return [];
-      const { spi, peer, direction, algorithm, icvBytes, esn, udpPort, current, sequence, packets, bytes } = entry;
-      const { replayed, late, forged, malformed, pathMtuBytes } = entry;
-      const transport = udpPort === null ? "raw" : "udp";
-      const ageS = Math.floor((now - sinceMs) / 1000);
-      const shown = { spi, peer, direction, algorithm, icvBytes, esn, transport, current, ageS, sequence, packets, bytes } as const;
-      return [{ ...shown, replayed, late, forged, malformed, pathMtuBytes }];
+      return [viewOf(entry, Math.floor((now - sinceMs) / 1000))];
     });
   }
 
@@ -282,4 +266,12 @@ export class Keys implements KeyService {
       for (const held of asked) if (await this.#tell(held, event)) return;
     });
   }
+}
+
+function viewOf(entry: AssociationEntry, ageS: number): AssociationView {
+  const { spi, peer, direction, algorithm, icvBytes, esn, udpPort, current, sequence, packets, bytes } = entry;
+  const { replayed, late, forged, malformed, pathMtuBytes } = entry;
+  const transport = udpPort === null ? "raw" : "udp";
+  const shown = { spi, peer, direction, algorithm, icvBytes, esn, transport, current, ageS, sequence, packets, bytes } as const;
+  return { ...shown, replayed, late, forged, malformed, pathMtuBytes };
 }

@@ -10,7 +10,7 @@ import { native } from "./native.ts";
 import { closeFds, errnoOf, portError } from "./port.ts";
 
 const ENTROPY_PORT_END = 65536;
-/** A burst of a batch's 1 MiB from several senders fits; the kernel doubles it for its own bookkeeping. */
+/** A burst of 16 receives of 64 KB fits; the kernel doubles it for its own bookkeeping. */
 const BUFFER_BYTES = 8 * 1024 * 1024;
 
 export interface UnderlaySockets {
