@@ -45,6 +45,7 @@ export const TEST_PACKAGES = {
   tshark: "tshark", // decodes captures: the oracle of the interop tests
   "bind9-dnsutils": "dig", // asks the embedded DNS
   openssl: "openssl", // certificates of plugins
+  "python3-protobuf": null, // reads the descriptors that reflection gives, as strictly as protoc
   "python3-scapy": null, // builds frames that no code of ours built
   "qemu-system-x86": "qemu-system-x86_64", // a machine whose kernel has ESP, without /dev/kvm
   "busybox-static": "busybox", // its first program

@@ -18,10 +18,18 @@ export const API_VERSION = "weft.v1";
 const FOLDER = "weft/v1";
 const FILES = readdirSync(join(PROTO_PATH, FOLDER)).filter((name) => name.endsWith(".proto"));
 
-export const packageDefinition: PackageDefinition = loadSync(
-  FILES.map((name) => `${FOLDER}/${name}`),
-  { longs: String, enums: String, defaults: true, oneofs: true, includeDirs: [PROTO_PATH] },
-);
+const PATHS = FILES.map((name) => `${FOLDER}/${name}`);
+
+export const packageDefinition: PackageDefinition = loadSync(PATHS, {
+  longs: String,
+  enums: String,
+  defaults: true,
+  oneofs: true,
+  includeDirs: [PROTO_PATH],
+});
+
+/** With the fields' names as they are in proto/: to be described, not to be spoken. */
+export const readAsWritten = (): PackageDefinition => loadSync(PATHS, { keepCase: true, includeDirs: [PROTO_PATH] });
 
 function service<D extends ServiceDefinition>(name: string): D {
   return packageDefinition[`${API_VERSION}.${name}`] as unknown as D;

@@ -23,7 +23,8 @@ import { HealthImplementation, protoPath as healthProtoPath } from "grpc-health-
 import { alreadyExists, invalidArgument, WeftError } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { makeFolders } from "../paths.ts";
-import { type MethodsOf, packageDefinition, type RequestOutOf, type ResponseOf, SERVICE_NAMES, SERVICES, type Services } from "./proto.ts";
+import { type MethodsOf, type RequestOutOf, type ResponseOf, readAsWritten, SERVICE_NAMES, SERVICES, type Services } from "./proto.ts";
+import { reflectable } from "./reflection.ts";
 import { toStatus } from "./status.ts";
 
 export const SOCKET_MODE = 0o660;
@@ -167,7 +168,8 @@ export async function startApi(options: ApiOptions): Promise<ApiServer> {
   }
   const health = new HealthImplementation(Object.fromEntries(["", ...SERVICE_NAMES].map((name) => [name, "SERVING" as const])));
   health.addToServer(server);
-  new ReflectionService({ ...packageDefinition, ...loadSync(healthProtoPath) }).addToServer(server);
+  const described = { ...readAsWritten(), ...loadSync(healthProtoPath, { keepCase: true }) };
+  new ReflectionService(reflectable(described)).addToServer(server);
 
   try {
     makeFolders(dirname(path), 0o755);

@@ -445,6 +445,6 @@ describe.each(BUILDS)("ESP (%s)", (build) => {
     const keepalive = a.probe(1, abi.PROBE_KEEPALIVE);
     expect(keepalive.map(({ bytes }) => [...bytes])).toEqual([[0xff]]);
     expect([a.lawDifference(), a.counter("originated"), a.counter("tx")]).toEqual([0, 2, 2]);
-    expect(a.exports.saSet(3, RETURN_SPI, 16 << 16, 1, 0, 0)).toBe(0);
+    expect(a.exports.saSet(3, RETURN_SPI, 16 << 16, 1, 0, 0, 0)).toBe(0);
   });
 });

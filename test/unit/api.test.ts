@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { renameSync, statSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -22,6 +23,7 @@ import { startApi } from "../../src/api/server.ts";
 import { ERROR_CODES, WeftError } from "../../src/errors.ts";
 import { createLogger } from "../../src/log.ts";
 import { metricsRegistry, serveMetrics } from "../../src/metrics.ts";
+import { ROOT } from "../../src/paths.ts";
 import { type ServedApi, serveApi } from "../support/api.ts";
 
 const require = createRequire(import.meta.url);
@@ -188,10 +190,24 @@ describe("what every gRPC tool expects", () => {
     const { listServicesResponse } = await ask({ listServices: "" });
     const names = (listServicesResponse as { service: { name: string }[] }).service.map(({ name }) => name);
     expect(names).toEqual(expect.arrayContaining([...SERVICE_NAMES, "grpc.health.v1.Health"]));
-    for (const name of SERVICE_NAMES) {
+    const files = new Set<string>();
+    for (const name of [...SERVICE_NAMES, "grpc.health.v1.Health"]) {
       const { fileDescriptorResponse } = await ask({ fileContainingSymbol: name });
-      expect((fileDescriptorResponse as { fileDescriptorProto: Buffer[] }).fileDescriptorProto.length).toBeGreaterThan(0);
+      for (const file of (fileDescriptorResponse as { fileDescriptorProto: Buffer[] }).fileDescriptorProto)
+        files.add(file.toString("base64"));
     }
+    const read = spawnSync("/usr/bin/python3", [join(ROOT, "test/support/descriptors.py")], {
+      input: JSON.stringify([...files]),
+      encoding: "utf8",
+    });
+    expect(read.stderr).toBe("");
+    const messages = JSON.parse(read.stdout) as Record<string, Record<string, [string, boolean, boolean]>>;
+    expect(messages["weft.v1.PollerStats"]).toMatchObject({
+      receive_errors: ["receiveErrors", true, false],
+      spin_us: ["spinUs", false, false],
+    });
+    expect(messages["weft.v1.CreateNetworkRequest"]).toMatchObject({ enable_ipv4: ["enableIpv4", false, true] });
+    expect(messages["weft.v1.CaptureRequest"]).toMatchObject({ sandbox: ["sandbox", false, false] });
     call.on("error", () => {});
     call.cancel();
     client.close();
