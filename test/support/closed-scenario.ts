@@ -119,9 +119,9 @@ export function closedScenario(family: keyof typeof UNDERLAYS, { isBrief = false
   test("nothing of all this was seen in clear, though it would have been", async () => {
     const sight: Sight = await watch.end();
     expect(sight.safe).toEqual({});
-    expect(sight.esp).toBeGreaterThan(1000);
+    expect(sight.esp).toBeGreaterThan(300);
     for (const times of ["words", "headers", "addresses", "dissected"].map((what) => sight.plain[what] ?? 0))
-      expect(times).toBeGreaterThan(500);
+      expect(times).toBeGreaterThan(300);
     for (const daemon of hosts()) {
       expect(await daemon.drops()).toMatchObject({ "esp-forged": 0, "esp-plaintext": 0 });
       await daemon.law();
