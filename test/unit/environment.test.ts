@@ -1,4 +1,5 @@
 // Variables of programs: how the command line and its files are read, what is stored and shown, and what a program gets.
+import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -6,6 +7,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import type { Sandbox__Output } from "../../src/api/generated/weft/v1/Sandbox.ts";
 import { environment, parseEnvFile, sandboxEnvironment } from "../../src/cli/environment.ts";
 import { checkEnvironment } from "../../src/controller/environment.ts";
+import { ROOT } from "../../src/paths.ts";
 import { serveApi } from "../support/api.ts";
 import { cli } from "../support/cli.ts";
 
@@ -106,4 +108,9 @@ it("a program gets the links', over them the sandbox's, over them what is added;
   expect(Object.entries(sandboxEnvironment(sandbox)).sort()).toEqual([...Object.entries(expected), ["__proto__", "x"]].sort());
   expect(sandboxEnvironment(sandbox, ["A=3", "DB_NAME", "N="])).toMatchObject({ A: "3", N: "" });
   expect(sandboxEnvironment(sandbox, ["DB_NAME"])).not.toHaveProperty("DB_NAME");
+});
+
+it("the launcher leaves --env-file to the command, though Node has an option of that name", () => {
+  const { status, stderr } = spawnSync(join(ROOT, "bin/weft"), ["run", "--env-file", "/nonexistent", "--", "true"], { encoding: "utf8" });
+  expect({ status, stderr }).toEqual({ status: 2, stderr: expect.stringMatching(/^weft: --env-file: cannot read \/nonexistent/) });
 });
