@@ -92,8 +92,6 @@ pub fn run_in_namespace<'env>(
             let _ = reported.send(());
             answer
         });
-        // A terminal's end is seen by its master only when no copy of the slave is left here.
-        drop(command);
         let status = child.wait().map_err(|error| SystemError::io("waitpid", place.object(program), &error))?;
         // The pid is heard of before the end, however short the program's life. Fails when the environment is going down.
         let _ = report.recv();
@@ -137,6 +135,12 @@ pub struct TerminalSize {
 #[napi(catch_unwind)]
 pub fn terminal_size(fd: i32) -> Option<TerminalSize> {
     terminal::size(fd).map(|(rows, columns)| TerminalSize { rows: rows.into(), columns: columns.into() })
+}
+
+/// Whether a read of the terminal's master would give something now.
+#[napi(catch_unwind)]
+pub fn terminal_has_output(env: &Env, master: i32) -> napi::Result<bool> {
+    terminal::has_output(master).map_err(|error| error.into_js(env))
 }
 
 static BEFORE_RAW: Mutex<Option<libc::termios>> = Mutex::new(None);

@@ -43,6 +43,14 @@ pub fn resize(fd: RawFd, rows: u16, columns: u16) -> SystemResult<()> {
     check(unsafe { libc::ioctl(fd, libc::TIOCSWINSZ, &wanted) }, "TIOCSWINSZ", "a terminal").map(|_| ())
 }
 
+/// Whether a read of the master would give something now.
+pub fn has_output(master: RawFd) -> SystemResult<bool> {
+    let mut asked = libc::pollfd { fd: master, events: libc::POLLIN, revents: 0 };
+    // SAFETY: the kernel fills the structure of ours; with a time of 0 it does not wait.
+    check(unsafe { libc::poll(&mut asked, 1, 0) }, "poll", "a terminal")?;
+    Ok(asked.revents & libc::POLLIN != 0)
+}
+
 /// Every byte goes through as it is, in both directions; answers the settings that were.
 pub fn make_raw(fd: RawFd) -> SystemResult<libc::termios> {
     // SAFETY: a structure of integers, for which all zeros is a value.

@@ -4,7 +4,8 @@
 //
 //   user's terminal ── stdin ──> master │ slave ── the program's streams
 //                   <─ stdout ──        │
-import { setTimeout as pause } from "node:timers/promises";
+import { once } from "node:events";
+import { setImmediate as turn } from "node:timers/promises";
 import { ReadStream } from "node:tty";
 import { invalidArgument } from "../errors.ts";
 import { native } from "../ports/native.ts";
@@ -12,8 +13,8 @@ import { native } from "../ports/native.ts";
 const [STDIN_FD, STDOUT_FD] = [0, 1];
 /** Where nobody's terminal gives a size. */
 const SIZE_DEFAULT = { rows: 24, columns: 80 };
-/** A program that the ended one left in the background may hold its terminal open: its output is not waited for longer. */
-const DRAIN_MS = 200;
+/** More than the kernel keeps of what a terminal's reader has not read: what comes beyond is not the ended program's. */
+const UNREAD_BYTES = 256 * 1024;
 
 export interface TerminalOptions {
   /** What is typed goes to the program. */
@@ -30,18 +31,23 @@ export async function withTerminal<T>({ input }: TerminalOptions, program: (slav
   };
   resize();
   const relay = new ReadStream(master);
-  const over = new Promise<void>((done) => {
-    // EIO: nobody has the slave any more.
-    relay.on("error", () => done());
-    relay.on("close", () => done());
-  });
+  let shownBytes = 0;
   relay.on("data", (bytes) => {
+    shownBytes += bytes.length;
     if (process.stdout.write(bytes)) return;
     relay.pause();
     process.stdout.once("drain", () => relay.resume());
   });
   const typed = (bytes: Buffer): void => void relay.write(bytes);
-  const drained = new AbortController();
+  // All that the program printed is shown, however slow we or the user's terminal are. The slave stays open until then: with
+  // nobody there Node takes the terminal for closed at its first read and leaves the rest (libuv, POLLHUP after a partial read).
+  // What a program that was left in the background says is not waited for.
+  const showTheRest = async (): Promise<void> => {
+    for (const end = shownBytes + UNREAD_BYTES; shownBytes < end && native().terminalHasOutput(master); ) {
+      if (relay.isPaused()) await once(process.stdout, "drain");
+      await turn();
+    }
+  };
   process.on("SIGWINCH", resize);
   if (input) {
     native().rawTerminal(STDIN_FD, true);
@@ -51,10 +57,9 @@ export async function withTerminal<T>({ input }: TerminalOptions, program: (slav
   try {
     return await program(slave);
   } finally {
-    await native().closeFd(slave);
-    await Promise.race([over, pause(DRAIN_MS, undefined, { signal: drained.signal }).catch(() => {})]);
-    drained.abort();
+    await showTheRest();
     relay.destroy();
+    await native().closeFd(slave);
     process.removeListener("SIGWINCH", resize);
     if (input) {
       native().rawTerminal(STDIN_FD, false);

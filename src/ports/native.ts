@@ -346,6 +346,8 @@ export interface Native {
   openTerminal(): { master: number; slave: number };
   /** Null: the descriptor is no terminal. */
   terminalSize(fd: number): TerminalSize | null;
+  /** Whether a read of the master would give something now. */
+  terminalHasOutput(master: number): boolean;
   /** Raw: every byte goes through as it is. False: the settings that were before. Of one terminal at a time. */
   rawTerminal(fd: number, raw: boolean): void;
   resizeTerminal(fd: number, rows: number, columns: number): void;

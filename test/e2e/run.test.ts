@@ -2,6 +2,7 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { processOf } from "../../src/netns/process.ts";
 import { ROOT } from "../../src/paths.ts";
 import { Daemon, eventually, WEFT } from "../support/daemon.ts";
 import { execute, type Host, Lab } from "../support/hosts.ts";
@@ -19,7 +20,7 @@ afterEach(() => daemon?.law());
 afterAll(() => lab.dispose());
 
 const names = async (): Promise<string[]> => (await daemon.api.call("sandbox", "List", {})).sandboxes.map(({ name }) => name);
-const alive = (pid: number): boolean => existsSync(`/proc/${pid}/stat`) && !/\) Z /.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
+const alive = (pid: number): boolean => processOf(pid) !== null;
 
 /** What a terminal shows while `steps` are done on it. */
 async function onTerminal(argv: readonly string[], ...steps: readonly string[]): Promise<string> {
@@ -69,6 +70,11 @@ describe("a terminal", () => {
 
   test("all of a long output is shown before the end", async () => {
     const shown = await onTerminal([...shell, "seq 20000"], "until 20000");
+    expect(shown.split("\n").filter((line) => /^\d+$/.test(line))).toHaveLength(20000);
+  });
+
+  test("and on a slow terminal, which is not done with it when the program is", async () => {
+    const shown = await onTerminal([...shell, "echo up; seq 20000"], "until up", "slow 0.03", "until 20000");
     expect(shown.split("\n").filter((line) => /^\d+$/.test(line))).toHaveLength(20000);
   });
 

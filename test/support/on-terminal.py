@@ -1,5 +1,6 @@
 # Runs a command on a pseudo-terminal, as a person's terminal emulator would: the first lines of standard input say what to do.
 #   size ROWS COLUMNS   type TEXT (with \n, \x03)   until TEXT (in what was printed since the last `until`)   kill SIGNAL
+#   slow SECONDS (from now on it needs them for each 4 KiB, as a terminal behind a slow line does)
 # Prints what the terminal shows, and in the end "exit CODE" and whether the terminal's settings are as they were.
 import os, select, signal, struct, sys, termios, fcntl, time
 
@@ -18,14 +19,15 @@ if pid == 0:
         os.dup2(slave, fd)
     os.closerange(3, 256)
     os.execvp(sys.argv[1], sys.argv[1:])
-shown, seen = b"", 0
+shown, seen, needed = b"", 0, 0
 
 def read(deadline):
     global shown
     ready, _, _ = select.select([master], [], [], max(0, deadline - time.monotonic()))
     if not ready:
         return False
-    shown += os.read(master, 65536)
+    shown += os.read(master, 4096)
+    time.sleep(needed)
     return True
 
 for step in steps:
@@ -34,6 +36,8 @@ for step in steps:
         size(master, *map(int, rest.split()))
     elif word == "type":
         os.write(master, rest.encode().decode("unicode_escape").encode())
+    elif word == "slow":
+        needed = float(rest)
     elif word == "kill":
         os.kill(pid, int(rest))
     elif word == "until":
@@ -54,6 +58,8 @@ while True:
     if time.monotonic() > deadline:
         os.kill(pid, signal.SIGKILL)
     read(min(deadline, time.monotonic() + 0.02))
+while read(time.monotonic()):
+    pass
 sys.stdout.buffer.write(shown.replace(b"\r\n", b"\n"))
 code = os.waitstatus_to_exitcode(status)
 print("\nexit", code, "restored" if termios.tcgetattr(slave) == before else "raw")
