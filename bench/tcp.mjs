@@ -1,5 +1,5 @@
-// How fast is TCP, by one stream and by four, and how much processor time does a gigabyte cost? iperf3 on both ends, cubic,
-// so that the host's default congestion control has no say.
+// How fast is TCP, by one stream and by four, and how much processor time does a gigabyte cost? iperf3 on both ends; the
+// namespaces' congestion control is cubic, so that the host's has no say.
 import { setTimeout as wait } from "node:timers/promises";
 import { StepError } from "../scripts/steps.mjs";
 import { ask, serve } from "./child.mjs";
@@ -20,7 +20,7 @@ export async function throughput(subject, streams, seconds) {
   try {
     const [machine, daemons] = [machineSeconds(), sumSeconds(subject.daemons)];
     const result = await ask(subject.client, [
-      ...["iperf3", "-c", subject.address, "-J", "-C", "cubic", "--connect-timeout", "3000"],
+      ...["iperf3", "-c", subject.address, "-J", "--connect-timeout", "3000"],
       ...["-t", String(seconds), "-P", String(streams)],
     ]);
     if (result.error) throw new StepError(`${subject.title}: iperf3 says ${result.error}`);

@@ -45,6 +45,28 @@ export async function namespace(short) {
   // A kernel with br_netfilter takes bridged frames through its firewall: it would lose a tenth of its rate for nothing.
   await at(short, ["sysctl", "-eqw", ...["ip", "ip6", "arp"].map((family) => `net.bridge.bridge-nf-call-${family}tables=0`)]);
   await ip(short, ["link set lo up"]);
+  await useCubic(short);
+}
+
+const CONGESTION = "net.ipv4.tcp_congestion_control";
+const ALLOWED = "net.ipv4.tcp_allowed_congestion_control";
+
+/**
+ * Every connection in the namespace begins as cubic. Choosing it afterwards (iperf3 does, when it has connected) is not enough on
+ * a host whose default is BBR: what BBR set up, a timer that paces each frame, stays. A namespace may only choose what is allowed
+ * to everybody, which cubic is for the moment that it takes.
+ *
+ * @param {string} short
+ */
+async function useCubic(short) {
+  if ((await at(short, ["sysctl", "-n", CONGESTION])).trim() === "cubic") return;
+  const allowed = (await run(["sysctl", "-n", ALLOWED])).trim();
+  await run(["sysctl", "-qw", `${ALLOWED}=${allowed} cubic`]);
+  try {
+    await at(short, ["sysctl", "-qw", `${CONGESTION}=cubic`]);
+  } finally {
+    await run(["sysctl", "-qw", `${ALLOWED}=${allowed}`]);
+  }
 }
 
 /** A veth between two namespaces. @param {string} a @param {string} aName @param {string} b @param {string} bName */
