@@ -9,7 +9,7 @@ import { socketPath } from "../config/defaults.ts";
 import { WeftError } from "../errors.ts";
 import { ReportedError, UsageError } from "./errors.ts";
 import { table } from "./table.ts";
-import { compileTemplate } from "./template.ts";
+import { compileTemplate } from "./template/template.ts";
 
 /** What the process gives the CLI; tests give their own. */
 export interface CliHost {

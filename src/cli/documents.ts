@@ -6,7 +6,7 @@ import type { Sandbox__Output } from "../api/generated/weft/v1/Sandbox.ts";
 import type { SandboxEndpoint__Output } from "../api/generated/weft/v1/SandboxEndpoint.ts";
 import { portBindings, portsText } from "./port-text.ts";
 import { ago, stateDocument, statusText } from "./status-text.ts";
-import { openMap } from "./template.ts";
+import { openMap } from "./template/values.ts";
 import { figure, shortId } from "./values.ts";
 
 const [hostPart, lengthPart] = [(cidr: string) => cidr.split("/")[0] ?? "", (cidr: string) => Number(cidr.split("/")[1] ?? 0)];

@@ -1,6 +1,7 @@
 // The subset of Go's text/template behind --format. What is expected here is what Go prints for the same template and data.
 import { describe, expect, it } from "vitest";
-import { compileTemplate, openMap } from "../../src/cli/template.ts";
+import { compileTemplate } from "../../src/cli/template/template.ts";
+import { openMap } from "../../src/cli/template/values.ts";
 
 const DATA = {
   Name: "web",

@@ -1,0 +1,52 @@
+// Objects of the API as Go's templates see values: what is true, how one is printed, what stands in a field. A missing field is a
+// mistake in an object and none in a map, and JSON has one kind for both; so whoever makes an object of labels or options says that
+// its keys are data.
+import { UsageError } from "../errors.ts";
+
+const openMaps = new WeakSet<object>();
+
+/** Marks an object whose keys are data (labels, options): a missing key is no mistake there. */
+export function openMap<T extends object>(object: T): T {
+  openMaps.add(object);
+  return object;
+}
+
+export const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+export function truthy(value: unknown): boolean {
+  if (value === undefined || value === null || value === false || value === 0 || value === 0n || value === "") return false;
+  if (Array.isArray(value)) return value.length > 0;
+  return isObject(value) ? Object.keys(value).length > 0 : true;
+}
+
+/** As Go's %v prints it. */
+export function show(value: unknown, nested = false): string {
+  if (value === undefined || value === null) return nested ? "<nil>" : "<no value>";
+  if (Array.isArray(value)) return `[${value.map((one) => show(one, true)).join(" ")}]`;
+  if (!isObject(value)) return String(value);
+  const pairs = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  return `map[${pairs.map(([key, one]) => `${key}:${show(one, true)}`).join(" ")}]`;
+}
+
+export function typeName(value: unknown): string {
+  if (Array.isArray(value)) return "list";
+  return isObject(value) ? `object with fields ${Object.keys(value).join(", ")}` : typeof value;
+}
+
+export function field(value: unknown, name: string): unknown {
+  if (isObject(value) && Object.hasOwn(value, name)) return value[name];
+  if (isObject(value) && openMaps.has(value)) return undefined;
+  throw new UsageError(`template: can't evaluate field ${name} in ${typeName(value)}`);
+}
+
+export function index(value: unknown, ...keys: unknown[]): unknown {
+  return keys.reduce((at: unknown, key) => {
+    if (Array.isArray(at)) {
+      if (typeof key !== "number" || !(key in at)) throw new UsageError(`template: index out of range: ${show(key)}`);
+      return at[key];
+    }
+    if (isObject(at)) return Object.hasOwn(at, String(key)) ? at[String(key)] : undefined;
+    throw new UsageError(`template: can't index ${typeName(at)}`);
+  }, value);
+}
