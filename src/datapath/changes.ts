@@ -9,15 +9,15 @@
 // The deletion of an interface waits in the kernel until nobody can still look at it, some 20 ms, but many can wait at the same
 // time: so the next change does not wait for it, the one whose it is does, and so does one that wants the same place.
 import { forbidden, WeftError } from "../errors.ts";
-import type { Captures } from "./captures.ts";
+import type { Captures } from "./capture/captures.ts";
 import type { DatapathLog } from "./datapath-api.ts";
 import type { Declaration } from "./declarations.ts";
-import { type Delta, deltaBetween } from "./delta.ts";
-import { merge } from "./desired.ts";
+import { type Delta, deltaBetween } from "./desired/delta.ts";
+import { merge } from "./desired/desired.ts";
+import { reachable } from "./desired/reachable.ts";
+import { Standing } from "./desired/standing.ts";
 import type { Esp } from "./esp.ts";
 import type { Plane } from "./plane.ts";
-import { reachable } from "./reachable.ts";
-import { Standing } from "./standing.ts";
 import { dropTaps, type OpenTap, type TapPlan } from "./taps.ts";
 
 /** Changes by owner; null withdraws. */

@@ -8,11 +8,11 @@ import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from "
 import { unavailable, WeftError } from "../errors.ts";
 import { ROOT } from "../paths.ts";
 import { wakePoller } from "../ports/port.ts";
-import type { CryptoChoice } from "./aead.ts";
 import type { CipherInfo, FromWorker, Kind, Notice, Protocol, Request, ToWorker, WorkerStart } from "./messages.ts";
+import type { CryptoChoice } from "./shard/aead.ts";
 
 /** Compiled: a worker can't be started from TypeScript on Node 20, and so tests run the built one as well. */
-const WORKER_PATH = join(ROOT, "build", "dist", "src", "datapath", "worker.js");
+const WORKER_PATH = join(ROOT, "build", "dist", "src", "datapath", "shard", "worker.js");
 
 export interface ClientOptions {
   readonly module: WebAssembly.Module;

@@ -3,9 +3,10 @@
 // "<endpoint id>", "10.9.0.2"); engine indexes never leave the datapath. All values are plain data, fit for JSON.
 //
 // Counters are bigint: they are 64 bits in the engine and a 100 Gbit/s host passes 2^53 bytes within days.
-import type { CryptoChoice } from "./aead.ts";
+
 import type { AddressText, AssociationDeclaration, Datapath, MacText } from "./declarations.ts";
 import type { CipherInfo } from "./messages.ts";
+import type { CryptoChoice } from "./shard/aead.ts";
 
 /** Called for what an operator should know; the daemon hands it to its logger. */
 export type DatapathLog = (level: "debug" | "info" | "warn" | "error", message: string, fields?: Readonly<Record<string, unknown>>) => void;

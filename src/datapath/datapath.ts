@@ -17,7 +17,7 @@ import { VXLAN_PORT } from "../../wasm/shared/protocol.ts";
 import { forbidden, invalidArgument } from "../errors.ts";
 import { ENGINE_RELEASE_PATH } from "../paths.ts";
 import { closeFds, requireAddon } from "../ports/port.ts";
-import { Captures } from "./captures.ts";
+import { Captures } from "./capture/captures.ts";
 import { Changes } from "./changes.ts";
 import type { Client } from "./client.ts";
 import type {
@@ -37,6 +37,7 @@ import type {
   VtepEntry,
 } from "./datapath-api.ts";
 import type { Declaration } from "./declarations.ts";
+import { Standing } from "./desired/standing.ts";
 import { dumpFdb, dumpNeighbors } from "./dumps.ts";
 import { Esp } from "./esp.ts";
 import type { Notice } from "./messages.ts";
@@ -44,10 +45,9 @@ import { compileEngine } from "./module.ts";
 import { missingText } from "./parents.ts";
 import { Plane } from "./plane.ts";
 import { Repair } from "./repair.ts";
-import { Standing } from "./standing.ts";
 import { readStats } from "./stats.ts";
 import { dropTaps } from "./taps.ts";
-import { runTrace } from "./tracer.ts";
+import { runTrace } from "./trace/tracer.ts";
 import { addressBytes, isIpv6 } from "./words.ts";
 import { Workers } from "./workers.ts";
 

@@ -2,9 +2,9 @@
 // more and is left out.
 import type { Client } from "./client.ts";
 import type { FdbEntry, NeighborEntry } from "./datapath-api.ts";
-import { fdbRecords, neighborRecords } from "./read-back.ts";
-import { dump } from "./sync.ts";
-import type { Names } from "./trace.ts";
+import { fdbRecords, neighborRecords } from "./tables/read-back.ts";
+import { dump } from "./tables/sync.ts";
+import type { Names } from "./trace/trace.ts";
 import { addressText, macText } from "./words.ts";
 
 /** The forwarding database, learned entries included; of one domain if given. */

@@ -40,7 +40,7 @@ export interface EngineExports {
   /** The events in ESP_EVENTS were read. */
   espEventsClear(): void;
 
-  // ── tables: written through these calls only, by src/datapath/tables.ts ──
+  // ── tables: written through these calls only, by src/datapath/tables/tables.ts ──
   /** kind: PORT_*; flags: PORT_FLAG_*. A port that changes its domain loses its learned entries. */
   portSet(port: number, kind: number, domain: number, flags: number, mtuBytes: number): number;
   /** What was learned on it goes with it; static entries stay (their frames are dropped as port-down) until `fdbDelete`. */
@@ -86,7 +86,7 @@ export interface EngineExports {
   permitSet(client: number, server: number, protocol: number, first: number, last: number): number;
   permitDelete(client: number, server: number, protocol: number, first: number, last: number): void;
 
-  // ── the engine's own ciphers (src/datapath/aead.ts chooses between them and native's) ──
+  // ── the engine's own ciphers (src/datapath/shard/aead.ts chooses between them and native's) ──
   /** Key and salt at ARGUMENTS, where zeros stand afterwards. `reset` forgets all keys. */
   aeadSetKey(slot: number, algorithm: number): number;
   aeadRemoveKey(slot: number): void;

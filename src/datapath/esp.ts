@@ -24,16 +24,16 @@ import { ESP_UDP_PORT } from "../../wasm/shared/protocol.ts";
 import { unavailable } from "../errors.ts";
 import { type EspTransport, openEsp, openPathErrors } from "../ports/esp.ts";
 import { closeFds } from "../ports/port.ts";
-import type { Captures } from "./captures.ts";
+import type { Captures } from "./capture/captures.ts";
 import type { AssociationEntry, EspEvent, EspListener } from "./datapath-api.ts";
 import type { Declaration } from "./declarations.ts";
-import type { Delta } from "./delta.ts";
+import type { Delta } from "./desired/delta.ts";
+import { Standing } from "./desired/standing.ts";
 import { ALGORITHM_NUMBERS } from "./esp-algorithms.ts";
 import type { Plane } from "./plane.ts";
-import { associationRecords, readAddress } from "./read-back.ts";
-import { Standing } from "./standing.ts";
-import type { AssociationKey } from "./sync.ts";
-import type { EspPort } from "./tables.ts";
+import { associationRecords, readAddress } from "./tables/read-back.ts";
+import type { AssociationKey } from "./tables/sync.ts";
+import type { EspPort } from "./tables/tables.ts";
 import { addressBytes, addressText, isIpv6 } from "./words.ts";
 
 interface OpenPort extends EspPort {

@@ -2,7 +2,7 @@
 // data and transferable buffers only.
 
 import type { PollerStats } from "../ports/native.ts";
-import type { CryptoChoice } from "./aead.ts";
+import type { CryptoChoice } from "./shard/aead.ts";
 
 /** File descriptors that the poller shall poll as `port`. They stay the main thread's, whatever becomes of the worker. */
 export interface Attachment {

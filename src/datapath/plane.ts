@@ -3,15 +3,15 @@
 
 import { notFound, unavailable } from "../errors.ts";
 import type { UnderlaySockets } from "../ports/underlay.ts";
-import type { UnderlayEnd } from "./capture.ts";
+import type { UnderlayEnd } from "./capture/capture.ts";
 import type { Client } from "./client.ts";
 import type { DatapathLog, DatapathOptions } from "./datapath-api.ts";
+import { Standing } from "./desired/standing.ts";
 import { Parents } from "./parents.ts";
-import { Standing } from "./standing.ts";
-import type { Sync } from "./sync.ts";
-import { Tables } from "./tables.ts";
+import type { Sync } from "./tables/sync.ts";
+import { Tables } from "./tables/tables.ts";
 import { TapSet } from "./taps.ts";
-import type { Names } from "./trace.ts";
+import type { Names } from "./trace/trace.ts";
 
 /** What stays as long as the datapath runs. */
 export interface Settings {

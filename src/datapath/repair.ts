@@ -4,9 +4,9 @@
 // Parents of macvlans are nobody's to make: whether they are there, or there again, is looked at once a second, which costs a
 // system call a parent.
 import { closeFds } from "../ports/port.ts";
-import { emptyPatch } from "./diff.ts";
 import { isAbandoned } from "./parents.ts";
 import type { Plane } from "./plane.ts";
+import { emptyPatch } from "./tables/diff.ts";
 import { attachment, descriptorsOf, LOST, type OpenTap } from "./taps.ts";
 
 const WATCH_INTERVAL_MS = 1000;

@@ -8,11 +8,11 @@ import { closeFds, settleAll } from "../ports/port.ts";
 import { configureTapPort, deleteTapPort, openTapPort } from "../ports/tap.ts";
 import type { DatapathLog } from "./datapath-api.ts";
 import type { OpenPortDeclaration, PortDeclaration, TapPortDeclaration } from "./declarations.ts";
-import type { Delta } from "./delta.ts";
-import { interfaceKey } from "./desired.ts";
-import type { Indexes } from "./indexes.ts";
+import type { Delta } from "./desired/delta.ts";
+import { interfaceKey } from "./desired/desired.ts";
 import type { Attachment } from "./messages.ts";
-import type { Descriptors } from "./sync.ts";
+import type { Indexes } from "./tables/indexes.ts";
+import type { Descriptors } from "./tables/sync.ts";
 
 /** TAPs opened or deleted at a time: each is a thread of the addon's in another namespace. */
 const IN_PARALLEL = 24;

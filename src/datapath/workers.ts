@@ -5,13 +5,13 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { WeftError } from "../errors.ts";
 import { closeFds } from "../ports/port.ts";
 import { openUnderlay, type UnderlaySockets } from "../ports/underlay.ts";
-import type { UnderlayEnd } from "./capture.ts";
-import type { Captures } from "./captures.ts";
+import type { UnderlayEnd } from "./capture/capture.ts";
+import type { Captures } from "./capture/captures.ts";
 import { Client } from "./client.ts";
 import type { Esp } from "./esp.ts";
 import type { Attachment, Notice } from "./messages.ts";
 import { type Plane, type Settings, underlayName, type Worker } from "./plane.ts";
-import { Sync } from "./sync.ts";
+import { Sync } from "./tables/sync.ts";
 import { attachment, LOST } from "./taps.ts";
 import { addressBytes } from "./words.ts";
 

@@ -12,12 +12,12 @@ import type {
   PortDeclaration,
   VtepDeclaration,
 } from "../../src/datapath/declarations.ts";
-import { deltaBetween } from "../../src/datapath/delta.ts";
-import { type Desired, merge } from "../../src/datapath/desired.ts";
-import { applyPatch, callsOf, difference, emptyImage, type Image, patchBetween } from "../../src/datapath/diff.ts";
+import { deltaBetween } from "../../src/datapath/desired/delta.ts";
+import { type Desired, merge } from "../../src/datapath/desired/desired.ts";
+import { Standing } from "../../src/datapath/desired/standing.ts";
 import { KeyMaterial } from "../../src/datapath/key-material.ts";
-import { Standing } from "../../src/datapath/standing.ts";
-import { NO_MARKS, Tables } from "../../src/datapath/tables.ts";
+import { applyPatch, callsOf, difference, emptyImage, type Image, patchBetween } from "../../src/datapath/tables/diff.ts";
+import { NO_MARKS, Tables } from "../../src/datapath/tables/tables.ts";
 
 const OWNERS = ["a", "b", "c", "d"];
 const pick = <T>(...values: T[]): fc.Arbitrary<T> => fc.constantFrom(...values);

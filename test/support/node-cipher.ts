@@ -1,7 +1,7 @@
 // AEAD operations run by node:crypto: the cipher of engine tests, which none of ours has had a hand in.
 import { type CipherGCMTypes, createCipheriv, createDecipheriv } from "node:crypto";
-import type { Cipher as ShardCipher } from "../../src/datapath/cipher.ts";
 import { ALGORITHM_NUMBERS } from "../../src/datapath/esp-algorithms.ts";
+import type { Cipher as ShardCipher } from "../../src/datapath/shard/cipher.ts";
 import {
   AEAD_AAD,
   AEAD_AAD_BYTES,

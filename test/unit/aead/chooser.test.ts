@@ -1,9 +1,9 @@
 // The choice of a cipher, and that one which is wrong in any way gets no key.
 import { beforeEach, describe, expect, it } from "vitest";
-import { type AeadOptions, openAead } from "../../../src/datapath/aead.ts";
-import { selfTest, type Tested } from "../../../src/datapath/aead-self-test.ts";
 import type { EngineExports } from "../../../src/datapath/engine.ts";
 import { viewsOf } from "../../../src/datapath/memory.ts";
+import { type AeadOptions, openAead } from "../../../src/datapath/shard/aead.ts";
+import { selfTest, type Tested } from "../../../src/datapath/shard/aead-self-test.ts";
 import { ENGINE_RELEASE_PATH } from "../../../src/paths.ts";
 import { native } from "../../../src/ports/native.ts";
 import * as aead from "../../../wasm/shared/aead.ts";

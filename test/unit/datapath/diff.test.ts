@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { applyToImage, difference, emptyImage, type Image, put } from "../../../src/datapath/diff.ts";
+import { applyToImage, difference, emptyImage, type Image, put } from "../../../src/datapath/tables/diff.ts";
 import {
   addressRow,
   DOMAIN_DELETE,
@@ -17,7 +17,7 @@ import {
   UNDERLAY_SET,
   VTEP_DELETE,
   VTEP_SET,
-} from "../../../src/datapath/ops.ts";
+} from "../../../src/datapath/tables/ops.ts";
 import { DOMAIN_FLAG_HAS_VNI, PORT_TAP, PORT_UNDERLAY, VNI_NONE } from "../../../wasm/shared/abi.ts";
 
 const A1 = [0, 0, 0xffff, 0x0a000001];

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { Indexes } from "../../../src/datapath/indexes.ts";
+import { Indexes } from "../../../src/datapath/tables/indexes.ts";
 
 describe("Indexes", () => {
   it("gives a name one index and keeps it", () => {

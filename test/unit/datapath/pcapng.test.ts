@@ -1,6 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { sum } from "../../../src/datapath/internet-checksum.ts";
-import { outerHeaders } from "../../../src/datapath/outer-headers.ts";
+import { outerHeaders } from "../../../src/datapath/capture/outer-headers.ts";
 import {
   concat,
   enhancedPacket,
@@ -10,8 +9,9 @@ import {
   LINKTYPE_RAW,
   OUTBOUND,
   sectionHeader,
-} from "../../../src/datapath/pcapng.ts";
-import { echoFrame } from "../../../src/datapath/probe.ts";
+} from "../../../src/datapath/capture/pcapng.ts";
+import { sum } from "../../../src/datapath/internet-checksum.ts";
+import { echoFrame } from "../../../src/datapath/trace/probe.ts";
 import { addressBytes } from "../../../src/datapath/words.ts";
 import { tsharkFields } from "../../support/tshark.ts";
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Declaration } from "../../../src/datapath/declarations.ts";
-import { reachable } from "../../../src/datapath/reachable.ts";
+import { reachable } from "../../../src/datapath/desired/reachable.ts";
 
 const MAC = "02:42:0a:00:00:02";
 const vtep = (address: string, domain = "n1") => ({ domain, address, port: 4789 });

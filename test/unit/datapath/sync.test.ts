@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
 import type { AssociationDeclaration, Declaration } from "../../../src/datapath/declarations.ts";
-import { merge } from "../../../src/datapath/desired.ts";
-import { emptyImage, type Image } from "../../../src/datapath/diff.ts";
+import { merge } from "../../../src/datapath/desired/desired.ts";
 import type { EngineExports } from "../../../src/datapath/engine.ts";
 import { KeyMaterial } from "../../../src/datapath/key-material.ts";
+import { emptyImage, type Image } from "../../../src/datapath/tables/diff.ts";
 import {
   addressRow,
   DOMAIN_SET,
@@ -16,10 +16,17 @@ import {
   PORT_SET,
   packRows,
   type Row,
-} from "../../../src/datapath/ops.ts";
-import { associationRecords, readEntries, readFdb, readMembers, readNeighbors, readPermits } from "../../../src/datapath/read-back.ts";
-import { type Requester, Sync } from "../../../src/datapath/sync.ts";
-import { NO_MARKS } from "../../../src/datapath/tables.ts";
+} from "../../../src/datapath/tables/ops.ts";
+import {
+  associationRecords,
+  readEntries,
+  readFdb,
+  readMembers,
+  readNeighbors,
+  readPermits,
+} from "../../../src/datapath/tables/read-back.ts";
+import { type Requester, Sync } from "../../../src/datapath/tables/sync.ts";
+import { NO_MARKS } from "../../../src/datapath/tables/tables.ts";
 import { addressWords, macWords } from "../../../src/datapath/words.ts";
 import { PORT_TAP } from "../../../wasm/shared/abi.ts";
 import { TestShard } from "../../support/shard.ts";

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Client } from "../../../src/datapath/client.ts";
-import type { Names } from "../../../src/datapath/trace.ts";
-import { runTrace } from "../../../src/datapath/tracer.ts";
+import type { Names } from "../../../src/datapath/trace/trace.ts";
+import { runTrace } from "../../../src/datapath/trace/tracer.ts";
 
 const NAMES: Names = { port: () => undefined, domain: () => undefined, vtep: () => undefined };
 

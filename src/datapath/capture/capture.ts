@@ -9,10 +9,12 @@
 // An underlay port shows two things: to who captures it, the datagrams, as IP packets; to who captures a bridge domain, the
 // frames in them. Those are two interfaces of the file, for an interface has one link type. A capture that shows the underlay
 // `opened` has the frames of encrypted domains there, and leaves out the ESP that they crossed in.
-import { DIRECTION_RX } from "../../wasm/shared/abi.ts";
-import { IP_PROTOCOL_ESP } from "../../wasm/shared/protocol.ts";
+import { DIRECTION_RX } from "../../../wasm/shared/abi.ts";
+import { IP_PROTOCOL_ESP } from "../../../wasm/shared/protocol.ts";
+import type { CaptureOptions } from "../datapath-api.ts";
+import type { CaptureMarks } from "../tables/tables.ts";
+import type { Names } from "../trace/trace.ts";
 import { type CaptureRecord, captureRecords, type DatagramRecord } from "./capture-records.ts";
-import type { CaptureOptions } from "./datapath-api.ts";
 import { ipHeader, isMapped, outerHeaders } from "./outer-headers.ts";
 import {
   concat,
@@ -24,8 +26,6 @@ import {
   OUTBOUND,
   sectionHeader,
 } from "./pcapng.ts";
-import type { CaptureMarks } from "./tables.ts";
-import type { Names } from "./trace.ts";
 
 export const SNAP_LENGTH_DEFAULT = 262144;
 /** Bytes that wait for a subscriber's reader. */

@@ -6,9 +6,12 @@
 // wrong, after a trap (the engine is then empty) and when memory was corrupted, which is what the audit is for: then all of
 // both is compared. Each engine has a generation: a worker refuses rows that were computed for another one, so a change that
 // crosses a trap on its way is computed again instead of being half lost.
-import { exhausted, unavailable, WeftError } from "../errors.ts";
-import type { Client } from "./client.ts";
-import type { AuditReport } from "./datapath-api.ts";
+import { exhausted, unavailable, WeftError } from "../../errors.ts";
+import type { Client } from "../client.ts";
+import type { AuditReport } from "../datapath-api.ts";
+import { REFUSED_FULL } from "../engine.ts";
+import type { KeyMaterial } from "../key-material.ts";
+import type { Attachment, DumpTable } from "../messages.ts";
 import {
   applyPatch,
   applyToImage,
@@ -21,9 +24,6 @@ import {
   type Patch,
   patchBetween,
 } from "./diff.ts";
-import { REFUSED_FULL } from "./engine.ts";
-import type { KeyMaterial } from "./key-material.ts";
-import type { Attachment, DumpTable } from "./messages.ts";
 import { packRows, type Row, rowName } from "./ops.ts";
 import { readEntries, readFdb, readMembers, readNeighbors, readPermits } from "./read-back.ts";
 import type { Tables } from "./tables.ts";

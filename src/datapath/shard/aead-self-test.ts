@@ -3,8 +3,8 @@
 //
 // A cipher that is wrong would be noticed by no peer of the same build: both ends would agree on traffic that protects
 // nothing. Hence answers from elsewhere, at each start.
-import * as aead from "../../wasm/shared/aead.ts";
-import { SCRATCH, SEAL_OPS } from "../../wasm/shared/layout.ts";
+import * as aead from "../../../wasm/shared/aead.ts";
+import { SCRATCH, SEAL_OPS } from "../../../wasm/shared/layout.ts";
 import type { Cipher } from "./cipher.ts";
 
 export type Tested = Pick<Cipher, "setKey" | "removeKey" | "run">;

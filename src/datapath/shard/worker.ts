@@ -3,10 +3,10 @@
 //
 // Started by client.ts from build/dist, also in tests: Node 20 runs no TypeScript in a worker.
 import { type MessagePort, receiveMessageOnPort, workerData } from "node:worker_threads";
-import { createAead, createPoller } from "../ports/port.ts";
+import { createAead, createPoller } from "../../ports/port.ts";
+import type { CipherInfo, FromWorker, Notice, ToWorker, WorkerStart } from "../messages.ts";
+import { createMemory } from "../module.ts";
 import { openAead } from "./aead.ts";
-import type { CipherInfo, FromWorker, Notice, ToWorker, WorkerStart } from "./messages.ts";
-import { createMemory } from "./module.ts";
 import { Shard } from "./shard.ts";
 
 /** A sleep ends for a frame, a message or the tick. */

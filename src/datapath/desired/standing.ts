@@ -11,8 +11,8 @@
 // An entry stands as long as any owner declares it, hence the count of owners; and others may stand on it (a port on its
 // domain, an FDB entry on its port), hence the count of references: what goes must have none left.
 
-import { WeftError } from "../errors.ts";
-import { type Declaration, domainOf, type UplinkPortDeclaration } from "./declarations.ts";
+import { WeftError } from "../../errors.ts";
+import { type Declaration, domainOf, type UplinkPortDeclaration } from "../declarations.ts";
 import type { Change, Delta, Entry, Table } from "./delta.ts";
 import {
   checkAssociation,

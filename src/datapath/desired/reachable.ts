@@ -1,9 +1,9 @@
 // VTEPs that this host can't send to are left out of a declaration, with all that points to them, before anybody looks at the
 // rest. They are no fault of the owner's: a peer is stored once and the daemon may be started with another underlay address
 // later, and a network must not be lost for it. Whoever adds a peer is told at once, by the controller.
-import type { Declaration, VtepDeclaration } from "./declarations.ts";
+import type { Declaration, VtepDeclaration } from "../declarations.ts";
+import { isIpv6 } from "../words.ts";
 import { vtepKey } from "./desired.ts";
-import { isIpv6 } from "./words.ts";
 
 export interface LeftOut {
   readonly vtep: VtepDeclaration;

@@ -9,8 +9,8 @@
 // Bare ESP has an IP header only, and of IPv4 not even that is made up for what was received: raw sockets give it.
 //
 // There is no Ethernet header: nothing is known of MACs, and LINKTYPE_RAW needs none. So none is invented.
-import { IP_PROTOCOL_UDP, IPV4_HEADER_LENGTH, IPV6_HEADER_LENGTH, UDP_HEADER_LENGTH } from "../../wasm/shared/protocol.ts";
-import { complement, sum } from "./internet-checksum.ts";
+import { IP_PROTOCOL_UDP, IPV4_HEADER_LENGTH, IPV6_HEADER_LENGTH, UDP_HEADER_LENGTH } from "../../../wasm/shared/protocol.ts";
+import { complement, sum } from "../internet-checksum.ts";
 
 const HOPS = 64;
 const IPV4_MAPPED_PREFIX = 12;

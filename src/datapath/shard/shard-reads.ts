@@ -11,11 +11,11 @@ import {
   SA_LENGTH,
   SPD_ENTRY_LENGTH,
   VTEP_LENGTH,
-} from "../../wasm/shared/abi.ts";
-import { ARGUMENTS, DOMAINS, PORTS, SAD, SPD, VTEPS } from "../../wasm/shared/layout.ts";
-import type { EngineExports } from "./engine.ts";
-import type { Views } from "./memory.ts";
-import type { DumpReply, DumpTable, EntriesReply, Protocol } from "./messages.ts";
+} from "../../../wasm/shared/abi.ts";
+import { ARGUMENTS, DOMAINS, PORTS, SAD, SPD, VTEPS } from "../../../wasm/shared/layout.ts";
+import type { EngineExports } from "../engine.ts";
+import type { Views } from "../memory.ts";
+import type { DumpReply, DumpTable, EntriesReply, Protocol } from "../messages.ts";
 
 /** A copy of part of the memory, that is to be transferred. */
 export function copyOut({ bytes }: Views, from: number, length: number, transfer: ArrayBuffer[]): Uint8Array<ArrayBuffer> {

@@ -68,10 +68,11 @@ import {
   VTEP_PORT,
   VTEP_UDP_PORT,
   VTEP_USED,
-} from "../../wasm/shared/abi.ts";
-import type { AssociationFigures } from "./datapath-api.ts";
+} from "../../../wasm/shared/abi.ts";
+import type { AssociationFigures } from "../datapath-api.ts";
+import type { EntriesReply } from "../messages.ts";
+import type { AddressWords } from "../words.ts";
 import { type Image, put } from "./diff.ts";
-import type { EntriesReply } from "./messages.ts";
 import {
   addressRow,
   DOMAIN_SET,
@@ -86,7 +87,6 @@ import {
   UPLINK_SET,
   VTEP_SET,
 } from "./ops.ts";
-import type { AddressWords } from "./words.ts";
 
 const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 

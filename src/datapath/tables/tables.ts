@@ -29,9 +29,9 @@ import {
   SA_FLAG_NOTIFY,
   SA_FLAG_OUTBOUND,
   VNI_NONE,
-} from "../../wasm/shared/abi.ts";
-import { DOMAIN_MAX, MTU_MAX, PORT_MAX, SA_MAX, VTEP_MAX } from "../../wasm/shared/limits.ts";
-import { IP_PROTOCOL_SCTP, IP_PROTOCOL_TCP, IP_PROTOCOL_UDP } from "../../wasm/shared/protocol.ts";
+} from "../../../wasm/shared/abi.ts";
+import { DOMAIN_MAX, MTU_MAX, PORT_MAX, SA_MAX, VTEP_MAX } from "../../../wasm/shared/limits.ts";
+import { IP_PROTOCOL_SCTP, IP_PROTOCOL_TCP, IP_PROTOCOL_UDP } from "../../../wasm/shared/protocol.ts";
 import type {
   AssociationDeclaration,
   DomainDeclaration,
@@ -41,9 +41,10 @@ import type {
   PermitDeclaration,
   PortDeclaration,
   VtepDeclaration,
-} from "./declarations.ts";
-import type { Change, Delta } from "./delta.ts";
-import type { Desired, Host } from "./desired.ts";
+} from "../declarations.ts";
+import type { Change, Delta } from "../desired/delta.ts";
+import type { Desired, Host } from "../desired/desired.ts";
+import { addressBytes, addressWords, isIpv6, macWords } from "../words.ts";
 import { emptyImage, emptyPatch, type Image, type KeyedRow, keyed, type Patch, put, putKeyed } from "./diff.ts";
 import { Indexes } from "./indexes.ts";
 import {
@@ -61,7 +62,6 @@ import {
   UPLINK_SET,
   VTEP_SET,
 } from "./ops.ts";
-import { addressBytes, addressWords, isIpv6, macWords } from "./words.ts";
 
 /** Before Linux 6.2 a TAP refuses UDP super-frames (EINVAL), so the engine must not make any. */
 export function takesUdpGso(kernelRelease: string): boolean {

@@ -1,10 +1,11 @@
 // Captures as the rest of the daemon asks for them: the hub that serves subscribers, and the way by which the engine learns what
 // they want together.
+
+import type { CaptureOptions } from "../datapath-api.ts";
+import { interfaceOf } from "../parents.ts";
+import type { Plane } from "../plane.ts";
+import type { CaptureMarks } from "../tables/tables.ts";
 import { CaptureHub } from "./capture.ts";
-import type { CaptureOptions } from "./datapath-api.ts";
-import { interfaceOf } from "./parents.ts";
-import type { Plane } from "./plane.ts";
-import type { CaptureMarks } from "./tables.ts";
 
 export class Captures {
   readonly #plane: Plane;

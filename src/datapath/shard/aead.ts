@@ -3,13 +3,13 @@
 //
 // "auto" takes native, and the engine where native is missing or wrong; "native" and "wasm" take that one or none. With none,
 // encrypted networks are refused in words, and operations stay undone: nothing leaves in clear because a cipher is missing.
-import { AEAD_KEY_BYTES, AEAD_KEYS, AEAD_SALT_BYTES } from "../../wasm/shared/aead.ts";
-import { unavailable, WeftError } from "../errors.ts";
-import type { Aead as NativeAead } from "../ports/native.ts";
+import { AEAD_KEY_BYTES, AEAD_KEYS, AEAD_SALT_BYTES } from "../../../wasm/shared/aead.ts";
+import { unavailable, WeftError } from "../../errors.ts";
+import type { Aead as NativeAead } from "../../ports/native.ts";
+import type { EngineExports } from "../engine.ts";
+import type { Views } from "../memory.ts";
 import { selfTest, type Tested } from "./aead-self-test.ts";
 import type { Cipher } from "./cipher.ts";
-import type { EngineExports } from "./engine.ts";
-import type { Views } from "./memory.ts";
 
 export const CRYPTO_CHOICES = ["auto", "native", "wasm"] as const;
 export type CryptoChoice = (typeof CRYPTO_CHOICES)[number];

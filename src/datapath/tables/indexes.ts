@@ -1,7 +1,7 @@
 // Names to table indexes: the control plane says "3f2a…/0", the engine says 7. A name keeps its index as long as it lives, so
 // that a diff touches nothing that has not changed; an index is given again as late as possible, so that a packet of a trace
 // or a capture that still names it is not taken for the new owner's.
-import { exhausted } from "../errors.ts";
+import { exhausted } from "../../errors.ts";
 
 export class Indexes {
   readonly #what: string;

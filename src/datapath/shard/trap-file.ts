@@ -14,14 +14,22 @@ import {
   RX_SENDER_ADDRESS,
   RX_SENDER_PORT,
   VNET_HEADER_LENGTH,
-} from "../../wasm/shared/abi.ts";
-import { MEMORY_LENGTH } from "../../wasm/shared/layout.ts";
-import { HEADROOM } from "../../wasm/shared/limits.ts";
-import { makeFolders } from "../paths.ts";
-import { sum } from "./internet-checksum.ts";
-import { rxDescriptor, type Views } from "./memory.ts";
-import { outerHeaders } from "./outer-headers.ts";
-import { concat, enhancedPacket, INBOUND, interfaceDescription, LINKTYPE_ETHERNET, LINKTYPE_RAW, sectionHeader } from "./pcapng.ts";
+} from "../../../wasm/shared/abi.ts";
+import { MEMORY_LENGTH } from "../../../wasm/shared/layout.ts";
+import { HEADROOM } from "../../../wasm/shared/limits.ts";
+import { makeFolders } from "../../paths.ts";
+import { outerHeaders } from "../capture/outer-headers.ts";
+import {
+  concat,
+  enhancedPacket,
+  INBOUND,
+  interfaceDescription,
+  LINKTYPE_ETHERNET,
+  LINKTYPE_RAW,
+  sectionHeader,
+} from "../capture/pcapng.ts";
+import { sum } from "../internet-checksum.ts";
+import { rxDescriptor, type Views } from "../memory.ts";
 
 /** A bug that a stranger's frames can hit must not fill the disk. */
 const FILES_MAX = 32;

@@ -8,7 +8,7 @@
 //
 // The address stands at a fixed place whatever the number of arguments: the worker copies it to ARGUMENTS without knowing the
 // call. What is behind it is the argument of a call that has seven. Sets carry all that the engine needs; deletes carry the key.
-import type { EngineExports } from "./engine.ts";
+import type { EngineExports } from "../engine.ts";
 
 export const ROW_WORDS = 12;
 const ADDRESS_WORD = 7;

@@ -1,12 +1,12 @@
 // ESP's part of a shard: the cipher's turns before the engine's run and before each flush, keys that come with rows and go with
 // them, and the events on their way to the main thread.
-import { TX_DESCRIPTOR_LENGTH, TX_ERRNO } from "../../wasm/shared/abi.ts";
-import { ESP_EVENTS, OPEN_OPS, SEAL_OPS, TX_RING } from "../../wasm/shared/layout.ts";
+import { TX_DESCRIPTOR_LENGTH, TX_ERRNO } from "../../../wasm/shared/abi.ts";
+import { ESP_EVENTS, OPEN_OPS, SEAL_OPS, TX_RING } from "../../../wasm/shared/layout.ts";
+import type { EngineExports } from "../engine.ts";
+import type { Views } from "../memory.ts";
+import type { Notice, SlotKey } from "../messages.ts";
+import { ROW_WORDS, SA_DELETE, SA_SET } from "../tables/ops.ts";
 import type { Cipher } from "./cipher.ts";
-import type { EngineExports } from "./engine.ts";
-import type { Views } from "./memory.ts";
-import type { Notice, SlotKey } from "./messages.ts";
-import { ROW_WORDS, SA_DELETE, SA_SET } from "./ops.ts";
 
 /** Between two drains of the region of events: what floods us with unknown SPIs must not flood the main thread. */
 const EVENTS_MS = 10;

@@ -8,9 +8,9 @@
 //
 // This is the law, and what start-up uses. A daemon that has hundreds of owners doesn't look at all of them for a change of
 // one: standing.ts computes what such a change means, and is tested against this file.
-import { FDB_SLOTS_MAX, MTU_MAX, MTU_MIN } from "../../wasm/shared/limits.ts";
-import { SPI_MIN, VID_MAX, VNI_MAX } from "../../wasm/shared/protocol.ts";
-import { addressInUse, invalidArgument, notFound, WeftError } from "../errors.ts";
+import { FDB_SLOTS_MAX, MTU_MAX, MTU_MIN } from "../../../wasm/shared/limits.ts";
+import { SPI_MIN, VID_MAX, VNI_MAX } from "../../../wasm/shared/protocol.ts";
+import { addressInUse, invalidArgument, notFound, WeftError } from "../../errors.ts";
 import {
   type AssociationDeclaration,
   type Declaration,
@@ -22,9 +22,9 @@ import {
   type PortDeclaration,
   type UplinkPortDeclaration,
   type VtepDeclaration,
-} from "./declarations.ts";
-import { keyBytes, SALT_BYTES } from "./esp-algorithms.ts";
-import { addressBytes, isIpv6, macWords } from "./words.ts";
+} from "../declarations.ts";
+import { keyBytes, SALT_BYTES } from "../esp-algorithms.ts";
+import { addressBytes, isIpv6, macWords } from "../words.ts";
 
 const INTERFACE_NAME_BYTES_MAX = 15;
 /** The engine keeps ages modulo 2^16 seconds, and its sweep needs some of them. */

@@ -1,11 +1,11 @@
 // The frame of a trace probe: an ICMP or ICMPv6 echo request as the sandbox's own kernel would send it. It is injected at the
 // port, so its source MAC is the port's; the answer, if one comes, goes to the sandbox, whose kernel drops it, for it has not
 // asked.
-import { ETHERTYPE_IPV4, ETHERTYPE_IPV6, IP_PROTOCOL_ICMP, IP_PROTOCOL_ICMPV6 } from "../../wasm/shared/protocol.ts";
-import { invalidArgument } from "../errors.ts";
-import type { EchoProbe } from "./datapath-api.ts";
-import { complement, sum } from "./internet-checksum.ts";
-import { addressBytes, isIpv6, macBytes } from "./words.ts";
+import { ETHERTYPE_IPV4, ETHERTYPE_IPV6, IP_PROTOCOL_ICMP, IP_PROTOCOL_ICMPV6 } from "../../../wasm/shared/protocol.ts";
+import { invalidArgument } from "../../errors.ts";
+import type { EchoProbe } from "../datapath-api.ts";
+import { complement, sum } from "../internet-checksum.ts";
+import { addressBytes, isIpv6, macBytes } from "../words.ts";
 
 const ECHO_REQUEST = 8; // RFC 792
 const ECHO_REQUEST_V6 = 128; // RFC 4443

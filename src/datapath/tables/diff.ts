@@ -5,7 +5,7 @@
 // sets in the opposite order. Deleting first lets a VNI, an address or the last slot of a full table pass from one entry to
 // another within one change; no packet sees the state in between, since the worker applies a list between two batches.
 
-import { DOMAIN_FLAG_HAS_VNI, VNI_NONE } from "../../wasm/shared/abi.ts";
+import { DOMAIN_FLAG_HAS_VNI, VNI_NONE } from "../../../wasm/shared/abi.ts";
 import {
   addressOf,
   addressRow,

@@ -27,11 +27,11 @@ import {
   TRACE_LENGTH,
   TRACE_NODE,
   TRACE_PACKET,
-} from "../../wasm/shared/abi.ts";
-import { DROP_NAMES, DROP_TEXTS } from "../../wasm/shared/counters.ts";
-import { TRACE_RING_LENGTH } from "../../wasm/shared/layout.ts";
-import type { TraceLine } from "./datapath-api.ts";
-import { macText } from "./words.ts";
+} from "../../../wasm/shared/abi.ts";
+import { DROP_NAMES, DROP_TEXTS } from "../../../wasm/shared/counters.ts";
+import { TRACE_RING_LENGTH } from "../../../wasm/shared/layout.ts";
+import type { TraceLine } from "../datapath-api.ts";
+import { macText } from "../words.ts";
 
 const RING_ENTRIES = TRACE_RING_LENGTH / TRACE_ENTRY_LENGTH;
 

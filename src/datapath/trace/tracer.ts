@@ -2,13 +2,13 @@
 // been followed, time is up or nobody waits any more, switch the filter off. Other traces wait for this one's end, so one that
 // was given up must not go on.
 import { setTimeout as sleep } from "node:timers/promises";
-import { FRAME_LENGTH_MAX } from "../../wasm/shared/limits.ts";
-import { invalidArgument } from "../errors.ts";
-import type { Client } from "./client.ts";
-import type { TraceOptions, TraceResult } from "./datapath-api.ts";
+import { FRAME_LENGTH_MAX } from "../../../wasm/shared/limits.ts";
+import { invalidArgument } from "../../errors.ts";
+import type { Client } from "../client.ts";
+import type { TraceOptions, TraceResult } from "../datapath-api.ts";
+import { addressBytes } from "../words.ts";
 import { echoFrame } from "./probe.ts";
 import { type DecodedTrace, decodeTrace, type Names } from "./trace.ts";
-import { addressBytes } from "./words.ts";
 
 const ANY_PORT = 0xffff;
 const PACKETS_MAX = 64;

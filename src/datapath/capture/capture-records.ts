@@ -17,8 +17,8 @@ import {
   CAPTURE_SOCKET,
   CAPTURE_SUM,
   CAPTURE_TIME_NS,
-} from "../../wasm/shared/abi.ts";
-import { swap16 } from "./internet-checksum.ts";
+} from "../../../wasm/shared/abi.ts";
+import { swap16 } from "../internet-checksum.ts";
 
 export interface CaptureRecord {
   readonly port: number;

@@ -20,7 +20,7 @@ import {
   RX_PORT,
   RX_SEGMENT,
   VNET_HEADER_LENGTH,
-} from "../../wasm/shared/abi.ts";
+} from "../../../wasm/shared/abi.ts";
 import {
   COUNTER_CLONED,
   COUNTER_ORIGINATED,
@@ -29,16 +29,16 @@ import {
   DROP_BASE,
   DROP_COUNT,
   DROP_ENGINE_TRAP,
-} from "../../wasm/shared/counters.ts";
-import { PORTS, RX_ARENA, TRACE_RING, TRACE_RING_LENGTH } from "../../wasm/shared/layout.ts";
-import { FRAME_LENGTH_MAX, HEADROOM, PORT_MAX } from "../../wasm/shared/limits.ts";
-import type { Poller } from "../ports/native.ts";
+} from "../../../wasm/shared/counters.ts";
+import { PORTS, RX_ARENA, TRACE_RING, TRACE_RING_LENGTH } from "../../../wasm/shared/layout.ts";
+import { FRAME_LENGTH_MAX, HEADROOM, PORT_MAX } from "../../../wasm/shared/limits.ts";
+import type { Poller } from "../../ports/native.ts";
+import type { EngineExports } from "../engine.ts";
+import { COUNTER_WORDS, POLLER_LAYOUT, rxDescriptor, type Views, viewsOf } from "../memory.ts";
+import type { ApplyReply, ApplyRequest, Attachment, Notice, Protocol, Request, StatsReply } from "../messages.ts";
+import { instantiateEngine } from "../module.ts";
+import { applyRows, PORT_DELETE, ROW_WORDS } from "../tables/ops.ts";
 import type { Cipher } from "./cipher.ts";
-import type { EngineExports } from "./engine.ts";
-import { COUNTER_WORDS, POLLER_LAYOUT, rxDescriptor, type Views, viewsOf } from "./memory.ts";
-import type { ApplyReply, ApplyRequest, Attachment, Notice, Protocol, Request, StatsReply } from "./messages.ts";
-import { instantiateEngine } from "./module.ts";
-import { applyRows, PORT_DELETE, ROW_WORDS } from "./ops.ts";
 import { ShardCapture } from "./shard-capture.ts";
 import { ShardEsp } from "./shard-esp.ts";
 import { copyOut, dumpChunk, readTables } from "./shard-reads.ts";

@@ -1,10 +1,10 @@
 // A shard's capture ring, drained between batches. What is on its way to the main thread is bounded: a slow reader loses
 // records, never packets.
-import { CAPTURE_RING } from "../../wasm/shared/layout.ts";
-import { stampCapture } from "./capture-records.ts";
-import type { EngineExports } from "./engine.ts";
-import type { Views } from "./memory.ts";
-import type { Notice } from "./messages.ts";
+import { CAPTURE_RING } from "../../../wasm/shared/layout.ts";
+import { stampCapture } from "../capture/capture-records.ts";
+import type { EngineExports } from "../engine.ts";
+import type { Views } from "../memory.ts";
+import type { Notice } from "../messages.ts";
 
 const IN_FLIGHT_MAX_BYTES = 32 * 1024 * 1024;
 
