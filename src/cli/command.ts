@@ -10,6 +10,7 @@ import { WeftError } from "../errors.ts";
 import { ReportedError, UsageError } from "./errors.ts";
 import { table } from "./table.ts";
 import { compileTemplate } from "./template/template.ts";
+import { METHODS } from "./template/values.ts";
 
 /** What the process gives the CLI; tests give their own. */
 export interface CliHost {
@@ -62,6 +63,9 @@ export interface ListView<T> {
 
 /** "CreatedAt" -> "CREATED AT", "ID" -> "ID" */
 const heading = (name: string): string => name.replace(/([a-z])([A-Z])/g, "$1 $2").toUpperCase();
+
+/** "com.example.cost-centre" -> "cost centre": the last part of a label's key, as Docker heads its column. */
+const labelHeading = (key: string): string => key.slice(key.lastIndexOf(".") + 1).replace(/[-_]/g, " ");
 
 export class Context {
   readonly host: Session;
@@ -171,7 +175,7 @@ export class Context {
   #ownTable(rows: readonly object[], template: string): void {
     const render = compileTemplate(unescaped(template));
     const names = new Set([...template.matchAll(/\.(\w+)/g)].map(([, name]) => name!));
-    const titles = render(Object.fromEntries([...names].map((name) => [name, heading(name)])));
+    const titles = render({ ...Object.fromEntries([...names].map((name) => [name, heading(name)])), [METHODS]: { Label: labelHeading } });
     const cells = rows.map((row) => render(row).split("\t"));
     this.print(table(titles.split("\t"), cells, this.host.columns));
   }

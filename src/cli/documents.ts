@@ -6,7 +6,7 @@ import type { Sandbox__Output } from "../api/generated/weft/v1/Sandbox.ts";
 import type { SandboxEndpoint__Output } from "../api/generated/weft/v1/SandboxEndpoint.ts";
 import { portBindings, portsText } from "./port-text.ts";
 import { ago, stateDocument, statusText } from "./status-text.ts";
-import { openMap } from "./template/values.ts";
+import { METHODS, openMap } from "./template/values.ts";
 import { figure, shortId } from "./values.ts";
 
 const [hostPart, lengthPart] = [(cidr: string) => cidr.split("/")[0] ?? "", (cidr: string) => Number(cidr.split("/")[1] ?? 0)];
@@ -78,7 +78,13 @@ export function networkDocument(response: InspectNetworkResponse__Output, verbos
 const labelText = (labels: Readonly<Record<string, string>>): string =>
   Object.entries(labels)
     .map(([key, value]) => `${key}=${value}`)
+    .sort()
     .join(",");
+
+/** `{{.Label "team"}}` of a row: the label's value, nothing where it has none. */
+const labelMethods = (labels: Readonly<Record<string, string>>) => ({
+  [METHODS]: { Label: (key: string): string => (Object.hasOwn(labels, key) ? labels[key]! : "") },
+});
 
 /** A row of `network ls`. */
 export function networkRow(network: Network__Output) {
@@ -94,6 +100,7 @@ export function networkRow(network: Network__Output) {
     Internal: String(network.internal),
     Labels: labelText(network.labels),
     CreatedAt: network.createdAt,
+    ...labelMethods(network.labels),
   };
 }
 
@@ -190,5 +197,6 @@ export function sandboxRow(sandbox: Sandbox__Output, nowMs: number) {
     Namespace: sandbox.namespacePath,
     Labels: labelText(sandbox.labels),
     CreatedAt: sandbox.createdAt,
+    ...labelMethods(sandbox.labels),
   };
 }

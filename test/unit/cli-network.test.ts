@@ -170,3 +170,17 @@ describe("network prune", () => {
     expect(left()).toEqual(["used", "b", "c"]);
   });
 });
+
+describe("labels in rows", () => {
+  it("are one text, sorted, or asked for one by one, as Docker's templates do", async () => {
+    await given("network create --label tier=web --label com.example.cost-centre=7 web", "network create bare");
+    await given("sandbox create --network web --label team=a,b a");
+    const ls = async (kind: string, format: string) => (await weft([kind, "ls", "--format", format])).stdout;
+    const [tier, cost] = ['{{.Label "tier"}}', '{{.Label "com.example.cost-centre"}}'];
+    expect(await ls("network", `{{.Name}}:{{.Labels}}:${tier}:${cost}`)).toBe("bare:::\nweb:com.example.cost-centre=7,tier=web:web:7\n");
+    expect(await ls("network", `table {{.Name}}\\t${tier}\\t${cost}`)).toMatch(/^NAME +tier +cost centre *\n.*\nweb +web +7 *\n$/);
+    expect(await ls("sandbox", '{{.Name}}:{{.Labels}}:{{.Label "team"}}:{{.Label "constructor"}}')).toBe("a:team=a,b:a,b:\n");
+    expect(JSON.parse(await ls("network", "json"))[1].Label).toBeUndefined();
+    expect(await weft(["network", "ls", "--format", "{{.Label}}"])).toMatchObject({ code: 2 });
+  });
+});

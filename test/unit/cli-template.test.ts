@@ -1,7 +1,7 @@
 // The subset of Go's text/template behind --format. What is expected here is what Go prints for the same template and data.
 import { describe, expect, it } from "vitest";
 import { compileTemplate } from "../../src/cli/template/template.ts";
-import { openMap } from "../../src/cli/template/values.ts";
+import { METHODS, openMap } from "../../src/cli/template/values.ts";
 
 const DATA = {
   Name: "web",
@@ -19,6 +19,7 @@ const DATA = {
     ],
   },
   Labels: openMap({ b: "2", a: "1", "with space": "3" }),
+  Rows: [{ ID: "1", [METHODS]: { Label: (key: string): string => `<${key}>`, Sum: (a: number, b: number): number => a + b } }],
 };
 
 const CASES: [template: string, text: string][] = [
@@ -63,6 +64,8 @@ const CASES: [template: string, text: string][] = [
   ["{{`raw`}}", "raw"],
   ["{{true}} {{-1}}", "true -1"],
   ["}} {{.Name}}", "}} web"],
+  ['{{range .Rows}}{{.ID}} {{.Label "team"}} {{"x" | .Label}} {{.Sum 1 2}} {{1 | .Sum 4 | printf "%d!"}}{{end}}', "1 <team> <x> 3 5!"],
+  ['{{range $r := .Rows}}{{$r.Label "a"}}{{if eq ($r.Label $.Name) "<web>"}} yes{{end}}{{end}} {{json .Rows}}', '<a> yes [{"ID":"1"}]'],
 ];
 
 describe("templates", () => {
@@ -83,14 +86,18 @@ describe("templates", () => {
     ["{{if .Name}}x", "{{end}} is missing"],
     ["{{end}}", "unexpected {{end}}"],
     ["{{else}}", "unexpected {{else}}"],
-    ["{{.Name | .Count}}", "unexpected"],
+    ["{{.Name | .Count}}", "Count has arguments but cannot be invoked as function"],
+    ['{{.Nope "a"}}', "can't evaluate field Nope"],
+    ["{{range .Rows}}{{.Label}}{{end}}", "wrong number of args for Label: want 1 got 0"],
+    ['{{range .Rows}}{{.Label "a" "b"}}{{end}}', "wrong number of args for Label: want 1 got 2"],
+    ['{{"a" | "b"}}', "unexpected"],
     ["{{(.Name}}", "unexpected end"],
     ["{{$x}}", 'undefined variable "$x"'],
     ["{{index .List 5}}", "index out of range: 5"],
     ["{{index .Name 0}}", "can't index string"],
     ["{{range .Name}}{{end}}", "range can't iterate over string"],
     ["{{ @ }}", "unexpected"],
-    ["{{.Name Count}}", "unexpected"],
+    ["{{.Name Count}}", 'function "Count" not defined'],
   ])("%s is refused", (template, reason) => {
     expect(() => compileTemplate(template)(DATA)).toThrow(reason);
   });

@@ -72,12 +72,6 @@ export const OF_ANSWERS = [
     reason: "Docker keeps the network among those of the container, without an address.",
   },
   {
-    id: "label-template",
-    name: /^ls of all fields$/,
-    title: 'Templates have no methods: `{{.Label "team"}}` is refused',
-    reason: '`{{.Labels}}` has all of them, and `network inspect` has `{{index .Labels "team"}}`.',
-  },
-  {
     id: "cancelled-prune",
     name: /^prune, not confirmed$/,
     title: "A prune that is not confirmed ends with 1",

@@ -2,7 +2,7 @@
 // is a function of the dot and of the variables in scope. Which blocks the action opens or closes is template.ts's.
 import { UsageError } from "../errors.ts";
 import { FUNCTIONS } from "./functions.ts";
-import { field } from "./values.ts";
+import { call as callMethod, field } from "./values.ts";
 
 /** The variables that are visible, `$` among them. */
 export type Scope = ReadonlyMap<string, unknown>;
@@ -39,6 +39,8 @@ function unquote(text: string): string {
     throw new UsageError(`template: bad string ${text}`);
   }
 }
+
+const startsOperand = ({ kind, text }: Token): boolean => kind !== "mark" || text === "(";
 
 /** Recursive descent over the tokens of one action. */
 export class Expression {
@@ -95,18 +97,39 @@ export class Expression {
       if (call === undefined)
         throw new UsageError(`template: function "${token.text}" not defined; there are ${Object.keys(FUNCTIONS).join(", ")}`);
       this.#at += 1;
-      const args: Evaluate[] = [];
-      while (this.#startsOperand()) args.push(this.#operand());
-      if (piped !== undefined) args.push(piped);
+      const args = this.#arguments(piped);
       return (dot, scope) => call(...args.map((argument) => argument(dot, scope)));
     }
+    const next = this.#tokens[this.#at + 1];
+    const isCall = piped !== undefined || (next !== undefined && startsOperand(next));
+    if (token?.kind === "word" && isCall && /\.\w+$/.test(token.text)) return this.#method(token.text, piped);
     if (piped !== undefined) throw this.#unexpected();
     return this.#operand();
   }
 
+  /** `.Label "team"`: a path whose last name is a method. */
+  #method(word: string, piped: Evaluate | undefined): Evaluate {
+    this.#at += 1;
+    const cut = word.lastIndexOf(".");
+    const receiver = reference(word.slice(0, cut) || ".");
+    const args = this.#arguments(piped);
+    return (dot, scope) =>
+      callMethod(
+        receiver(dot, scope),
+        word.slice(cut + 1),
+        args.map((argument) => argument(dot, scope)),
+      );
+  }
+
+  #arguments(piped: Evaluate | undefined): Evaluate[] {
+    const args: Evaluate[] = [];
+    while (this.#startsOperand()) args.push(this.#operand());
+    return piped === undefined ? args : [...args, piped];
+  }
+
   #startsOperand(): boolean {
     const token = this.#tokens[this.#at];
-    return token !== undefined && (token.kind !== "mark" || token.text === "(");
+    return token !== undefined && startsOperand(token);
   }
 
   #operand(): Evaluate {

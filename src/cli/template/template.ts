@@ -1,6 +1,7 @@
 // `--format '{{...}}'`: the part of Go's text/template that scripts written for Docker use, so that they go on working.
 //
 //   {{.Name}} {{.IPAM.Config}} {{$.Id}} {{$name}}     paths; a field that the object doesn't have is an error, not silence
+//   {{.Label "team"}}                                 methods, of rows that have them
 //   {{json .}} {{len .X}} {{index .X 0}} {{index .Labels "a b"}} {{join .X ","}} {{lower}} {{upper}} {{title}} {{split}}
 //   {{println}} {{print}} {{printf "%s %d %v %q"}} {{eq a b}} ne lt le gt ge and or not, pipelines, (parentheses)
 //   {{if}} {{else if}} {{else}} {{range}} {{range $k, $v := .X}} {{with}} {{end}} {{$x := .Y}} {{/* */}} and trimming {{- -}}

@@ -1,6 +1,6 @@
 // Objects of the API as Go's templates see values: what is true, how one is printed, what stands in a field. A missing field is a
 // mistake in an object and none in a map, and JSON has one kind for both; so whoever makes an object of labels or options says that
-// its keys are data.
+// its keys are data, and whose rows have methods (`{{.Label "team"}}`) lists these apart: in JSON and among the fields they are not.
 import { UsageError } from "../errors.ts";
 
 const openMaps = new WeakSet<object>();
@@ -10,6 +10,11 @@ export function openMap<T extends object>(object: T): T {
   openMaps.add(object);
   return object;
 }
+
+/** Key of an object's methods, by name: called with what stands behind them. */
+export const METHODS = Symbol("methods");
+
+type Method = (...values: unknown[]) => unknown;
 
 export const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
@@ -34,7 +39,26 @@ export function typeName(value: unknown): string {
   return isObject(value) ? `object with fields ${Object.keys(value).join(", ")}` : typeof value;
 }
 
+const methodOf = (value: unknown, name: string): Method | undefined =>
+  (value as { readonly [METHODS]?: Readonly<Record<string, Method>> } | null | undefined)?.[METHODS]?.[name];
+
+/** `{{.Name ARGUMENTS}}` */
+export function call(value: unknown, name: string, given: readonly unknown[]): unknown {
+  const method = methodOf(value, name);
+  if (method === undefined) {
+    field(value, name);
+    throw new UsageError(`template: ${name} has arguments but cannot be invoked as function`);
+  }
+  if (given.length !== method.length) throw wrongCount(name, method, given.length);
+  return method(...given);
+}
+
+const wrongCount = (name: string, method: Method, count: number): UsageError =>
+  new UsageError(`template: wrong number of args for ${name}: want ${method.length} got ${count}`);
+
 export function field(value: unknown, name: string): unknown {
+  const method = methodOf(value, name);
+  if (method !== undefined) throw wrongCount(name, method, 0);
   if (isObject(value) && Object.hasOwn(value, name)) return value[name];
   if (isObject(value) && openMaps.has(value)) return undefined;
   throw new UsageError(`template: can't evaluate field ${name} in ${typeName(value)}`);
