@@ -31,11 +31,11 @@ let destinations = new Map<string, Prefix | null>();
 export async function hostRoutes(context: Pick<Context, "namespaces">): Promise<HostRoute[]> {
   const routes: HostRoute[] = [];
   const seen = new Map<string, Prefix | null>();
-  for (const { destination, gateway, interfaceName } of await context.namespaces.hostRoutes()) {
+  for (const { destination, gateway, interfaceIndex } of await context.namespaces.hostRoutes()) {
     const known = destinations.get(destination);
     const prefix = known === undefined ? partOfTheWorld(destination) : known;
     seen.set(destination, prefix);
-    if (prefix !== null) routes.push({ prefix, onLink: gateway === null && interfaceName !== null });
+    if (prefix !== null) routes.push({ prefix, onLink: gateway === null && interfaceIndex !== null });
   }
   destinations = seen;
   return routes;

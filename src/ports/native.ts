@@ -35,7 +35,7 @@ export interface RouteInfo {
   /** "10.0.0.0/16", "default" is "0.0.0.0/0" or "::/0". */
   destination: string;
   gateway: string | null;
-  interfaceName: string | null;
+  interfaceIndex: number | null;
   metric: number | null;
 }
 

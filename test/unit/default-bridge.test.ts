@@ -64,7 +64,7 @@ describe("the network", () => {
   it("takes a name and a pool that the host has not, and keeps them", async () => {
     const first = await start({}, undefined, ({ namespaces }) => {
       namespaces.addLink(null, "weft0");
-      namespaces.routes = [{ destination: "172.17.0.0/16", gateway: null, interfaceName: "docker0" } as never];
+      namespaces.routes = [{ destination: "172.17.0.0/16", gateway: null, interfaceIndex: 2 } as never];
     });
     const network = bridgeOf(first);
     expect([network.options["com.docker.network.bridge.name"], network.ipam[0]?.subnet]).toEqual(["weft1", "172.18.0.0/16"]);
@@ -104,7 +104,7 @@ describe("the network", () => {
 describe("a host that can't have it", () => {
   it("has a daemon all the same, which says so, and has the network when it can", async () => {
     const bench = await start({ ipv4: "10.9.0.1/16" }, undefined, ({ namespaces }) => {
-      namespaces.routes = [{ destination: "10.9.0.0/16", gateway: null, interfaceName: "eth0" } as never];
+      namespaces.routes = [{ destination: "10.9.0.0/16", gateway: null, interfaceIndex: 2 } as never];
     });
     const { controller, namespaces } = bench;
     expect(controller.listNetworks().map(({ name }) => name)).toEqual(["host", "none"]);

@@ -234,7 +234,7 @@ describe("overlay", () => {
 
   it("takes its subnets from the global pools, whatever the host routes", async () => {
     const { controller, namespaces } = await startController();
-    namespaces.routes = [{ destination: "10.0.0.0/8", gateway: null, interfaceName: "eth0", metric: null }];
+    namespaces.routes = [{ destination: "10.0.0.0/8", gateway: null, interfaceIndex: 2, metric: null }];
     const network = await controller.createNetwork({ name: "far", driver: "overlay" });
     expect(network.ipam[0]!.subnet).toBe("10.0.0.0/24");
   });

@@ -204,7 +204,10 @@ describe("configureInterface", () => {
       link,
       addresses: addresses.map((found) => `${found.address}/${found.prefixLength}`).filter((text) => !text.startsWith("fe80:")),
       routes: routes
-        .map(({ destination, gateway, interfaceName, metric }) => `${destination} ${gateway} ${interfaceName} ${metric}`)
+        .map(
+          ({ destination, gateway, interfaceIndex, metric }) =>
+            `${destination} ${gateway} ${interfaceIndex === link?.index ? name : "another"} ${metric}`,
+        )
         .sort(),
     };
   }

@@ -123,7 +123,7 @@ describe("what a plugin is asked", () => {
 
   it("goes on where the host has a route: a pool that overlaps one is held until another is found", async () => {
     const { controller, namespaces, leases } = await world();
-    namespaces.routes = [{ destination: "10.77.0.0/24", gateway: "192.0.2.9", interfaceName: "eth0", metric: 0 }];
+    namespaces.routes = [{ destination: "10.77.0.0/24", gateway: "192.0.2.9", interfaceIndex: 2, metric: 0 }];
     const network = await controller.createNetwork({ name: "net", ipamDriver: "books" });
     expect(network.ipam[0]!.subnet).toBe("10.77.1.0/24");
     expect(Object.keys(await plugin.books())).toEqual(["plocal/10.77.1.0/24"]);

@@ -2,7 +2,7 @@
 //
 //   family u8 · pad u8 · type u16 · index i32 · flags u32 · change u32 (which flags to change)
 
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 
 use napi::Env;
 use napi::bindgen_prelude::Object;
@@ -82,15 +82,6 @@ pub fn link_index(name: String) -> Option<u32> {
     // SAFETY: the name is terminated.
     let index = unsafe { libc::if_nametoindex(name.as_ptr()) };
     (index != 0).then_some(index)
-}
-
-/// The name of an interface in the calling thread's namespace.
-pub fn name_of(index: u32) -> Option<String> {
-    let mut name = [0 as libc::c_char; libc::IF_NAMESIZE];
-    // SAFETY: the kernel writes a terminated name of at most IF_NAMESIZE bytes.
-    let found = unsafe { libc::if_indextoname(index, name.as_mut_ptr()) };
-    // SAFETY: it was found, so `name` is terminated.
-    (!found.is_null()).then(|| unsafe { CStr::from_ptr(name.as_ptr()) }.to_string_lossy().into_owned())
 }
 
 /// What an interface may be given in one message.

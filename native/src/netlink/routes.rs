@@ -4,7 +4,6 @@
 //
 // The local table (our own addresses, broadcast) is left out: the addresses say the same.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use napi::Env;
@@ -29,7 +28,7 @@ const LAST_METRICS: u32 = 1 << 30;
 pub struct RouteInfo {
     pub destination: String,
     pub gateway: Option<String>,
-    pub interface_name: Option<String>,
+    pub interface_index: Option<u32>,
     pub metric: Option<u32>,
 }
 
@@ -44,11 +43,14 @@ pub struct RouteConfig {
 pub fn routes(env: &Env, namespace: Option<String>) -> napi::Result<Object<'_>> {
     in_namespace(env, namespace, |place| {
         let mut netlink = Netlink::open()?;
+        // The local table has four times as many as the main one; an older kernel answers all.
+        netlink.filter_dumps();
         let object = place.object("all");
-        let request = || Request::new(libc::RTM_GETROUTE, libc::NLM_F_DUMP, &[0; BODY_BYTES]);
+        let mut body = [0; BODY_BYTES];
+        body[4] = libc::RT_TABLE_MAIN;
+        let request = || Request::new(libc::RTM_GETROUTE, libc::NLM_F_DUMP, &body);
         let entries = netlink.dump(request, "RTM_GETROUTE", &object)?;
-        let mut names = HashMap::new();
-        Ok(entries.iter().filter_map(|entry| parse(entry, &mut names)).flatten().collect::<Vec<_>>())
+        Ok(entries.iter().filter_map(parse).flatten().collect::<Vec<_>>())
     })
 }
 
@@ -172,8 +174,8 @@ fn destination_of(route: &RouteConfig, call: &'static str, object: &str) -> Syst
     Ok(Prefix { address, length: prefix.length })
 }
 
-/// One route, or one for each next hop of a multipath route. `names`: of interfaces that were looked up.
-fn parse(entry: &Entry, names: &mut HashMap<u32, Option<String>>) -> Option<Vec<RouteInfo>> {
+/// One route, or one for each next hop of a multipath route.
+fn parse(entry: &Entry) -> Option<Vec<RouteInfo>> {
     let body = &entry.body;
     let family = i32::from(u8_at(body, 0)?);
     let is_wanted = entry.kind == libc::RTM_NEWROUTE
@@ -187,11 +189,10 @@ fn parse(entry: &Entry, names: &mut HashMap<u32, Option<String>>) -> Option<Vec<
     }
     let any = if family == libc::AF_INET { IpAddr::from([0; 4]) } else { IpAddr::from([0; 16]) };
     let address = find(libc::RTA_DST).and_then(ip_of).unwrap_or(any);
-    let mut name_of = |index: u32| names.entry(index).or_insert_with(|| links::name_of(index)).clone();
-    let mut info = |gateway: Option<&[u8]>, index: Option<u32>| RouteInfo {
+    let info = |gateway: Option<&[u8]>, index: Option<u32>| RouteInfo {
         destination: format!("{address}/{}", body[1]),
         gateway: gateway.and_then(ip_of).map(|gateway| gateway.to_string()),
-        interface_name: index.and_then(&mut name_of),
+        interface_index: index,
         metric: find(libc::RTA_PRIORITY).and_then(|value| u32_at(value, 0)),
     };
     let Some(mut hops) = find(libc::RTA_MULTIPATH) else {

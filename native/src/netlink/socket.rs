@@ -13,6 +13,8 @@ use crate::error::{SystemError, SystemResult, check};
 const RECEIVE_BYTES: usize = 64 * 1024;
 /// A dump during which the tables changed is taken again; a host whose tables never rest gets the last one.
 const DUMP_ATTEMPTS: usize = 4;
+/// linux/netlink.h
+const NETLINK_GET_STRICT_CHK: libc::c_int = 12;
 
 pub struct Netlink {
     fd: OwnedFd,
@@ -41,6 +43,15 @@ impl Netlink {
         check(raw, "socket", name)?;
         // SAFETY: `raw` was opened above and nobody else knows it.
         Ok(Self { fd: unsafe { OwnedFd::from_raw_fd(raw) }, sequence: 0, buffer: vec![0; RECEIVE_BYTES] })
+    }
+
+    /// Has the kernel heed what a request for all objects says of them; one before Linux 4.20 answers with all.
+    pub fn filter_dumps(&self) {
+        let on: libc::c_int = 1;
+        let length = size_of::<libc::c_int>() as libc::socklen_t;
+        let value = (&raw const on).cast();
+        // SAFETY: the kernel reads one int.
+        unsafe { libc::setsockopt(self.fd.as_raw_fd(), libc::SOL_NETLINK, NETLINK_GET_STRICT_CHK, value, length) };
     }
 
     /// Sends a request and waits for its acknowledgement. `call` and `object` name it in an error.
