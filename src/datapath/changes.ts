@@ -13,7 +13,7 @@ import type { Captures } from "./capture/captures.ts";
 import type { DatapathLog } from "./datapath-api.ts";
 import type { Declaration } from "./declarations.ts";
 import { type Delta, deltaBetween } from "./desired/delta.ts";
-import { merge } from "./desired/desired.ts";
+import { merge } from "./desired/merge.ts";
 import { reachable } from "./desired/reachable.ts";
 import { Standing } from "./desired/standing.ts";
 import type { Esp } from "./esp.ts";

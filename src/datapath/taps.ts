@@ -9,7 +9,7 @@ import { configureTapPort, deleteTapPort, openTapPort } from "../ports/tap.ts";
 import type { DatapathLog } from "./datapath-api.ts";
 import type { OpenPortDeclaration, PortDeclaration, TapPortDeclaration } from "./declarations.ts";
 import type { Delta } from "./desired/delta.ts";
-import { interfaceKey } from "./desired/desired.ts";
+import { interfaceKey } from "./desired/identity.ts";
 import type { Attachment } from "./messages.ts";
 import type { Indexes } from "./tables/indexes.ts";
 import type { Descriptors } from "./tables/sync.ts";

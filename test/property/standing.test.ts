@@ -13,7 +13,8 @@ import type {
   VtepDeclaration,
 } from "../../src/datapath/declarations.ts";
 import { deltaBetween } from "../../src/datapath/desired/delta.ts";
-import { type Desired, merge } from "../../src/datapath/desired/desired.ts";
+import type { Desired } from "../../src/datapath/desired/desired.ts";
+import { merge } from "../../src/datapath/desired/merge.ts";
 import { Standing } from "../../src/datapath/desired/standing.ts";
 import { KeyMaterial } from "../../src/datapath/key-material.ts";
 import { applyPatch, callsOf, difference, emptyImage, type Image, patchBetween } from "../../src/datapath/tables/diff.ts";

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll } from "vitest";
 import type { Declaration } from "../../src/datapath/declarations.ts";
-import { merge } from "../../src/datapath/desired/desired.ts";
+import { merge } from "../../src/datapath/desired/merge.ts";
 import type { EngineExports } from "../../src/datapath/engine.ts";
 import { ALGORITHM_NUMBERS } from "../../src/datapath/esp-algorithms.ts";
 import type { Attachment, Notice, Protocol, Request } from "../../src/datapath/messages.ts";

@@ -1,6 +1,7 @@
 // What of the desired state is another after a change: the entries that came, went or changed, by table and key. It is what
 // tables, TAPs and indexes are told of a change, so that its cost is its own size.
-import { type Desired, same } from "./desired.ts";
+import type { Desired } from "./desired.ts";
+import { same } from "./identity.ts";
 
 /** Of one entry; undefined: there is none. */
 export interface Change<T> {

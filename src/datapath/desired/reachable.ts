@@ -3,7 +3,7 @@
 // later, and a network must not be lost for it. Whoever adds a peer is told at once, by the controller.
 import type { Declaration, VtepDeclaration } from "../declarations.ts";
 import { isIpv6 } from "../words.ts";
-import { vtepKey } from "./desired.ts";
+import { vtepKey } from "./identity.ts";
 
 export interface LeftOut {
   readonly vtep: VtepDeclaration;

@@ -1,7 +1,7 @@
 // The only writer of engine tables. It turns what shall be true, or what of it changes, into rows by giving every name an
 // index, and keeps the image of what the engine has, so that the difference of the two is what the worker is sent.
 //
-// Not here: sending (sync.ts), merging owners (desired.ts, standing.ts), TAPs (taps.ts).
+// Not here: sending (sync.ts), merging owners (desired/), TAPs (taps.ts).
 import { release } from "node:os";
 import {
   DOMAIN_FLAG_CAPTURE,

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Declaration, DomainDeclaration, TapPortDeclaration } from "../../../src/datapath/declarations.ts";
-import { merge } from "../../../src/datapath/desired/desired.ts";
+import { merge } from "../../../src/datapath/desired/merge.ts";
 import type { ErrorCode } from "../../../src/errors.ts";
 
 const domain = (id: string, more: Partial<DomainDeclaration> = {}): DomainDeclaration => ({

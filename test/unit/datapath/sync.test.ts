@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { AssociationDeclaration, Declaration } from "../../../src/datapath/declarations.ts";
-import { merge } from "../../../src/datapath/desired/desired.ts";
+import { merge } from "../../../src/datapath/desired/merge.ts";
 import type { EngineExports } from "../../../src/datapath/engine.ts";
 import { KeyMaterial } from "../../../src/datapath/key-material.ts";
 import { emptyImage, type Image } from "../../../src/datapath/tables/diff.ts";
