@@ -96,10 +96,10 @@ async function addresses(path: string | null): Promise<string[]> {
 }
 
 async function defaultRoutes(path: string): Promise<string[]> {
-  const all = await native().routes(path);
-  return all
+  const [routes, links] = await Promise.all([native().routes(path), native().links(path)]);
+  return routes
     .filter(({ destination }) => destination === "0.0.0.0/0" || destination === "::/0")
-    .map(({ gateway, interfaceName }) => `${gateway} ${interfaceName}`);
+    .map(({ gateway, interfaceIndex }) => `${gateway} ${links.find(({ index }) => index === interfaceIndex)?.name}`);
 }
 
 describe("a bridge network", () => {
