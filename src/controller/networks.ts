@@ -260,10 +260,14 @@ export async function dropNetwork(context: Context, id: Id): Promise<NetworkReco
 /** Makes a network true in data plane and host: the host's rules, which name its interface only, while that is being made. */
 export async function realizeNetwork(context: Context, network: NetworkRecord): Promise<void> {
   const isRouted = context.drivers.get(network.driver).translation !== undefined;
-  const made = declareNetwork(context, network).then(() => configureHost(context, network));
-  const steps = await Promise.allSettled([made, isRouted ? routeHost(context) : undefined]);
-  for (const step of steps) if (step.status === "rejected") throw step.reason;
-  await openHost(context, network);
+  const made = declareNetwork(context, network).then(() => all(configureHost(context, network), openHost(context, network)));
+  await all(made, isRouted ? routeHost(context) : Promise.resolve());
+}
+
+/** As Promise.all, but nothing goes on behind the back of whoever takes back what a failed one has begun. */
+async function all(...steps: readonly Promise<void>[]): Promise<void> {
+  const settled = await Promise.allSettled(steps);
+  for (const step of settled) if (step.status === "rejected") throw step.reason;
 }
 
 export function declareNetwork(context: Context, network: NetworkRecord): Promise<void> {
