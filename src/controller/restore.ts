@@ -145,7 +145,8 @@ async function configureSandbox(
     const complete = link.addresses.every((address) => found.has(`${link.name} ${address}`));
     await configureInterface(context, sandbox, link, !complete);
   }
-  if (fresh) await applySysctls(context, sandbox);
+  // Not each time: what programs in it changed since is theirs. Without files its creation was cut short, perhaps before this.
+  if (fresh || (hasResolver(sandbox) && !context.names.hasFiles(sandbox.id))) await applySysctls(context, sandbox);
 }
 
 async function inParallel<T>(items: readonly T[], work: (item: T) => Promise<unknown>): Promise<void> {

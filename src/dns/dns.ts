@@ -151,6 +151,10 @@ export class EmbeddedDns implements NameService {
     if (namespaceStays) await this.#options.native.removeLoopbackService(sandbox.namespacePath, DNS_TABLE);
   }
 
+  hasFiles(id: Id): boolean {
+    return this.#files.has(id);
+  }
+
   prune(known: ReadonlySet<Id>): Promise<void> {
     return this.#files.prune(known);
   }

@@ -7,7 +7,7 @@
 //
 // They are a few hundred bytes and written synchronously: together some 0.3 ms, where a turn through Node's thread pool for each
 // of a dozen calls costs several, and a sandbox is to be there in fifteen.
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { sandboxFilesPath } from "../config/defaults.ts";
@@ -109,6 +109,11 @@ export class SandboxFiles {
     bring(join(folder, "resolv.conf"), contents.resolvConf, unlessEdited);
     bring(join(folder, "hostname"), contents.hostname, unlessEdited);
     bring(join(folder, "hosts"), contents.hosts, mergeLines);
+  }
+
+  /** Whether `write` ever began. */
+  has(sandboxId: string): boolean {
+    return existsSync(sandboxFilesPath(this.#stateDir, sandboxId));
   }
 
   /** A missing folder is fine. */

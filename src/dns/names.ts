@@ -39,6 +39,8 @@ export interface NameService {
   refresh(sandbox: SandboxRecord): Promise<void>;
   /** Ends what `open` began. `namespaceStays`: it is not ours and gets back as it was. Its files go too. */
   close(sandbox: SandboxRecord, namespaceStays: boolean): Promise<void>;
+  /** Whether its files were ever written: that comes last when a sandbox is made. */
+  hasFiles(sandboxId: Id): boolean;
   /** What its names lack on this host; null: nothing. */
   warning?(sandboxId: Id): string | null;
   /** At start: removes what is left of sandboxes that are not among `known`. */

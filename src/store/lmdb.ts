@@ -9,7 +9,7 @@
 // asynchronous writer is not used: its failures also surface as rejections that nobody can await.
 //
 // One daemon per file: the state directory's lock sees to that, not this.
-import { chmodSync, closeSync, existsSync, openSync, statfsSync, statSync } from "node:fs";
+import { chmodSync, closeSync, existsSync, openSync, type Stats, statfsSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { crc32 } from "node:zlib";
 import { open, type RootDatabase } from "lmdb";
@@ -61,7 +61,7 @@ const REMEDIES: Readonly<Record<string, string>> = {
   EROFS: "its file system is read-only: mount it writable or choose another state directory",
   EACCES: "give the daemon's user the right to read and write it",
   EPERM: "give the daemon's user the right to read and write it",
-  ENOENT: "make its folder or choose another state directory",
+  ENOENT: "make its folder, put back what was moved away, or choose another state directory",
   EISDIR: "a folder is in its place: move it away",
 };
 
@@ -112,6 +112,8 @@ class LmdbStore implements Store {
   readonly description: string;
   readonly #db: RootDatabase<string, string>;
   readonly #watchers = new Watchers();
+  /** Which file it is. */
+  readonly #file: Pick<Stats, "dev" | "ino">;
   #revision: number;
   #queue: Pending[] = [];
   #closed = false;
@@ -119,6 +121,7 @@ class LmdbStore implements Store {
   constructor(path: string, db: RootDatabase<string, string>) {
     this.description = path;
     this.#db = db;
+    this.#file = statSync(path);
     const header = this.#read(HEADER_KEY);
     if (header === null) {
       if (db.getKeysCount({ limit: 1 }) > 0) throw corrupt(path, "it has records but no header");
@@ -183,12 +186,12 @@ class LmdbStore implements Store {
     const fail = (error: Error): void => {
       for (const { reject } of batch) reject(error);
     };
-    if (batch.some(({ transaction }) => (transaction.puts?.length ?? 0) > 0) && this.#freeBytes() < SPARE_BYTES) {
-      fail(hostFailure(this.description, "write", "ENOSPC", "no space left on device"));
-      return;
-    }
     const outcomes: { result: CommitResult; changes: readonly Change[] }[] = [];
     try {
+      this.#checkPlace();
+      if (batch.some(({ transaction }) => (transaction.puts?.length ?? 0) > 0) && this.#freeBytes() < SPARE_BYTES) {
+        throw hostFailure(this.description, "write", "ENOSPC", "no space left on device");
+      }
       this.#db.transactionSync(() => {
         for (const { transaction } of batch) outcomes.push(this.#apply(transaction));
         if (this.#revision !== before) this.#writeHeader();
@@ -242,6 +245,13 @@ class LmdbStore implements Store {
 
   #writeHeader(): void {
     this.#db.putSync(HEADER_KEY, encode(this.#revision, JSON.stringify({ version: FORMAT_VERSION })));
+  }
+
+  /** A file that was deleted or moved away still takes what is written, and no next daemon would find it. */
+  #checkPlace(): void {
+    const there = statSync(this.description, { throwIfNoEntry: false });
+    if (there !== undefined && there.ino === this.#file.ino && there.dev === this.#file.dev) return;
+    throw hostFailure(this.description, "write", "ENOENT", there === undefined ? "the file is gone" : "another file is in its place");
   }
 
   #freeBytes(): number {

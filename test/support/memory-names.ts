@@ -33,11 +33,17 @@ export class MemoryNames implements NameService {
     this.#namespaces.onChange(`serve no names ${sandbox.namespacePath}`);
     if (namespaceStays) this.#namespaces.at(sandbox.namespacePath);
     this.served.delete(sandbox.name);
+    this.#namespaces.sandboxFiles.delete(sandbox.id);
   }
 
   async prune(): Promise<void> {}
 
+  hasFiles(id: string): boolean {
+    return this.#namespaces.sandboxFiles.has(id);
+  }
+
   #tell(sandbox: SandboxRecord): void {
+    this.#namespaces.sandboxFiles.add(sandbox.id);
     this.served.set(
       sandbox.name,
       this.records!.attachments(sandbox.id).map(({ network }) => network.name),

@@ -13,6 +13,7 @@ export interface MemoryNamespace {
   readonly links: Map<string, MemoryLink>;
   /** destination -> gateway */
   readonly routes: Map<string, string>;
+  readonly sysctls: Map<string, string>;
 }
 
 const HOST_INODE = 1;
@@ -20,6 +21,8 @@ const HOST_INODE = 1;
 export class MemoryNamespaces implements NetworkNamespaces {
   readonly byPath = new Map<string | null, MemoryNamespace>();
   routes: RouteInfo[] = [];
+  /** Ids of sandboxes that have files, which outlive a controller too; for the name service's twin. */
+  readonly sandboxFiles = new Set<string>();
   /** Called before each change; throws to make it fail. */
   onChange: (what: string) => void = () => {};
   #inodes = HOST_INODE;
@@ -32,13 +35,14 @@ export class MemoryNamespaces implements NetworkNamespaces {
         ["eth0", newLink()],
       ]),
       routes: new Map(),
+      sysctls: new Map(),
     };
     this.byPath.set(null, host).set("/proc/self/ns/net", host);
   }
 
   /** One that is not ours, as `ip netns add` makes it. */
   addForeign(path: string): MemoryNamespace {
-    const namespace = { inode: ++this.#inodes, links: new Map([["lo", newLink()]]), routes: new Map() };
+    const namespace = { inode: ++this.#inodes, links: new Map([["lo", newLink()]]), routes: new Map(), sysctls: new Map() };
     this.byPath.set(path, namespace);
     return namespace;
   }
@@ -68,6 +72,7 @@ export class MemoryNamespaces implements NetworkNamespaces {
 
   async writeSysctls(path: string, values: Readonly<Record<string, string>>): Promise<void> {
     this.onChange(`sysctl ${path} ${JSON.stringify(values)}`);
+    for (const [name, value] of Object.entries(values)) this.at(path).sysctls.set(name, value);
   }
 
   async delete(path: string): Promise<void> {

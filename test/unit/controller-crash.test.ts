@@ -45,6 +45,7 @@ function expectAgreement({ controller, datapath, namespaces, keys }: Bench): voi
         up: true,
       });
     }
+    expect(Object.fromEntries(namespaces.at(sandbox.namespacePath).sysctls)).toEqual(sandbox.sysctls);
     const gateway = endpoints
       .filter(({ gatewayIpv4 }) => gatewayIpv4 !== null)
       .sort((a, b) => b.endpoint.gwPriority - a.endpoint.gwPriority || (a.network.name < b.network.name ? -1 : 1))[0];
@@ -140,6 +141,10 @@ const OPERATIONS: readonly [string, (controller: CnmController) => Promise<unkno
   ["create an overlay network", (c) => c.createNetwork({ name: "new", driver: "overlay", enableIpv6: true })],
   ["create a sandbox", (c) => c.createSandbox({ name: "new", networks: [{ network: "web" }, { network: "app" }, { network: "far" }] })],
   [
+    "create a sandbox with kernel settings",
+    (c) => c.createSandbox({ name: "new", networks: [{ network: "web" }], sysctls: { "net.core.somaxconn": "77" } }),
+  ],
+  [
     "create a sandbox in the user's namespace",
     (c) => c.createSandbox({ name: "new", namespacePath: FOREIGN, networks: [{ network: "web" }] }),
   ],
@@ -158,6 +163,7 @@ const OPERATIONS: readonly [string, (controller: CnmController) => Promise<unkno
     "publish and unpublish ports of a sandbox that is there",
     (c) => c.updateSandbox("served", { publishAdd: [parsePortSpec("9001:81")], publishRemove: [parsePortSpec("80")] }),
   ],
+  ["rename", (c) => c.renameSandbox("box", "crate")],
   ["remove a sandbox with ports", (c) => c.removeSandbox("served", false)],
   ["add a peer", (c) => c.addPeer("192.0.2.3", undefined, "far")],
   ["remove a peer", (c) => c.removePeer("192.0.2.2", undefined)],

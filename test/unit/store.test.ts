@@ -1,8 +1,20 @@
 // Both stores against one suite, then what only a file can suffer.
 import { execFileSync } from "node:child_process";
-import { chmodSync, closeSync, mkdirSync, mkdtempSync, openSync, rmSync, statSync, truncateSync, writeFileSync, writeSync } from "node:fs";
+import {
+  chmodSync,
+  closeSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  renameSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { open } from "lmdb";
 import { afterAll, describe, expect, it } from "vitest";
 import { lmdbFailure, openLmdbStore } from "../../src/store/lmdb.ts";
@@ -117,6 +129,25 @@ describe("lmdb store", () => {
     raw.putSync(" header", `${crc32(body).toString(16).padStart(8, "0")} ${body}`);
     await raw.close();
     await expect(openLmdbStore(path)).rejects.toMatchObject({ code: "UNAVAILABLE", message: expect.stringContaining("format version 2") });
+  });
+
+  it("acknowledges nothing into a file that was moved away, and goes on when it is back", async () => {
+    const path = newPath();
+    const store = await openLmdbStore(path);
+    await store.commit({ puts: [{ key: "a", value: 1 }] });
+    const change = () => store.commit({ puts: [{ key: "b", value: 2 }] });
+    renameSync(path, `${path}.away`);
+    await expect(change()).rejects.toMatchObject({ code: "UNAVAILABLE", message: expect.stringMatching(/the file is gone \(ENOENT\)/) });
+    writeFileSync(path, "");
+    await expect(change()).rejects.toThrow(/another file is in its place/);
+    renameSync(`${path}.away`, path);
+    expect(await change()).toEqual({ committed: true, revision: 2 });
+    // With its whole folder, too.
+    renameSync(dirname(path), `${dirname(path)}.away`);
+    await expect(store.commit({ deletes: ["a"] })).rejects.toMatchObject({ code: "UNAVAILABLE" });
+    renameSync(`${dirname(path)}.away`, dirname(path));
+    expect(await store.list("")).toHaveLength(2);
+    await store.close();
   });
 
   it("names a folder in the file's place", async () => {
