@@ -29,6 +29,7 @@ import { PluginIpams } from "./ipam/remote/plugins.ts";
 import { Keys } from "./keys/service.ts";
 import { createLogger, type Logger } from "./log.ts";
 import { serveMetrics } from "./metrics.ts";
+import { auditRules } from "./nat/audit.ts";
 import { KernelNat } from "./nat/host-nat.ts";
 import { abandoned, checkPrivileges, checkTun, underlayMtu } from "./netns/host.ts";
 import { NativeNamespaces } from "./netns/native-namespaces.ts";
@@ -113,16 +114,6 @@ const logTo =
   (log: Logger): DatapathLog =>
   (level, message, fields) =>
     log[level](fields ?? {}, message);
-
-/** Puts our nftables table back where somebody flushed it; answers how to end it. */
-function auditRules(nat: KernelNat, intervalS: number, log: Logger): () => void {
-  if (intervalS === 0) return () => {};
-  const look = (): void => {
-    nat.audit().catch((error: Error) => log.error({ err: error }, "cannot audit the nftables table inet weft"));
-  };
-  const timer = setInterval(look, intervalS * 1000);
-  return () => clearInterval(timer);
-}
 
 interface Daemon {
   readonly controller: CnmController;
@@ -232,7 +223,10 @@ async function bringUp(config: Config, log: Logger, stack: Stack, stopping: () =
   names.follow(controller.nameRecords);
   datapath.onInterfaceRecreated((port) => void controller.interfaceRecreated(port));
   await controller.restore();
-  stack.push("audit of the host's rules", auditRules(nat, config.datapath.auditIntervalS, log));
+  stack.push(
+    "audit of the host's rules",
+    auditRules(nat, { native: native(), intervalS: config.datapath.auditIntervalS, log: logTo(log) }),
+  );
   await controller.ensurePredefined();
   await controller.followPrograms();
   await removeAbandoned(controller, log);

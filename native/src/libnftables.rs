@@ -16,7 +16,7 @@ use napi_derive::napi;
 use nix::errno::Errno;
 
 use crate::error::{SystemError, SystemResult};
-use crate::netlink::require_netfilter;
+use crate::netlink::{require_netfilter, rule_watch};
 use crate::promise::on_thread;
 
 const LIBRARY: &CStr = c"libnftables.so.1";
@@ -51,12 +51,20 @@ static OPENED: Mutex<Option<Library>> = Mutex::new(None);
 pub fn run_nftables(env: &Env, commands: String) -> napi::Result<Object<'_>> {
     on_thread(env, move || {
         let commands = CString::new(commands).map_err(|_| SystemError::new("nftables", "commands", Errno::EINVAL))?;
+        rename_thread();
         let mut opened = OPENED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         if opened.is_none() {
             *opened = Some(open()?);
         }
         opened.as_ref().map(|library| run(library, &commands)).ok_or_else(|| missing("nft_ctx_new"))
     })
+}
+
+/// The kernel says with each change what thread made it: so we know ours.
+fn rename_thread() {
+    let name = CString::new(rule_watch::OUR_THREAD).unwrap_or_default();
+    // SAFETY: PR_SET_NAME reads a terminated text; it names the calling thread, which is of this call alone.
+    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
 }
 
 fn run(library: &Library, commands: &CStr) -> NftablesOutcome {

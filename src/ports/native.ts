@@ -310,6 +310,11 @@ export interface Native {
    * are stateless.
    */
   runNftables(commands: string): Promise<NftablesOutcome>;
+  /**
+   * Calls `onChange` after each transaction of others that changed this table of family inet, and where notifications were lost;
+   * for as long as the process lives, which it doesn't prolong. Throws if the kernel has no netfilter.
+   */
+  watchNftables(table: string, onChange: () => void): void;
   /** A connected socket, non-blocking and close-on-exec. Rejects with ETIMEDOUT, ECONNREFUSED etc. */
   connectTcp(namespace: string, address: string, port: number, timeoutMs: number): Promise<number>;
   closeFd(fd: number): Promise<void>;

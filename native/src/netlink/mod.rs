@@ -8,6 +8,7 @@
 //   configure  one interface's whole configuration, in the order that works
 //   flows      connections that the kernel tracks, to be forgotten
 //   nftables   one rule set: ports of an address of the loopback interface lead to other ports
+//   rule_watch changes of a table that somebody else makes
 
 mod addresses;
 mod configure;
@@ -15,6 +16,7 @@ mod flows;
 mod links;
 pub mod nftables;
 mod routes;
+pub mod rule_watch;
 mod socket;
 mod wire;
 

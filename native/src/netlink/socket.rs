@@ -2,12 +2,13 @@
 // up an interface takes some ten of them at a few microseconds each.
 
 use std::mem::{size_of, zeroed};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 
-use super::wire::{Request, messages, u32_at};
+use super::wire::{Message, Request, messages, u32_at};
 use crate::error::{SystemError, SystemResult, check};
+use crate::udp::set_option;
 
 /// The kernel fills at most 32 KiB a datagram of a dump.
 const RECEIVE_BYTES: usize = 64 * 1024;
@@ -52,6 +53,18 @@ impl Netlink {
         let value = (&raw const on).cast();
         // SAFETY: the kernel reads one int.
         unsafe { libc::setsockopt(self.fd.as_raw_fd(), libc::SOL_NETLINK, NETLINK_GET_STRICT_CHK, value, length) };
+    }
+
+    /// Hears what the kernel tells all who joined `group`. Bound first: a socket without an address of its own is passed over.
+    pub fn join(&self, group: libc::c_int, object: &str) -> SystemResult<()> {
+        let address = any();
+        // SAFETY: the pointer and the length are those of `address`, which outlives the call.
+        let bound = unsafe {
+            libc::bind(self.as_raw_fd(), (&raw const address).cast(), size_of::<libc::sockaddr_nl>() as libc::socklen_t)
+        };
+        check(bound, "bind", object)?;
+        let call = "NETLINK_ADD_MEMBERSHIP";
+        set_option(self.as_raw_fd(), libc::SOL_NETLINK, libc::NETLINK_ADD_MEMBERSHIP, group, call, object)
     }
 
     /// Sends a request and waits for its acknowledgement. `call` and `object` name it in an error.
@@ -142,6 +155,11 @@ impl Netlink {
         }
     }
 
+    /// The messages of the datagram received last.
+    pub fn received(&self, length: usize) -> impl Iterator<Item = Message<'_>> {
+        messages(&self.buffer[..length])
+    }
+
     fn send(&mut self, request: Request, call: &'static str, object: &str) -> SystemResult<u32> {
         self.sequence += 1;
         self.send_bytes(&request.finish(self.sequence), call, object)?;
@@ -149,9 +167,7 @@ impl Netlink {
     }
 
     fn send_bytes(&self, bytes: &[u8], call: &'static str, object: &str) -> SystemResult<()> {
-        // SAFETY: sockaddr_nl is integers only.
-        let mut kernel: libc::sockaddr_nl = unsafe { zeroed() };
-        kernel.nl_family = libc::AF_NETLINK as libc::sa_family_t;
+        let kernel = any();
         // SAFETY: pointers and lengths are those of `bytes` and `kernel`, which outlive the call.
         let sent = unsafe {
             libc::sendto(
@@ -166,7 +182,8 @@ impl Netlink {
         if sent == -1 { Err(SystemError::last(call, object)) } else { Ok(()) }
     }
 
-    fn receive(&mut self, call: &'static str, object: &str) -> SystemResult<usize> {
+    /// Waits for a datagram; answers its length.
+    pub fn receive(&mut self, call: &'static str, object: &str) -> SystemResult<usize> {
         loop {
             // SAFETY: the kernel writes at most `len` bytes into the buffer; MSG_TRUNC only changes what is returned.
             let received = unsafe {
@@ -180,6 +197,20 @@ impl Netlink {
                 Err(_) => return Err(SystemError::last(call, object)),
             }
         }
+    }
+}
+
+/// As a destination the kernel, as an own address one of the kernel's choice.
+fn any() -> libc::sockaddr_nl {
+    // SAFETY: sockaddr_nl is integers only.
+    let mut address: libc::sockaddr_nl = unsafe { zeroed() };
+    address.nl_family = libc::AF_NETLINK as libc::sa_family_t;
+    address
+}
+
+impl AsRawFd for Netlink {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
     }
 }
 
