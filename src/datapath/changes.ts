@@ -110,10 +110,10 @@ export class Changes {
         }
         if (delta.associations.size > 0) await this.#esp.open(delta);
         const patch = tables.patchOf(delta, this.#captures.marks);
-        const descriptors = { ...taps.descriptors(plan, fresh, tables.ports), keys: this.#esp.keys(delta) };
+        const descriptors = { ...taps.descriptors(plan, fresh, tables.names.ports), keys: this.#esp.keys(delta) };
         await sync.apply(patch, descriptors);
         commit();
-        tables.release(delta);
+        tables.names.release(delta);
         taps.commit(plan, fresh);
         this.#plane.listen();
         return { failures, closed: taps.drop(plan.close, this.#log) };
@@ -121,7 +121,7 @@ export class Changes {
     } catch (error) {
       if (step !== null) {
         await taps.revert(step.plan);
-        tables.revoke(step.delta);
+        tables.names.revoke(step.delta);
       }
       const failure = asWeftError(error);
       if (wishes.size > 1 && failure.code !== "UNAVAILABLE") return await this.#oneByOne(wishes, adopting);

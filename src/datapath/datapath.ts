@@ -186,7 +186,7 @@ export class WeftDatapath implements DatapathService {
       spinUs,
       domains: standing.domains.size,
       ports: standing.ports.size,
-      vteps: tables.vteps.size,
+      vteps: tables.names.vteps.size,
       startedAt,
       missing: taps.lost.map(({ port }) => missingText(port)),
       engineBytes: MEMORY_LENGTH,

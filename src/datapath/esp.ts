@@ -31,9 +31,9 @@ import type { Delta } from "./desired/delta.ts";
 import { Standing } from "./desired/standing.ts";
 import { ALGORITHM_NUMBERS } from "./esp-algorithms.ts";
 import type { Plane } from "./plane.ts";
+import type { EspPort } from "./tables/host-ports.ts";
 import { associationRecords, readAddress } from "./tables/read-back.ts";
 import type { AssociationKey } from "./tables/sync.ts";
-import type { EspPort } from "./tables/tables.ts";
 import { addressBytes, addressText, isIpv6 } from "./words.ts";
 
 interface OpenPort extends EspPort {
@@ -117,7 +117,7 @@ export class Esp {
 
   /** Keys of associations that the change brings; their indexes are given. */
   keys(delta: Delta): AssociationKey[] {
-    const { associations } = this.#plane.tables;
+    const { associations } = this.#plane.tables.names;
     const keys: AssociationKey[] = [];
     for (const [id, { before, after }] of delta.associations) {
       if (after === undefined || before?.key === after.key) continue;
@@ -130,7 +130,7 @@ export class Esp {
   allKeys(): AssociationKey[] {
     const { tables, standing } = this.#plane;
     return [...standing.associations.values()].map(({ id, algorithm, key }) => {
-      return { slot: tables.associations.ensure(id), algorithm: ALGORITHM_NUMBERS[algorithm], key };
+      return { slot: tables.names.associations.ensure(id), algorithm: ALGORITHM_NUMBERS[algorithm], key };
     });
   }
 
@@ -154,7 +154,7 @@ export class Esp {
     if (kind === ESP_EVENT_UNKNOWN_SPI) {
       return { kind: "unknown-spi", spi: view.getUint32(at + ESP_EVENT_SPI, true), ...sender, local: address(ESP_EVENT_LOCAL), datagram };
     }
-    const id = this.#plane.tables.associations.nameOf(view.getUint16(at + ESP_EVENT_SA, true));
+    const id = this.#plane.tables.names.associations.nameOf(view.getUint16(at + ESP_EVENT_SA, true));
     const association = id === undefined ? undefined : this.#plane.standing.associations.get(id);
     if (association === undefined || association.spi !== view.getUint32(at + ESP_EVENT_SPI, true)) return null;
     switch (kind) {
@@ -180,10 +180,10 @@ export class Esp {
   async associations(): Promise<readonly AssociationEntry[]> {
     const { tables, standing } = this.#plane;
     const { client } = this.#plane.require();
-    const limits = { domains: 0, ports: 0, vteps: tables.vteps.limit, associations: tables.associations.limit };
+    const limits = { domains: 0, ports: 0, vteps: tables.names.vteps.limit, associations: tables.names.associations.limit };
     const entries: AssociationEntry[] = [];
     for (const { index, ...figures } of associationRecords(await client.request({ kind: "entries", ...limits }))) {
-      const declared = standing.associations.get(tables.associations.nameOf(index) ?? "");
+      const declared = standing.associations.get(tables.names.associations.nameOf(index) ?? "");
       if (declared === undefined) continue;
       const { key: _, ...rest } = declared;
       entries.push({ ...rest, ...figures });
@@ -193,7 +193,7 @@ export class Esp {
 
   /** Sends a datagram of the tunnel's own to a peer, by its current association; false if it has none. */
   async probe(peer: string, what: "dummy" | "keepalive"): Promise<boolean> {
-    const vtep = this.#plane.tables.vteps.indexOf(peer);
+    const vtep = this.#plane.tables.names.vteps.indexOf(peer);
     if (vtep === undefined) return false;
     const { client } = this.#plane.require();
     const { sent } = await client.request({ kind: "probe", vtep, what: what === "dummy" ? PROBE_DUMMY : PROBE_KEEPALIVE });

@@ -44,9 +44,9 @@ export class Plane {
   readonly taps = new TapSet();
   readonly #parents = new Parents();
   readonly names: Names = {
-    port: (index) => this.tables.ports.nameOf(index),
-    domain: (index) => this.tables.domains.nameOf(index),
-    vtep: (index) => this.tables.vteps.nameOf(index),
+    port: (index) => this.tables.names.ports.nameOf(index),
+    domain: (index) => this.tables.names.domains.nameOf(index),
+    vtep: (index) => this.tables.names.vteps.nameOf(index),
   };
   /** All that owners declared and got. */
   standing = new Standing();
@@ -73,7 +73,7 @@ export class Plane {
   }
 
   portIndex(port: string): number {
-    const index = this.tables.ports.indexOf(port);
+    const index = this.tables.names.ports.indexOf(port);
     if (index === undefined) throw notFound(`no port ${port}`);
     return index;
   }

@@ -72,7 +72,7 @@ export class Repair {
 
   async #recreate(gone: readonly OpenTap[]): Promise<void> {
     const { taps, log } = this.#plane;
-    const { ports } = this.#plane.tables;
+    const { ports } = this.#plane.tables.names;
     const { sync } = this.#plane.require();
     const made = await taps.reopen(gone, log);
     const dead = gone.filter(({ fd }) => fd !== LOST);

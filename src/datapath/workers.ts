@@ -66,7 +66,7 @@ export class Workers {
         fds: [...fds],
       }));
       for (const tap of await taps.reopen(taps.lost, log)) taps.set(tap);
-      for (const tap of taps.all) if (tap.fd !== LOST) attach.push(attachment(tap, tables.ports));
+      for (const tap of taps.all) if (tap.fd !== LOST) attach.push(attachment(tap, tables.names.ports));
       await sync.become(tables.imageOf(this.#plane.standing, this.#captures.marks), { release: [], attach });
       this.#plane.listen();
       return { client, sync, underlays, underlayEnds: new Map(underlays.map((one) => [underlayName(one.address), underlayEnd(one)])) };

@@ -18,7 +18,8 @@ import { merge } from "../../src/datapath/desired/merge.ts";
 import { Standing } from "../../src/datapath/desired/standing.ts";
 import { KeyMaterial } from "../../src/datapath/key-material.ts";
 import { applyPatch, callsOf, difference, emptyImage, type Image, patchBetween } from "../../src/datapath/tables/diff.ts";
-import { NO_MARKS, Tables } from "../../src/datapath/tables/tables.ts";
+import { NO_MARKS } from "../../src/datapath/tables/marks.ts";
+import { Tables } from "../../src/datapath/tables/tables.ts";
 
 const OWNERS = ["a", "b", "c", "d"];
 const pick = <T>(...values: T[]): fc.Arbitrary<T> => fc.constantFrom(...values);
@@ -231,7 +232,7 @@ describe("what stands", () => {
           expect(calls.length).toBe(difference(engine, whole).length);
           applyPatch(image, patch);
           applyPatch(engine, patchBetween(engine, whole));
-          tables.release(proposal.delta);
+          tables.names.release(proposal.delta);
           expect(image).toEqual(whole);
         }
         const empty = Standing.of(new Map());
@@ -303,7 +304,7 @@ describe("one endpoint more beside 500 endpoints and 10,000 neighbours", () => {
       const calls = callsOf(image, patch);
       standing.commit(proposal);
       applyPatch(image, patch);
-      tables.release(proposal.delta);
+      tables.names.release(proposal.delta);
       times.push(performance.now() - before);
       expect(calls.length).toBe(i % 2 === 0 ? 3 : 3);
     }

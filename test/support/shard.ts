@@ -12,8 +12,9 @@ import type { Attachment, Notice, Protocol, Request } from "../../src/datapath/m
 import { createMemory, instantiateEngine } from "../../src/datapath/module.ts";
 import { Shard } from "../../src/datapath/shard/shard.ts";
 import { applyToImage, difference, emptyImage } from "../../src/datapath/tables/diff.ts";
+import { NO_MARKS } from "../../src/datapath/tables/marks.ts";
 import { packRows } from "../../src/datapath/tables/ops.ts";
-import { NO_MARKS, Tables } from "../../src/datapath/tables/tables.ts";
+import { Tables } from "../../src/datapath/tables/tables.ts";
 import { ENGINE_DEBUG_PATH, ENGINE_RELEASE_PATH } from "../../src/paths.ts";
 import { MemoryPoller } from "../../src/ports/memory.ts";
 import { NodeCipher } from "./node-cipher.ts";
@@ -87,7 +88,7 @@ export class TestShard {
     const want = this.tables.imageOf(desired, NO_MARKS);
     const rows = difference(this.tables.image, want);
     const keys = [...desired.associations.values()].map(({ id, algorithm, key }) => {
-      return { slot: this.tables.associations.indexOf(id)!, algorithm: ALGORITHM_NUMBERS[algorithm], material: key.copy() };
+      return { slot: this.tables.names.associations.indexOf(id)!, algorithm: ALGORITHM_NUMBERS[algorithm], material: key.copy() };
     });
     const fresh = [...desired.ports.keys()].filter((id) => !known.has(this.port(id)));
     const attach = fresh.map((id, i): Attachment => ({ port: this.port(id), kind: "tap", fds: [i + 1] }));
@@ -104,7 +105,7 @@ export class TestShard {
   }
 
   port(id: string): number {
-    return this.tables.ports.indexOf(id)!;
+    return this.tables.names.ports.indexOf(id)!;
   }
 
   /** A frame from the sandbox behind `port`, with an empty virtio-net header. */

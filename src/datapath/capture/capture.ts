@@ -12,7 +12,7 @@
 import { DIRECTION_RX } from "../../../wasm/shared/abi.ts";
 import { IP_PROTOCOL_ESP } from "../../../wasm/shared/protocol.ts";
 import type { CaptureOptions } from "../datapath-api.ts";
-import type { CaptureMarks } from "../tables/tables.ts";
+import type { CaptureMarks } from "../tables/marks.ts";
 import type { Names } from "../trace/trace.ts";
 import { type CaptureRecord, captureRecords, type DatagramRecord } from "./capture-records.ts";
 import { ipHeader, isMapped, outerHeaders } from "./outer-headers.ts";

@@ -4,7 +4,7 @@
 import type { CaptureOptions } from "../datapath-api.ts";
 import { interfaceOf } from "../parents.ts";
 import type { Plane } from "../plane.ts";
-import type { CaptureMarks } from "../tables/tables.ts";
+import type { CaptureMarks } from "../tables/marks.ts";
 import { CaptureHub } from "./capture.ts";
 
 export class Captures {

@@ -176,7 +176,7 @@ export class Sync {
   /** Null if the engine was rebuilt meanwhile. */
   async #readBack(): Promise<Image | null> {
     const image = emptyImage();
-    const { domains, ports, vteps, associations } = this.#tables;
+    const { domains, ports, vteps, associations } = this.#tables.names;
     const limits = { domains: domains.limit, ports: ports.limit, vteps: vteps.limit, associations: associations.limit };
     const entries = await this.#client.request({ kind: "entries", ...limits });
     readEntries(image, entries);

@@ -185,7 +185,7 @@ describe("what a shard tells", () => {
   it("reads its tables back as they were written", () => {
     const shard = made();
     const image = emptyImage();
-    const { domains, ports, vteps } = shard.tables;
+    const { domains, ports, vteps } = shard.tables.names;
     readEntries(image, shard.execute({ kind: "entries", domains: domains.limit, ports: ports.limit, vteps: vteps.limit, associations: 0 }));
     readFdb(image, shard.execute({ kind: "dump", table: "fdb", cursor: 0, staticOnly: true }).entries);
     readNeighbors(image, shard.execute({ kind: "dump", table: "neighbors", cursor: 0, staticOnly: false }).entries);
@@ -200,9 +200,9 @@ describe("what a shard tells", () => {
     const read = shard.execute({ kind: "traceRead" });
     const { tables } = shard;
     const names = {
-      port: (i: number) => tables.ports.nameOf(i),
-      domain: (i: number) => tables.domains.nameOf(i),
-      vtep: (i: number) => tables.vteps.nameOf(i),
+      port: (i: number) => tables.names.ports.nameOf(i),
+      domain: (i: number) => tables.names.domains.nameOf(i),
+      vtep: (i: number) => tables.names.vteps.nameOf(i),
     };
     const { lines, lost, packets } = decodeTrace(read.ring, count, read.count, names);
     expect({ lost, packets }).toEqual({ lost: 0, packets: 1 });

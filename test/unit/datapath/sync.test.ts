@@ -4,6 +4,7 @@ import { merge } from "../../../src/datapath/desired/merge.ts";
 import type { EngineExports } from "../../../src/datapath/engine.ts";
 import { KeyMaterial } from "../../../src/datapath/key-material.ts";
 import { emptyImage, type Image } from "../../../src/datapath/tables/diff.ts";
+import { NO_MARKS } from "../../../src/datapath/tables/marks.ts";
 import {
   addressRow,
   DOMAIN_SET,
@@ -26,7 +27,6 @@ import {
   readPermits,
 } from "../../../src/datapath/tables/read-back.ts";
 import { type Requester, Sync } from "../../../src/datapath/tables/sync.ts";
-import { NO_MARKS } from "../../../src/datapath/tables/tables.ts";
 import { addressWords, macWords } from "../../../src/datapath/words.ts";
 import { PORT_TAP } from "../../../wasm/shared/abi.ts";
 import { TestShard } from "../../support/shard.ts";
@@ -89,7 +89,7 @@ function rig(wrap?: (engine: EngineExports) => EngineExports): Rig {
     },
     get engine() {
       const image = emptyImage();
-      const { domains, ports, vteps } = shard.tables;
+      const { domains, ports, vteps } = shard.tables.names;
       readEntries(
         image,
         shard.execute({ kind: "entries", domains: domains.limit, ports: ports.limit, vteps: vteps.limit, associations: 0 }),
@@ -114,7 +114,7 @@ describe("an audit", () => {
     const made = rig();
     const { sync, shard, want, tamper } = made;
     await sync.become(want(network()));
-    const domain = shard.tables.domains.indexOf("n1")!;
+    const domain = shard.tables.names.domains.indexOf("n1")!;
     tamper(
       [FDB_DELETE, domain, ...macWords(MAC[1])],
       [MEMBER_DELETE, domain, 1],
@@ -144,7 +144,7 @@ describe("a security association", () => {
     const [incoming, outgoing] = [2 ** 40 + 0x80000001, Number.MAX_SAFE_INTEGER];
     shard.declare({ ...network(), associations: [association("in", incoming), association("out", outgoing)] });
     const image = emptyImage();
-    const { domains, ports, vteps, associations } = shard.tables;
+    const { domains, ports, vteps, associations } = shard.tables.names;
     const limits = { domains: domains.limit, ports: ports.limit, vteps: vteps.limit, associations: associations.limit };
     const entries = shard.execute({ kind: "entries", ...limits });
     readEntries(image, entries);

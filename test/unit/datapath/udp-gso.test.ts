@@ -1,6 +1,6 @@
 // Which kernels' TAPs take UDP super-frames, by their release.
 import { describe, expect, it } from "vitest";
-import { takesUdpGso } from "../../../src/datapath/tables/tables.ts";
+import { takesUdpGso } from "../../../src/datapath/tables/flags.ts";
 
 describe("takesUdpGso", () => {
   it.each([
