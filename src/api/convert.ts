@@ -79,6 +79,9 @@ export function endpointMessage(record: EndpointRecord): Endpoint {
     interfaceName: record.interfaceName ?? "",
     gwPriority: record.gwPriority,
     links: record.links.map(({ target, alias }) => ({ target, alias })),
+    requestedIpv4: record.requested.ipv4 ?? "",
+    requestedIpv6: record.requested.ipv6 ?? "",
+    linkLocalIps: [...record.requested.linkLocal],
     driverOptions: { ...record.driverOptions },
   };
 }
@@ -142,6 +145,7 @@ export function attachRequest(message: Attachment__Output): AttachRequest {
   return {
     network: message.network,
     ...present({ ipv4: message.ipv4, ipv6: message.ipv6, mac: message.mac }),
+    ...(message.linkLocalIps.length > 0 ? { linkLocalIps: message.linkLocalIps } : {}),
     ...(message.aliases.length > 0 ? { aliases: message.aliases } : {}),
     ...(message.links.length > 0 ? { links: message.links.map(({ target, alias }) => ({ sandbox: target, ...present({ alias }) })) } : {}),
     ...(message.gwPriority === 0 ? {} : { gwPriority: message.gwPriority }),

@@ -246,6 +246,9 @@ export function leaf<O extends object>(parent: Command, host: Session, spec: Lea
 /** For options that may be repeated. */
 export const collect = (value: string, before: readonly string[] | undefined): string[] => [...(before ?? []), value];
 
+/** The same where a value may also be a list: "a,b". */
+export const collectList = (value: string, before: readonly string[] | undefined): string[] => [...(before ?? []), ...value.split(",")];
+
 /** For arguments that have to be numbers. */
 export function integer(what: string, min: number, max: number): (value: string) => number {
   return (value) => {

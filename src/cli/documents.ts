@@ -1,5 +1,6 @@
 // What `inspect` and `ls --format` show: objects with Docker's field names, so that scripts written for Docker work. Fields
 // that Weft doesn't have yet stand there empty where Docker always has them.
+import type { Endpoint__Output } from "../api/generated/weft/v1/Endpoint.ts";
 import type { InspectNetworkResponse__Output } from "../api/generated/weft/v1/InspectNetworkResponse.ts";
 import type { Network__Output } from "../api/generated/weft/v1/Network.ts";
 import type { Sandbox__Output } from "../api/generated/weft/v1/Sandbox.ts";
@@ -109,11 +110,18 @@ const EGRESS_NETWORK = "weft_gwbridge";
 const ownEndpoints = ({ endpoints }: Sandbox__Output): SandboxEndpoint__Output[] =>
   endpoints.filter(({ network }) => network!.name !== EGRESS_NETWORK);
 
+/** What the user chose; null: nothing. */
+function requestedAddresses({ requestedIpv4, requestedIpv6, linkLocalIps }: Endpoint__Output) {
+  const chosen = { IPv4Address: requestedIpv4, IPv6Address: requestedIpv6, LinkLocalIPs: linkLocalIps };
+  if (requestedIpv4 === "" && requestedIpv6 === "" && linkLocalIps.length === 0) return null;
+  return withoutEmpty(chosen, ["IPv4Address", "IPv6Address", "LinkLocalIPs"]);
+}
+
 /** Docker's EndpointSettings. */
 function endpointSettings(one: SandboxEndpoint__Output, sandbox: Sandbox__Output) {
   const endpoint = one.endpoint!;
   return {
-    IPAMConfig: null,
+    IPAMConfig: requestedAddresses(endpoint),
     Links:
       endpoint.links.length === 0 || one.network!.name === "bridge" ? null : endpoint.links.map((link) => `${link.target}:${link.alias}`),
     Aliases: endpoint.aliases,

@@ -1,7 +1,7 @@
 // weft network ...
 import { type Command, Option } from "commander";
 import { WeftError } from "../errors.ts";
-import { type Context, collect, group, leaf, type Session } from "./command.ts";
+import { type Context, collect, collectList, group, leaf, type Session } from "./command.ts";
 import { networkDocument, networkRow } from "./documents.ts";
 import { ReportedError } from "./errors.ts";
 import { type IpamFlags, ipamEntries } from "./ipam-flags.ts";
@@ -43,6 +43,17 @@ async function create(context: Context, name: string, flags: CreateFlags): Promi
     labels: pairs(flags.label),
   });
   context.print(`${network!.id}\n`);
+}
+
+interface ConnectFlags {
+  readonly ip?: string;
+  readonly ip6?: string;
+  readonly mac?: string;
+  readonly linkLocalIp?: string[];
+  readonly alias?: string[];
+  readonly link?: string[];
+  readonly driverOpt?: string[];
+  readonly gwPriority?: string;
 }
 
 const PRUNE_WARNING = "WARNING! This will remove all custom networks not used by at least one sandbox.";
@@ -173,38 +184,36 @@ export function register(program: Command, host: Session): void {
     .option("-f, --force", "don't ask")
     .option("--filter <key=value>", "until=TIME, label=KEY[=VALUE] or label!=KEY[=VALUE]; repeatable, all must hold", collect);
 
-  leaf<{ ip?: string; ip6?: string; mac?: string; alias?: string[]; link?: string[]; driverOpt?: string[]; gwPriority?: string }>(
-    network,
-    host,
-    {
-      usage: "connect <network> <sandbox>",
-      summary: "Attach a sandbox to a network",
-      examples: [
-        "weft network connect web a",
-        "weft network connect --ip 10.1.0.9 --alias db web a",
-        "weft network connect --driver-opt com.docker.network.endpoint.sysctls=net.ipv4.conf.IFNAME.log_martians=1 web a",
-      ],
-      async run(context, [reference, sandbox], flags) {
-        const { endpoint } = await context.client.call("endpoint", "Connect", {
-          sandbox: sandbox!,
-          attachment: {
-            network: reference!,
-            ipv4: flags.ip ?? "",
-            ipv6: flags.ip6 ?? "",
-            mac: flags.mac ?? "",
-            aliases: flags.alias ?? [],
-            links: (flags.link ?? []).map(link),
-            driverOptions: strictPairs("--driver-opt", flags.driverOpt),
-            gwPriority: flags.gwPriority === undefined ? 0 : wholeNumber("--gw-priority", flags.gwPriority),
-          },
-        });
-        if (context.format !== "table") context.one(endpoint!, () => "");
-      },
+  leaf<ConnectFlags>(network, host, {
+    usage: "connect <network> <sandbox>",
+    summary: "Attach a sandbox to a network",
+    examples: [
+      "weft network connect web a",
+      "weft network connect --ip 10.1.0.9 --alias db web a",
+      "weft network connect --driver-opt com.docker.network.endpoint.sysctls=net.ipv4.conf.IFNAME.log_martians=1 web a",
+    ],
+    async run(context, [reference, sandbox], flags) {
+      const { endpoint } = await context.client.call("endpoint", "Connect", {
+        sandbox: sandbox!,
+        attachment: {
+          network: reference!,
+          ipv4: flags.ip ?? "",
+          ipv6: flags.ip6 ?? "",
+          mac: flags.mac ?? "",
+          linkLocalIps: flags.linkLocalIp ?? [],
+          aliases: flags.alias ?? [],
+          links: (flags.link ?? []).map(link),
+          driverOptions: strictPairs("--driver-opt", flags.driverOpt),
+          gwPriority: flags.gwPriority === undefined ? 0 : wholeNumber("--gw-priority", flags.gwPriority),
+        },
+      });
+      if (context.format !== "table") context.one(endpoint!, () => "");
     },
-  )
+  })
     .option("--ip <address>", "IPv4 address")
     .option("--ip6 <address>", "IPv6 address")
     .option("--mac <mac>", "MAC address")
+    .option("--link-local-ip <address>", "further address, of 169.254.0.0/16 or fe80::/10, repeatable", collectList)
     .option("--alias <name>", "another name of the sandbox on this network, repeatable", collect)
     .option("--link <sandbox[:alias]>", "a name for that sandbox on this network, for this one alone, repeatable", collect)
     .option("--driver-opt <key=value>", "com.docker.network.endpoint.sysctls or .ifname, repeatable", collect)

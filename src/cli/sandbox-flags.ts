@@ -4,7 +4,7 @@ import type { CreateSandboxRequest } from "../api/generated/weft/v1/CreateSandbo
 import type { PortSpec } from "../api/generated/weft/v1/PortSpec.ts";
 import type { Sandbox__Output } from "../api/generated/weft/v1/Sandbox.ts";
 import { parseExposed, parsePortSpec } from "../net/port-spec.ts";
-import { type Context, collect } from "./command.ts";
+import { type Context, collect, collectList } from "./command.ts";
 import { type EnvironmentFlags, environment, environmentOptions } from "./environment.ts";
 import { UsageError } from "./errors.ts";
 import { type AttachmentFlags, attachment, link, pairs } from "./values.ts";
@@ -23,6 +23,7 @@ export interface SandboxFlags extends EnvironmentFlags {
   readonly addHost?: readonly string[];
   readonly sysctl?: readonly string[];
   readonly macAddress?: string;
+  readonly linkLocalIp?: readonly string[];
   readonly ip?: string;
   readonly ip6?: string;
   readonly label?: readonly string[];
@@ -40,7 +41,7 @@ export function sandboxOptions(command: Command): Command {
   return environmentOptions(command)
     .option(
       "--network <network>",
-      "NET[,ip=A][,ip6=A][,mac=M][,alias=X][,gw-priority=N][,driver-opt=K=V]..., repeatable; or host, none, sandbox:NAME (its stack)",
+      "NET[,ip=A][,ip6=A][,mac=M][,link-local-ip=A][,alias=X][,gw-priority=N][,driver-opt=K=V]..., repeatable; or host, none, sandbox:NAME (its stack)",
       collect,
     )
     .addOption(new Option("--net <network>").argParser(collect).hideHelp())
@@ -58,6 +59,7 @@ export function sandboxOptions(command: Command): Command {
     .option("--ip <address>", "IPv4 address on the first network")
     .option("--ip6 <address>", "IPv6 address on the first network")
     .option("--mac-address <mac>", "MAC address on the first network")
+    .option("--link-local-ip <address>", "further address on the first network, of 169.254.0.0/16 or fe80::/10, repeatable", collectList)
     .option("--dns <address>", "DNS server, asked from inside, repeatable (default: the host's)", collect)
     .option("--dns-search <domain>", 'search domain, repeatable; "." for none (default: the host\'s)', collect)
     .option("--dns-opt <option>", "option of resolv.conf, repeatable (default: the host's, and ndots:0)", collect)
@@ -80,13 +82,14 @@ const ADDRESSES = [
   { flag: "ip", key: "ipv4", what: "IPv4 address" },
   { flag: "ip6", key: "ipv6", what: "IPv6 address" },
   { flag: "macAddress", key: "mac", what: "MAC address" },
+  { flag: "linkLocalIp", key: "linkLocalIps", what: "link-local IP addresses" },
 ] as const;
 
 function addressed([first, ...others]: AttachmentFlags[], flags: SandboxFlags): AttachmentFlags[] {
   const given = ADDRESSES.filter(({ flag }) => flags[flag] !== undefined);
   for (const { flag, key, what } of given) {
     if (first?.[key] === undefined) continue;
-    const option = flag === "macAddress" ? "--mac-address" : `--${flag}`;
+    const option = `--${flag.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
     throw new UsageError(`conflicting options: cannot specify both ${option} and per-network ${what}`);
   }
   if (given.length === 0) return first === undefined ? [] : [first, ...others];

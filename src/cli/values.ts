@@ -35,18 +35,22 @@ export interface AttachmentFlags {
   ipv4?: string;
   ipv6?: string;
   mac?: string;
+  linkLocalIps?: string[];
   aliases: string[];
   links?: { target: string; alias: string }[];
   gwPriority?: number;
   driverOptions?: Record<string, string>;
 }
 
-const ATTACHMENT_KEYS: Readonly<Record<string, "network" | "ipv4" | "ipv6" | "mac" | "alias" | "gwPriority" | "driverOption">> = {
+type AttachmentField = "network" | "ipv4" | "ipv6" | "mac" | "linkLocalIps" | "alias" | "gwPriority" | "driverOption";
+
+const ATTACHMENT_KEYS: Readonly<Record<string, AttachmentField>> = {
   name: "network",
   ip: "ipv4",
   ip6: "ipv6",
   mac: "mac",
   "mac-address": "mac",
+  "link-local-ip": "linkLocalIps",
   alias: "alias",
   "gw-priority": "gwPriority",
   "driver-opt": "driverOption",
@@ -77,7 +81,7 @@ function parts(text: string): string[] {
   return found.map((part) => part.replace(/^"(.*)"$/, "$1"));
 }
 
-/** `--network NET[,ip=A][,ip6=A][,mac=M][,alias=X][,gw-priority=N][,driver-opt=K=V]...`, or Docker's long form with name=NET. */
+/** `--network NET[,ip=A][,ip6=A][,mac=M][,alias=X][,link-local-ip=A]...[,gw-priority=N][,driver-opt=K=V]...`, or Docker's long form with name=NET. */
 export function attachment(text: string): AttachmentFlags {
   const found: AttachmentFlags = { network: "", aliases: [] };
   for (const [at, part] of parts(text).entries()) {
@@ -90,6 +94,7 @@ export function attachment(text: string): AttachmentFlags {
     if (value === "")
       throw new UsageError(`invalid --network "${text}": ${cut < 0 && at === 0 ? "name a network" : `${key} needs a value`}`);
     if (field === "alias") found.aliases.push(value);
+    else if (field === "linkLocalIps") found.linkLocalIps = [...(found.linkLocalIps ?? []), value];
     else if (field === "driverOption") found.driverOptions = { ...found.driverOptions, ...strictPairs("driver-opt", [value]) };
     else if (field === "gwPriority") found.gwPriority = wholeNumber(key, value);
     else if (found[field]) throw new UsageError(`invalid --network "${text}": ${key} is given twice`);

@@ -23,7 +23,7 @@ export async function prepareAll(
       const current = context.state.networks.get(network.id) ?? findNetwork(context, wish.network);
       prepared.push(
         await context.lastAddresses.first(current.id, sandbox.id, wish, (one) =>
-          prepareAttachment(context, sandbox, current, one, linkNames),
+          prepareAttachment(context, sandbox, current, one, linkNames, wish),
         ),
       );
     }

@@ -6,6 +6,7 @@ import { endpointKey } from "../store/keys.ts";
 import type { Put } from "../store/store.ts";
 import { attempt, type Context, endpointOwner, newId, put } from "./context.ts";
 import { interfaceSysctls, readEndpointOptions, wishedName } from "./endpoint-options.ts";
+import { linkLocalInUse, readLinkLocal, refuseUsedLinkLocal } from "./link-local.ts";
 import { closeLinks, openLinks } from "./link-ports.ts";
 import { endpointLinks } from "./links.ts";
 import { checkName, isEgress, shortId } from "./names.ts";
@@ -26,7 +27,7 @@ export interface Prepared {
 
 /**
  * Reserves what an endpoint needs. The caller holds the sandbox and (shared) the network. `linkNames`: taken in the namespace;
- * the name chosen is added.
+ * the name chosen is added. `asked`: what the user asked for, where `request` says more.
  */
 export async function prepareAttachment(
   context: Context,
@@ -34,11 +35,13 @@ export async function prepareAttachment(
   network: NetworkRecord,
   request: AttachRequest,
   linkNames: Set<string>,
+  asked: AttachRequest = request,
 ): Promise<Prepared> {
   const { state, ipam } = context;
   const driver = context.drivers.get(network.driver);
   checkAttachment(network, driver, request);
   const options = readEndpointOptions(request.driverOptions ?? {});
+  const linkLocal = readLinkLocal(request.linkLocalIps ?? []);
   const numbered = driver.addressSpace !== null;
   let mac = request.mac ? parseMac(request.mac) : null;
   if (mac === null && numbered && (await ipam.requiresMac(network.id))) mac = randomMac(context.randomBytes);
@@ -60,8 +63,12 @@ export async function prepareAttachment(
   const reservation = (address: string): string => `${network.id} ${address}`;
   let endpoint: EndpointRecord;
   try {
+    for (const address of linkLocal) {
+      if (context.reserved.has(reservation(address))) throw linkLocalInUse(address, network, "a sandbox that is joining");
+    }
+    refuseUsedLinkLocal(linkLocal, network, state.endpointsOfNetwork(network.id));
     const takenMacs = new Set(state.endpointsOfNetwork(network.id).flatMap(({ mac: other }) => other ?? []));
-    for (const text of context.reservedMacs) if (text.startsWith(reservation(""))) takenMacs.add(text.slice(network.id.length + 1));
+    for (const text of context.reserved) if (text.startsWith(reservation(""))) takenMacs.add(text.slice(network.id.length + 1));
     const id = newId(context);
     const made = driver.createEndpoint(network, { id, ipv4: lease.ipv4, ipv6: lease.ipv6, mac, takenMacs }, context.host);
     const { interfacePrefix } = driver.join(network, lease);
@@ -76,6 +83,7 @@ export async function prepareAttachment(
       mac: made.mac,
       ipv4: lease.ipv4,
       ipv6: lease.ipv6,
+      requested: { ipv4: bare(asked.ipv4 && lease.ipv4), ipv6: bare(asked.ipv6 && lease.ipv6), linkLocal },
       aliases: [...(request.aliases ?? [])],
       links,
       interfaceName,
@@ -87,9 +95,11 @@ export async function prepareAttachment(
     await ipam.releaseAddresses(network.id, lease);
     throw error;
   }
-  const reserved = endpoint.mac === null ? null : reservation(endpoint.mac);
-  if (reserved !== null) context.reservedMacs.add(reserved);
-  const settle = (): void => void (reserved !== null && context.reservedMacs.delete(reserved));
+  const reserved = [...(endpoint.mac === null ? [] : [endpoint.mac]), ...linkLocal].map(reservation);
+  for (const text of reserved) context.reserved.add(text);
+  const settle = (): void => {
+    for (const text of reserved) context.reserved.delete(text);
+  };
   return {
     attachment: { endpoint, network, driver },
     puts: [put(endpointKey(endpoint.id), endpoint), ...lease.puts],
@@ -100,6 +110,9 @@ export async function prepareAttachment(
     },
   };
 }
+
+/** "10.0.0.2/24" -> "10.0.0.2" */
+const bare = (text: string | null | undefined): string | null => text?.split("/")[0] || null;
 
 /** Makes `fresh` endpoints true beside `others` that are so already: interfaces, addresses, and the default routes of both. */
 export async function realizeAttachments(

@@ -90,8 +90,8 @@ export interface Context extends ControllerOptions {
   readonly locks: KeyedLocks;
   /** Ids of objects that are stored but not yet made true. */
   readonly pending: PendingIds;
-  /** "<network id> <MAC>" of endpoints on their way into the store. */
-  readonly reservedMacs: Set<string>;
+  /** "<network id> <MAC or link-local address>" of endpoints on their way into the store. */
+  readonly reserved: Set<string>;
   /** Ids of endpoints whose ports are declared: links may open something between them (link-ports.ts). */
   readonly joined: Set<Id>;
   readonly lastAddresses: LastAddresses;
@@ -106,7 +106,7 @@ export function createContext(options: ControllerOptions, state: State): Context
     state,
     locks: new KeyedLocks(),
     pending: new PendingIds(),
-    reservedMacs: new Set(),
+    reserved: new Set(),
     joined: new Set(),
     lastAddresses: new LastAddresses(),
     warnings: new Map(),

@@ -92,6 +92,7 @@ function checkForeignStack(request: CreateSandboxRequest, wish: AttachRequest): 
 function checkNoInterface(wish: AttachRequest): void {
   if (Object.keys(wish.driverOptions ?? {}).length > 0) throw invalidArgument("conflicting options: driver-opt and the network mode");
   if ((wish.links ?? []).length > 0) throw invalidArgument("conflicting options: links and the network mode");
+  if ((wish.linkLocalIps ?? []).length > 0) throw invalidArgument("conflicting options: link-local-ip and the network mode");
   if (wish.mac) throw invalidArgument("conflicting options: mac-address and the network mode");
   checkNothingChosen(wish);
 }

@@ -64,6 +64,9 @@ const endpoint = z.object({
   mac: mac.nullable(),
   ipv4: interfaceAddress.nullable(),
   ipv6: interfaceAddress.nullable(),
+  requested: z
+    .object({ ipv4: address.nullable(), ipv6: address.nullable(), linkLocal: z.array(address) })
+    .default({ ipv4: null, ipv6: null, linkLocal: [] }),
   aliases: z.array(z.string()),
   links: z.array(z.object({ target: z.string(), alias: z.string() })).default([]),
   interfaceName: z.string().nullable(),

@@ -29,6 +29,7 @@ export interface AttachRequest {
   ipv4?: string;
   ipv6?: string;
   mac?: string;
+  linkLocalIps?: string[];
   aliases?: string[];
   links?: LinkRequest[];
   gwPriority?: number;

@@ -6,6 +6,7 @@
 import type { Driver } from "../drivers/driver.ts";
 import type { InterfaceConfig } from "../netns/namespaces.ts";
 import type { EndpointRecord, NetworkRecord } from "../records/records.ts";
+import { withLinkLength } from "./link-local.ts";
 import { byName, isEgress } from "./names.ts";
 
 export interface Attachment {
@@ -40,14 +41,15 @@ export function sandboxInterfaces(attachments: readonly Attachment[]): SandboxIn
   const ipv6Route = joined.find(({ join, endpoint }) => join.gatewayIpv6 !== null && endpoint.ipv6 !== null);
   return joined.map((attachment) => {
     const { endpoint, join } = attachment;
+    const addresses = [endpoint.ipv4, endpoint.ipv6, ...endpoint.requested.linkLocal.map(withLinkLength)].filter((text) => text !== null);
     const routes: Route[] = [];
     if (attachment === ipv4Route) routes.push({ destination: "0.0.0.0/0", gateway: join.gatewayIpv4! });
     if (attachment === ipv6Route) routes.push({ destination: "::/0", gateway: join.gatewayIpv6! });
     return {
       endpointId: endpoint.id,
       name: endpoint.interfaceName!,
-      addresses: [endpoint.ipv4, endpoint.ipv6].filter((text) => text !== null),
-      ipv6: endpoint.ipv6 !== null,
+      addresses,
+      ipv6: addresses.some((text) => text.includes(":")),
       routes,
     };
   });

@@ -21,7 +21,10 @@ export function tapEndpoint(
   return {
     ports: [{ kind: "tap", id: endpoint.id, domain, namespacePath, interfaceName, mac, mtuBytes, isolated }],
     fdb: [{ domain, mac, to: { port: endpoint.id } }],
-    neighbors: neighbors(domain, mac, [endpoint.ipv4, endpoint.ipv6]),
+    neighbors: [
+      ...neighbors(domain, mac, [endpoint.ipv4, endpoint.ipv6]),
+      ...endpoint.requested.linkLocal.map((address) => ({ domain, address, mac })),
+    ],
   };
 }
 

@@ -47,6 +47,14 @@ export interface EndpointLink {
   readonly alias: string;
 }
 
+/** Addresses that the user chose; the others of an endpoint its pools did. */
+export interface RequestedAddresses {
+  readonly ipv4: string | null; // "10.0.0.2"
+  readonly ipv6: string | null;
+  /** `--link-local-ip`: of the link alone, beside the others. */
+  readonly linkLocal: readonly string[];
+}
+
 export interface EndpointRecord {
   readonly id: Id;
   readonly networkId: Id;
@@ -57,6 +65,7 @@ export interface EndpointRecord {
   /** With prefix length: "10.0.0.2/24"; null if the network has no such family. */
   readonly ipv4: string | null;
   readonly ipv6: string | null;
+  readonly requested: RequestedAddresses;
   readonly aliases: readonly string[];
   readonly links: readonly EndpointLink[];
   /** Name of the interface in the sandbox ("eth0"), once joined. */

@@ -91,6 +91,7 @@ export function driverCompliance(name: string, { make, variants }: DriverCase): 
         mac,
         ipv4: draft.ipv4,
         ipv6: draft.ipv6,
+        requested: { ipv4: null, ipv6: null, linkLocal: [] },
         aliases: [],
         links: [],
         interfaceName: interfacePrefix === null ? null : `${interfacePrefix}0`,

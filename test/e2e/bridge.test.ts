@@ -77,6 +77,23 @@ test("two networks in one sandbox, and none between them", async () => {
   await daemon.must("network", "rm", "back");
 });
 
+test("--link-local-ip: further addresses, by which neighbours reach it, shown as Docker does", async () => {
+  await daemon.must("sandbox", "create", "--network", "web", "--link-local-ip", "169.254.7.1", "--link-local-ip", "fe80::a1", "near");
+  await daemon.must("network", "create", "--subnet", "10.62.0.0/24", "back");
+  await daemon.must("network", "connect", "--link-local-ip", "169.254.8.1,fe80::b1", "back", "near");
+  await daemon.must("run", "-d", "--name", "asks", "--network", "web,ip=10.61.0.99,link-local-ip=169.254.7.2", "--", "sleep", "60");
+  const near = await daemon.enter("near");
+  expect(await near.ping("169.254.7.2", ["-I", "eth0"])).toBe(3);
+  expect(await one.ping("fe80::a1%eth0")).toBe(3);
+  expect(await near.must(["ip", "addr", "show", "eth1"])).toMatch(/169\.254\.8\.1\/16[\s\S]*fe80::b1\/64/);
+  const settings = async (name: string) => (await daemon.json("sandbox", "inspect", name))[0].NetworkSettings.Networks;
+  expect((await settings("near")).back.IPAMConfig).toEqual({ LinkLocalIPs: ["169.254.8.1", "fe80::b1"] });
+  expect((await settings("asks")).web.IPAMConfig).toEqual({ IPv4Address: "10.61.0.99", LinkLocalIPs: ["169.254.7.2"] });
+  expect((await settings("one")).web.IPAMConfig).toBeNull();
+  await daemon.must("sandbox", "rm", "-f", "near", "asks");
+  await daemon.must("network", "rm", "back");
+});
+
 test("an internal network has no default route", async () => {
   await daemon.must("network", "create", "--internal", "--subnet", "10.63.0.0/24", "inner");
   for (const name of ["i1", "i2"]) await daemon.must("sandbox", "create", "--network", "inner", name);

@@ -42,6 +42,7 @@ export function endpoint(on: NetworkRecord, of: SandboxRecord, more: Partial<End
     mac: null,
     ipv4: null,
     ipv6: null,
+    requested: { ipv4: null, ipv6: null, linkLocal: [] },
     aliases: [],
     links: [],
     interfaceName: "eth0",

@@ -285,6 +285,7 @@ export class FakeController implements Controller {
       mac: request.mac ?? `02:42:0a:00:00:${(own + 2).toString(16).padStart(2, "0")}`,
       ipv4: `${request.ipv4 ?? subnet.replace(/[0-9]+\/.*/, String(own + 2))}/${length}`,
       ipv6: request.ipv6 === undefined ? null : `${request.ipv6}/64`,
+      requested: { ipv4: request.ipv4 ?? null, ipv6: request.ipv6 ?? null, linkLocal: request.linkLocalIps ?? [] },
       aliases: request.aliases ?? [],
       links: (request.links ?? []).map(({ sandbox: target, alias }) => ({ target, alias: alias ?? target })),
       interfaceName: `eth${ifs}`,

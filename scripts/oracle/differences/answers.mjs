@@ -11,7 +11,7 @@ export const OF_ANSWERS = [
   },
   {
     id: "empty-not-null",
-    aspect: /\.(Config|Options|Aliases|DriverOpts)$/,
+    aspect: /\.(Config|Options|Aliases|DriverOpts|IPAMConfig)$/,
     docker: /^(null|\{\}|\[\])$/,
     weft: /^(null|\{\}|\[\])$/,
     title: "An empty list is `[]` and an empty map `{}`",
@@ -48,13 +48,6 @@ export const OF_ANSWERS = [
     aspect: /\.Gateway$/,
     title: "A macvlan network without `--gateway` has its subnet's first address for one",
     reason: "The newest Docker gives its containers no default route then.",
-  },
-  {
-    id: "requested-addresses",
-    aspect: /\.IPAMConfig$/,
-    weft: /^null$/,
-    title: "`IPAMConfig` of an endpoint is null",
-    reason: "Whether an address was asked for or chosen is not kept: an endpoint keeps the address it has either way.",
   },
   {
     id: "interface-name",
