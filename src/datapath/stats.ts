@@ -13,7 +13,7 @@ import type { CounterStats, DatapathStats, DropStats, PortStats } from "./datapa
 import { domainOf } from "./declarations.ts";
 import { interfaceOf } from "./parents.ts";
 import type { Plane } from "./plane.ts";
-import { PORT_COUNTERS } from "./shard/shard.ts";
+import { PORT_COUNTERS } from "./shard/shard-counters.ts";
 
 export function counterStats(counters: BigUint64Array): CounterStats[] {
   return COUNTER_NAMES.map((name, i) => ({ name, value: counters[i] ?? 0n }));

@@ -4,50 +4,30 @@
 //   turn(timeout):  poll ─> run ─> flush ─> [settle] ─> resume ... until the batch is used up ─> tick once a second
 //   execute():      what the main thread asks for, between two batches
 //
-// Its rooms: shard-esp (ciphers, keys), shard-capture (the ring of copies), shard-reads (tables as they are).
+// Its rooms: shard-ports (descriptors), shard-counters (the law, after a trap too), shard-esp (ciphers, keys), shard-capture (the
+// ring of copies), shard-reads (tables as they are).
 //
 // A trap of the engine is a bug of ours, and the frames that hit it may come again. So: the batch is saved for whoever mends
 // it, its packets are counted under engine-trap, a new instance takes over the memory, and the main thread, told by the
 // generation's number, sends all tables again. Counters go on: they are read before the reset and written back after it.
-import {
-  PORT_LENGTH,
-  PORT_RX_PACKETS,
-  PORT_UDP_PORT,
-  RX_FLAG_INJECTED,
-  RX_FLAGS,
-  RX_LENGTH,
-  RX_OFFSET,
-  RX_PORT,
-  RX_SEGMENT,
-  VNET_HEADER_LENGTH,
-} from "../../../wasm/shared/abi.ts";
-import {
-  COUNTER_CLONED,
-  COUNTER_ORIGINATED,
-  COUNTER_RX,
-  COUNTER_TX,
-  DROP_BASE,
-  DROP_COUNT,
-  DROP_ENGINE_TRAP,
-} from "../../../wasm/shared/counters.ts";
-import { PORTS, RX_ARENA, TRACE_RING, TRACE_RING_LENGTH } from "../../../wasm/shared/layout.ts";
-import { FRAME_LENGTH_MAX, HEADROOM, PORT_MAX } from "../../../wasm/shared/limits.ts";
+import { RX_FLAG_INJECTED, RX_FLAGS, RX_LENGTH, RX_OFFSET, RX_PORT, RX_SEGMENT, VNET_HEADER_LENGTH } from "../../../wasm/shared/abi.ts";
+import { RX_ARENA, TRACE_RING, TRACE_RING_LENGTH } from "../../../wasm/shared/layout.ts";
+import { FRAME_LENGTH_MAX, HEADROOM } from "../../../wasm/shared/limits.ts";
 import type { Poller } from "../../ports/native.ts";
 import type { EngineExports } from "../engine.ts";
-import { COUNTER_WORDS, POLLER_LAYOUT, rxDescriptor, type Views, viewsOf } from "../memory.ts";
-import type { ApplyReply, ApplyRequest, Attachment, Notice, Protocol, Request, StatsReply } from "../messages.ts";
+import { POLLER_LAYOUT, rxDescriptor, type Views, viewsOf } from "../memory.ts";
+import type { ApplyReply, ApplyRequest, Notice, Protocol, Request, StatsReply } from "../messages.ts";
 import { instantiateEngine } from "../module.ts";
-import { applyRows, PORT_DELETE, ROW_WORDS } from "../tables/ops.ts";
+import { applyRows } from "../tables/ops.ts";
 import type { Cipher } from "./cipher.ts";
 import { ShardCapture } from "./shard-capture.ts";
+import { ShardCounters } from "./shard-counters.ts";
 import { ShardEsp } from "./shard-esp.ts";
+import { ShardPorts } from "./shard-ports.ts";
 import { copyOut, dumpChunk, readTables } from "./shard-reads.ts";
-import { type PortFraming, saveTrap } from "./trap-file.ts";
+import { saveTrap } from "./trap-file.ts";
 
 const TICK_MS = 1000;
-/** Counters per port in the table: rx packets, rx bytes, tx packets, tx bytes, drops. */
-export const PORT_COUNTERS = 5;
-
 export interface ShardOptions {
   readonly module: WebAssembly.Module;
   readonly memory: WebAssembly.Memory;
@@ -69,11 +49,8 @@ export class Shard {
   readonly #options: ShardOptions;
   readonly #poller: Poller;
   readonly #views: Views;
-  readonly #framings = new Map<number, PortFraming>();
-  /** The main thread's descriptors by port: the poller has duplicates. */
-  readonly #descriptors = new Map<number, readonly number[]>();
-  /** Counters of ports from before the last rebuild: the table starts again at zero. */
-  readonly #carried = new Map<number, BigUint64Array>();
+  readonly #ports: ShardPorts;
+  readonly #counters: ShardCounters;
   readonly #capture = new ShardCapture();
   readonly #esp: ShardEsp;
   #engine: EngineExports;
@@ -81,13 +58,13 @@ export class Shard {
   #nextTickMs = 0;
   /** Receive descriptors of the batch that runs. */
   #batch = 0;
-  #rxBefore = 0;
-  #txBefore = 0;
 
   constructor(options: ShardOptions) {
     this.#options = options;
     this.#poller = options.poller;
     this.#views = viewsOf(options.memory);
+    this.#ports = new ShardPorts(this.#poller, this.#views);
+    this.#counters = new ShardCounters(this.#views);
     this.#engine = this.#instantiate();
     this.#engine.reset(options.fdbSlots);
     this.#esp = new ShardEsp(
@@ -127,17 +104,15 @@ export class Shard {
   }
 
   #run(count: number): void {
-    const halves = this.#views.counterHalves;
     this.#batch = count;
-    this.#rxBefore = halves[2 * COUNTER_RX]!;
+    this.#counters.batchBegins();
     try {
-      this.#txBefore = halves[2 * COUNTER_TX]!;
       this.#esp.open(this.#engine, count);
       let filled = this.#engine.run(count);
       for (;;) {
         if (filled > 0) this.#flush(filled);
         if (this.#engine.pending() === 0) break;
-        this.#txBefore = halves[2 * COUNTER_TX]!;
+        this.#counters.flushed();
         filled = this.#engine.resume();
       }
       this.#capture.drain(this.#engine, this.#views, this.#options.wallNs, this.#options.notify);
@@ -165,7 +140,6 @@ export class Shard {
       return true;
     } catch (error) {
       if (!(error instanceof WebAssembly.RuntimeError)) throw error;
-      this.#txBefore = this.#views.counterHalves[2 * COUNTER_TX]!;
       this.#rebuild(error);
       return false;
     }
@@ -179,13 +153,19 @@ export class Shard {
     try {
       if (this.#batch > 0) {
         const timeNs = this.#options.wallNs();
-        file = saveTrap(this.#options.trapsFolder, { views: this.#views, count: this.#batch, framings: this.#framings, reason, timeNs });
+        file = saveTrap(this.#options.trapsFolder, {
+          views: this.#views,
+          count: this.#batch,
+          framings: this.#ports.framings,
+          reason,
+          timeNs,
+        });
       }
     } catch {
       // A full disk must not stop the network; the notice then names no file.
     }
-    const counters = this.#countTrap();
-    this.#carryPortCounters();
+    const counters = this.#counters.afterTrap(this.#batch);
+    this.#counters.carryPorts();
     this.#engine = this.#instantiate();
     this.#engine.reset(this.#options.fdbSlots);
     this.#esp.clear();
@@ -198,40 +178,6 @@ export class Shard {
     this.#options.notify({ notice: "rebuilt", generation: this.#generation, reason, file });
   }
 
-  /**
-   * The counters as they shall stand after the batch: packets that it had counted as sent but not flushed, and those that it
-   * had not come to yet, were lost by the trap; what it had in hand shows as the law's difference.
-   */
-  #countTrap(): BigUint64Array {
-    const halves = this.#views.counterHalves;
-    const counters = this.#views.counters.slice();
-    const unsent = this.#batch === 0 ? 0 : (halves[2 * COUNTER_TX]! - this.#txBefore) >>> 0;
-    counters[COUNTER_TX]! -= BigInt(unsent);
-    const taken = (halves[2 * COUNTER_RX]! - this.#rxBefore) >>> 0;
-    const untaken = this.#batch === 0 ? 0 : Math.max(0, packetsIn(this.#views, this.#batch) - taken);
-    counters[COUNTER_RX]! += BigInt(untaken);
-    let dropped = 0n;
-    for (let i = 0; i < DROP_COUNT; i++) dropped += counters[DROP_BASE + i]!;
-    const held = counters[COUNTER_RX]! + counters[COUNTER_CLONED]! + counters[COUNTER_ORIGINATED]! - counters[COUNTER_TX]! - dropped;
-    if (BigInt.asIntN(64, held) > 0n) counters[DROP_BASE + DROP_ENGINE_TRAP]! += held;
-    return counters;
-  }
-
-  #carryPortCounters(): void {
-    for (let port = 0; port < PORT_MAX; port++) {
-      const now = this.#portCounters(port);
-      if (now.some((value) => value !== 0n)) this.#carried.set(port, now);
-    }
-  }
-
-  #portCounters(port: number): BigUint64Array {
-    const at = PORTS + port * PORT_LENGTH + PORT_RX_PACKETS;
-    const values = new BigUint64Array(PORT_COUNTERS);
-    const carried = this.#carried.get(port);
-    for (let i = 0; i < PORT_COUNTERS; i++) values[i] = this.#views.data.getBigUint64(at + 8 * i, true) + (carried?.[i] ?? 0n);
-    return values;
-  }
-
   // ── requests ──
 
   /** Answers a request of the main thread; buffers to transfer are collected in `transfer`. */
@@ -240,7 +186,6 @@ export class Shard {
       return this.#execute(request, transfer);
     } catch (error) {
       if (!(error instanceof WebAssembly.RuntimeError)) throw error;
-      this.#txBefore = this.#views.counterHalves[2 * COUNTER_TX]!;
       this.#rebuild(error);
       throw new Error(`the engine trapped: ${error.message}`);
     }
@@ -276,7 +221,7 @@ export class Shard {
         this.#guarded(() => this.#engine.trap());
         return null;
       case "stop":
-        return { released: [...this.#framings.keys()].flatMap((port) => this.#release(port)) };
+        return { released: this.#ports.releaseAll() };
     }
   }
 
@@ -289,69 +234,21 @@ export class Shard {
     if (!this.#guarded(() => (outcome = applyRows(this.#engine, this.#views.argumentData, request.rows)))) {
       return { ...nothing, generation: this.#generation, stale: true };
     }
-    if (this.#carried.size > 0) this.#forgetCarried(request.rows, outcome.done);
+    this.#counters.forget(request.rows, outcome.done);
     this.#esp.removeKeys(request.rows, outcome.done);
     if (outcome.refused !== 0) {
       this.#esp.takeBack(keys);
       return { ...nothing, ...outcome };
     }
-    const released = request.release.flatMap((port) => this.#release(port));
-    const error = this.#attach(request.attach);
+    const released = request.release.flatMap((port) => this.#ports.release(port));
+    const error = this.#ports.attach(request.attach);
     return { ...nothing, ...outcome, error, released };
   }
 
-  #forgetCarried(rows: Uint32Array, count: number): void {
-    for (let i = 0; i < count; i++) if (rows[i * ROW_WORDS] === PORT_DELETE) this.#carried.delete(rows[i * ROW_WORDS + 1]!);
-  }
-
-  /** Has the poller poll descriptors, all or none; the reason if none. */
-  #attach(attachments: readonly Attachment[]): string | null {
-    const taken: number[] = [];
-    try {
-      for (const { port, kind, fds } of attachments) {
-        if (kind === "tap") this.#poller.addTap(port, fds[0]!);
-        else if (kind === "packet") this.#poller.addPacket(port, fds[0]!);
-        else if (kind === "icmp") this.#poller.addQuiet(port, fds[0]!);
-        else this.#poller.addUdp(port, [...fds]);
-        this.#framings.set(
-          port,
-          kind === "tap" || kind === "packet" ? { kind } : { kind: kind === "icmp" ? kind : "udp", udpPort: this.#udpPort(port) },
-        );
-        this.#descriptors.set(port, fds);
-        taken.push(port);
-      }
-      return null;
-    } catch (error) {
-      for (const port of taken) this.#release(port);
-      return error instanceof Error ? error.message : String(error);
-    }
-  }
-
-  /** UDP port of an underlay port, from its entry. */
-  #udpPort(port: number): number {
-    return this.#views.data.getUint16(PORTS + port * PORT_LENGTH + PORT_UDP_PORT, true);
-  }
-
-  /** None: the port has no descriptors. */
-  #release(port: number): Attachment[] {
-    const framing = this.#framings.get(port);
-    if (framing === undefined) return [];
-    const fds = this.#descriptors.get(port) ?? [];
-    this.#framings.delete(port);
-    this.#descriptors.delete(port);
-    this.#poller.release(port);
-    return [{ port, kind: framing.kind, fds: [...fds] }];
-  }
-
   #stats(ports: readonly number[], transfer: ArrayBuffer[]): StatsReply {
-    const counters = new BigUint64Array(COUNTER_WORDS);
-    counters.set(this.#views.counters);
-    const portCounters = new BigUint64Array(ports.length * PORT_COUNTERS);
-    ports.forEach((port, i) => {
-      portCounters.set(this.#portCounters(port), i * PORT_COUNTERS);
-    });
-    transfer.push(counters.buffer, portCounters.buffer);
-    return { generation: this.#generation, counters, ports: portCounters, poller: this.#poller.stats() };
+    const read = this.#counters.read(ports);
+    transfer.push(read.counters.buffer, read.ports.buffer);
+    return { generation: this.#generation, ...read, poller: this.#poller.stats() };
   }
 
   /** A frame composed by the host, as if received on `port`: the arena is free between two polls. */
@@ -374,15 +271,4 @@ export class Shard {
   captureTaken(length: number): void {
     this.#capture.taken(length);
   }
-}
-
-/** Packets in the `batch` receive descriptors: a UDP_GRO buffer has many. */
-function packetsIn({ data }: Views, batch: number): number {
-  let packets = 0;
-  for (let i = 0; i < batch; i++) {
-    const at = rxDescriptor(i);
-    const segment = data.getUint16(at + RX_SEGMENT, true);
-    packets += segment === 0 ? 1 : Math.ceil(data.getUint32(at + RX_LENGTH, true) / segment);
-  }
-  return packets;
 }

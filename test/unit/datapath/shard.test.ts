@@ -5,7 +5,7 @@ import { captureRecords } from "../../../src/datapath/capture/capture-records.ts
 import type { Declaration } from "../../../src/datapath/declarations.ts";
 import type { EngineExports } from "../../../src/datapath/engine.ts";
 import type { Notice } from "../../../src/datapath/messages.ts";
-import { PORT_COUNTERS } from "../../../src/datapath/shard/shard.ts";
+import { PORT_COUNTERS } from "../../../src/datapath/shard/shard-counters.ts";
 import { counterStats, dropStats, lawDifference } from "../../../src/datapath/stats.ts";
 import { emptyImage } from "../../../src/datapath/tables/diff.ts";
 import { packRows } from "../../../src/datapath/tables/ops.ts";
