@@ -33,11 +33,11 @@ const host: CliHost = {
     return controller.signal;
   },
   async runDaemon(flags) {
-    const { runDaemon } = await import("./daemon.ts");
+    const { runDaemon } = await import("./daemon/daemon.ts");
     return runDaemon(flags);
   },
   async purgeDaemon(flags, say) {
-    const { purgeDaemon } = await import("./daemon.ts");
+    const { purgeDaemon } = await import("./daemon/daemon.ts");
     return purgeDaemon(flags, say);
   },
 };

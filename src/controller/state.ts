@@ -1,10 +1,10 @@
 // The stored objects in memory, with the ways to find them. Fed by the store alone: read once at start, then by its watch,
 // which tells of each commit before the commit's promise resolves. Nothing else writes here.
 
+import { damagedRecord, readRecord } from "../records/read.ts";
 import type { EndpointRecord, Id, NetworkRecord, PeerRecord, SandboxRecord } from "../records/records.ts";
 import { ENDPOINT_PREFIX, IPAM_PREFIX, NETWORK_PREFIX, PEER_PREFIX, SANDBOX_PREFIX } from "../store/keys.ts";
 import type { Change, Json, Store } from "../store/store.ts";
-import { damagedRecord, readRecord } from "./records.ts";
 
 type Group = Map<Id, Map<Id, EndpointRecord>>;
 

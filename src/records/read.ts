@@ -1,4 +1,4 @@
-// What is read back from the store must be what types.ts says: a record of another program, of a later version or of a bug
+// What is read back from the store must be what records.ts says: a record of another program, of a later version or of a bug
 // would otherwise travel as far as the engine's tables. Unknown fields are dropped, missing ones refused, but for those that
 // came later and have a default: what an earlier version stored is read as that version meant it.
 import { z } from "zod";
@@ -6,8 +6,7 @@ import { WeftError } from "../errors.ts";
 import { tryParseAddress } from "../net/address.ts";
 import { PORT_MAX, PROTOCOLS } from "../net/port-spec.ts";
 import { tryParseInterfaceAddress, tryParsePrefix } from "../net/prefix.ts";
-import type { EndpointRecord, NetworkRecord, PeerRecord, SandboxRecord } from "../records/records.ts";
-import type { Json } from "../store/store.ts";
+import type { EndpointRecord, NetworkRecord, PeerRecord, SandboxRecord } from "./records.ts";
 
 const id = z.string().regex(/^[0-9a-f]{64}$/, "64 hexadecimal digits");
 const prefix = z.string().refine((text) => tryParsePrefix(text) !== null, "a prefix");
@@ -116,11 +115,11 @@ const peer = z.object({
 }) satisfies z.ZodType<PeerRecord>;
 
 const SCHEMAS = { network, endpoint, sandbox, peer } as const;
-export type RecordKind = keyof typeof SCHEMAS;
-export type RecordOf<K extends RecordKind> = z.infer<(typeof SCHEMAS)[K]>;
+type RecordKind = keyof typeof SCHEMAS;
+type RecordOf<K extends RecordKind> = z.infer<(typeof SCHEMAS)[K]>;
 
 /** Throws DATA_LOSS naming store and key. */
-export function readRecord<K extends RecordKind>(kind: K, key: string, value: Json, store: string): RecordOf<K> {
+export function readRecord<K extends RecordKind>(kind: K, key: string, value: unknown, store: string): RecordOf<K> {
   const result = SCHEMAS[kind].safeParse(value);
   if (!result.success) {
     const [issue] = result.error.issues;
