@@ -18,6 +18,10 @@ export interface EnvironmentFlags {
   readonly envFile?: readonly string[];
 }
 
+const [LINE_FEED, CARRIAGE_RETURN] = [10, 13];
+/** A message is no place for a whole file without line ends. */
+const BYTES_SHOWN_MAX = 64;
+
 type Caller = Readonly<Record<string, string | undefined>>;
 
 export const environmentOptions = (command: Command): Command =>
@@ -40,33 +44,65 @@ function given(text: string, caller: Caller): string {
 }
 
 function readEnvFile(path: string, caller: Caller): string[] {
-  let text: string;
+  let bytes: Buffer;
   try {
-    text = new TextDecoder("utf-8", { fatal: true }).decode(readFileSync(path));
+    bytes = readFileSync(path);
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code === "ERR_ENCODING_INVALID_ENCODED_DATA") throw new UsageError(`invalid env file (${path}): invalid utf8 bytes: it is no text`);
-    throw new UsageError(`--env-file: cannot read ${path}: ${message}`);
+    throw new UsageError(unreadable(path, error as NodeJS.ErrnoException));
   }
   try {
-    return parseEnvFile(text, caller);
+    return parseEnvFile(bytes, caller);
   } catch (error) {
     throw new UsageError(`invalid env file (${path}): ${(error as Error).message}`);
   }
 }
 
+/** Docker's words, which are Go's, and what to do. */
+function unreadable(path: string, { code, message }: NodeJS.ErrnoException): string {
+  const remedy = "--env-file takes a file with lines NAME=value or NAME";
+  if (code === "ENOENT") return `open ${path}: no such file or directory: ${remedy}`;
+  if (code === "ENOTDIR") return `open ${path}: not a directory: ${remedy}`;
+  if (code === "EACCES") return `open ${path}: permission denied: make it readable for who runs weft`;
+  if (code === "EISDIR") return `invalid env file (${path}): read ${path}: is a directory: ${remedy}`;
+  return `open ${path}: ${message}`;
+}
+
 /** A name that the caller has no value for is left out. Throws for the first line that can't be read. */
-export function parseEnvFile(text: string, caller: Caller): string[] {
-  const lines = text.split(/\r?\n/).map((line) => line.trimStart());
-  return lines
-    .filter((line) => line !== "" && !line.startsWith("#"))
-    .flatMap((line) => {
-      const name = line.split("=", 1)[0]!;
-      if (name === "") throw new Error(`no variable name on line '${line}'`);
-      if (/[ \t]/.test(name)) throw new Error(`variable '${name}' contains whitespaces`);
-      if (line.includes("=")) return [line];
-      return caller[name] === undefined ? [] : [`${name}=${caller[name]}`];
-    });
+export function parseEnvFile(bytes: Buffer, caller: Caller): string[] {
+  const found: string[] = [];
+  for (const [at, whole] of lines(bytes).entries()) {
+    // Cuts off a byte order mark at the beginning of each line, as harmless there.
+    const line = utf8(whole, at + 1).trimStart();
+    if (line === "" || line.startsWith("#")) continue;
+    const name = line.split("=", 1)[0]!;
+    if (name === "") throw new Error(`no variable name on line '${line}': write NAME=value or NAME`);
+    if (/[ \t]/.test(name)) throw new Error(`variable '${name}' contains whitespaces: write NAME=value, without "export" and blanks`);
+    if (line.includes("\0")) throw new Error(`variable '${name}' contains a NUL byte on line ${at + 1}: no program can be given that`);
+    if (line.includes("=")) found.push(line);
+    else if (caller[name] !== undefined) found.push(`${name}=${caller[name]}`);
+  }
+  return found;
+}
+
+/** What lies between line feeds, without a carriage return at its end. */
+function lines(bytes: Buffer): Buffer[] {
+  const found: Buffer[] = [];
+  for (let start = 0; start < bytes.length; ) {
+    const feed = bytes.indexOf(LINE_FEED, start);
+    const end = feed < 0 ? bytes.length : feed;
+    found.push(bytes.subarray(start, end > start && bytes[end - 1] === CARRIAGE_RETURN ? end - 1 : end));
+    start = end + 1;
+  }
+  return found;
+}
+
+function utf8(bytes: Buffer, line: number): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    const hint = bytes.includes(0) ? "it looks like UTF-16: save it as UTF-8" : "save it as UTF-8";
+    throw new Error(`invalid utf8 bytes at line ${line}: [${bytes.subarray(0, BYTES_SHOWN_MAX).join(" ")}]: ${hint}`);
+  }
 }
 
 /** What a program gets beside the caller's environment. What it is to know of its sandbox it knows whatever is `added`. */

@@ -34,7 +34,7 @@ describe("a file of variables", () => {
     ["LANG\nEMPTY\nUNDEFINED", ["LANG=C", "EMPTY="]],
     ["a-b.c=1\n_=2\n1=3", ["a-b.c=1", "_=2", "1=3"]],
   ])("%j", (text, expected) => {
-    expect(parseEnvFile(text, CALLER)).toEqual(expected);
+    expect(parseEnvFile(Buffer.from(text), CALLER)).toEqual(expected);
   });
 
   it.each([
@@ -47,10 +47,34 @@ describe("a file of variables", () => {
     expect(() => environment({ envFile: [path] }, CALLER)).toThrow(`invalid env file (${path}): ${message}`);
   });
 
-  it("may begin with a byte order mark, and has to be text that is there", () => {
+  it("may begin with a byte order mark, and has to be text", () => {
     expect(environment({ envFile: [file("\ufeffA=1")] }, CALLER)).toEqual(["A=1"]);
-    expect(() => environment({ envFile: [file(Uint8Array.of(65, 61, 255))] }, CALLER)).toThrow("invalid utf8 bytes");
-    expect(() => environment({ envFile: [join(folder, "none")] }, CALLER)).toThrow(/--env-file: cannot read .*ENOENT/);
+    const latin = file(Uint8Array.of(65, 61, 49, 10, 66, 61, 255));
+    expect(() => environment({ envFile: [latin] }, CALLER)).toThrow(
+      `invalid env file (${latin}): invalid utf8 bytes at line 2: [66 61 255]: save it as UTF-8`,
+    );
+    const utf16 = file(Buffer.from("\ufeffA=1\n", "utf16le"));
+    expect(() => environment({ envFile: [utf16] }, CALLER)).toThrow(
+      "invalid utf8 bytes at line 1: [255 254 65 0 61 0 49 0]: it looks like",
+    );
+    expect(() => environment({ envFile: [file("A=1\nB=\0secret")] }, CALLER)).toThrow(
+      /: variable 'B' contains a NUL byte on line 2: [^:]*$/,
+    );
+  });
+
+  // Node's own words would be "ENOENT: no such file or directory, open ...".
+  it("has to be a file that is there and can be read", () => {
+    const refused = (path: string): unknown => {
+      try {
+        return environment({ envFile: [path] }, CALLER);
+      } catch (error) {
+        return (error as Error).message;
+      }
+    };
+    const remedy = "--env-file takes a file with lines NAME=value or NAME";
+    expect(refused(join(folder, "none"))).toBe(`open ${join(folder, "none")}: no such file or directory: ${remedy}`);
+    expect(refused(join(file("A=1"), "x"))).toBe(`open ${join(folder, "some.env", "x")}: not a directory: ${remedy}`);
+    expect(refused(folder)).toBe(`invalid env file (${folder}): read ${folder}: is a directory: ${remedy}`);
   });
 });
 
@@ -112,5 +136,8 @@ it("a program gets the links', over them the sandbox's, over them what is added;
 
 it("the launcher leaves --env-file to the command, though Node has an option of that name", () => {
   const { status, stderr } = spawnSync(join(ROOT, "bin/weft"), ["run", "--env-file", "/nonexistent", "--", "true"], { encoding: "utf8" });
-  expect({ status, stderr }).toEqual({ status: 2, stderr: expect.stringMatching(/^weft: --env-file: cannot read \/nonexistent/) });
+  expect({ status, stderr }).toEqual({
+    status: 2,
+    stderr: expect.stringMatching(/^weft: open \/nonexistent: no such file or directory: /),
+  });
 });
