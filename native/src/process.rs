@@ -17,6 +17,7 @@ use napi::bindgen_prelude::{Function, Object};
 use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi_derive::napi;
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use crate::descriptor::hand_out;
 use crate::error::{SystemError, SystemResult};
@@ -99,9 +100,16 @@ pub fn run_in_namespace<'env>(
     })
 }
 
-/// One of our standard streams for the child. Not plain inheritance: Node marks its own close-on-exec when it starts.
+/// One of our standard streams for the child. Not plain inheritance: Node marks its own close-on-exec when it starts, and a
+/// pipe or socket non-blocking, for the child too, which would take EAGAIN for a failure wherever its reader is slow. Node puts
+/// back what there was when it ends.
 fn shared(stream: impl AsFd) -> Stdio {
-    stream.as_fd().try_clone_to_owned().map_or_else(|_| Stdio::null(), Stdio::from)
+    let fd = stream.as_fd();
+    if let Ok(flags) = fcntl(fd, FcntlArg::F_GETFL) {
+        let blocking = OFlag::from_bits_retain(flags) - OFlag::O_NONBLOCK;
+        let _ = fcntl(fd, FcntlArg::F_SETFL(blocking));
+    }
+    fd.try_clone_to_owned().map_or_else(|_| Stdio::null(), Stdio::from)
 }
 
 fn copy_of(raw: i32, object: &str) -> SystemResult<OwnedFd> {

@@ -9,6 +9,10 @@ import { unavailable } from "../errors.ts";
 import { makeFolders, SHIM_PATH } from "../paths.ts";
 import { sandboxEnvironment } from "./environment.ts";
 import { identity } from "./process.ts";
+import { startExitCode, startFailure } from "./start-failure.ts";
+
+/** Of `run`, where the failure is not the program's. */
+const FAILED = 125;
 
 export interface Detached {
   /** Of the program and of the shim. */
@@ -51,6 +55,8 @@ export async function startDetached(
   shim.unref();
   const [, pid] = /^pid (\d+)\n/.exec(report) ?? [];
   if (pid !== undefined) return { pid: Number(pid), shimPid: shim.pid! };
-  const [, code, reason] = /^failed (\d+) (.*)\n/.exec(report) ?? [];
-  return { failure: `${reason ?? "weft-shim ended without a word"} in sandbox ${sandbox.name}`, exitCode: Number(code ?? 1) };
+  const [, errno] = /^failed execve (\w+)\n/.exec(report) ?? [];
+  if (errno !== undefined) return { failure: startFailure(argv[0]!, sandbox.name, errno), exitCode: startExitCode(errno) };
+  const [, reason] = /^failed (.*)\n/.exec(report) ?? [];
+  return { failure: `sandbox ${sandbox.name}: ${reason ?? "weft-shim ended without a word"}`, exitCode: FAILED };
 }

@@ -6,13 +6,16 @@ import { WeftError } from "../errors.ts";
 import { type ChildExit, type ProcessOptions, runProcess } from "../netns/process.ts";
 import { withTerminal } from "../netns/terminal.ts";
 import { sandboxEnvironment } from "./environment.ts";
+import { startExitCode, startFailure } from "./start-failure.ts";
 
-const FORWARDED = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"] as const;
-/** What a terminal sends to its whole foreground process group: the program has got these already. */
-const FROM_TERMINAL: readonly string[] = ["SIGINT", "SIGQUIT"];
+/** All that Node hands out, but for those that stop us: a job that is stopped by ^Z has to be, program and command. */
+const FORWARDED = [
+  ...(["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"] as const),
+  ...(["SIGALRM", "SIGVTALRM", "SIGPROF", "SIGIO", "SIGPWR", "SIGCONT", "SIGWINCH"] as const),
+];
+/** What a terminal, or the shell at it, sends to its whole foreground process group: the program has got these already. */
+const FROM_TERMINAL: readonly string[] = ["SIGINT", "SIGQUIT", "SIGCONT", "SIGWINCH"];
 
-const NOT_FOUND = 127;
-const NOT_EXECUTABLE = 126;
 const SIGNALLED = 128;
 
 /** Whether this process is in the foreground process group of its terminal (proc(5): pgrp is field 5, tpgid field 8). */
@@ -47,7 +50,9 @@ function forwardSignals(ownTerminal: boolean): Forwarding {
       // It has just ended: its exit is on its way.
     }
   };
-  const handlers = FORWARDED.map((signal) => {
+  // The size of a terminal of its own is terminal.ts's to tell.
+  const forwarded = FORWARDED.filter((signal) => !ownTerminal || signal !== "SIGWINCH");
+  const handlers = forwarded.map((signal) => {
     const handler = (): void => {
       if (pid !== undefined && !ownTerminal && FROM_TERMINAL.includes(signal) && isForeground()) return;
       send(signal);
@@ -114,10 +119,9 @@ export async function runInSandbox(sandbox: Sandbox__Output, argv: readonly stri
   } catch (error) {
     if (error instanceof WeftError) throw error;
     const { code, syscall, message } = error as NodeJS.ErrnoException;
-    const startFailed = syscall === undefined || /exec|spawn/.test(syscall);
-    if (startFailed && (code === "ENOENT" || code === "EACCES" || code === "ENOEXEC")) {
-      process.stderr.write(`weft: cannot run ${argv[0]} in sandbox ${sandbox.name}: ${message}\n`);
-      return code === "ENOENT" ? NOT_FOUND : NOT_EXECUTABLE;
+    if (syscall === "execve" && code !== undefined) {
+      process.stderr.write(`weft: ${startFailure(argv[0]!, sandbox.name, code)}\n`);
+      return startExitCode(code);
     }
     const gone = code === "ENOENT" && sandbox.joinedTo !== "" ? ": the sandbox whose network stack it shares was removed" : "";
     const elsewhere = "; is the daemon in another mount namespace (a container, `ip netns exec`)? run weft where it runs";

@@ -97,7 +97,7 @@ async function background(context: Context, argv: readonly string[], flags: RunF
     if (flags.rm) await removeQuietly(context, sandbox);
     else noteExit(sandbox, started.exitCode);
     context.complain(started.failure);
-    context.host.exitCode = started.exitCode === 1 ? FAILED : started.exitCode;
+    context.host.exitCode = started.exitCode;
     return;
   }
   await tellStarted(context, sandbox, started.pid, started.shimPid);

@@ -8,8 +8,8 @@
 // a megabyte.
 //
 // HOSTNAME "" leaves the host's. INPUT: "null", or "open" (a pipe in which nothing ever comes), or "terminal" (a
-// pseudo-terminal for all three streams). On descriptor 3 it says one line, and closes it: "pid NUMBER", or "failed CODE
-// MESSAGE" with the exit code that the command is to end with.
+// pseudo-terminal for all three streams). On descriptor 3 it says one line, and closes it: "pid NUMBER", or "failed execve
+// ERRNO", or "failed MESSAGE" where it didn't get so far.
 
 #[path = "../fault.rs"]
 mod fault;
@@ -23,7 +23,7 @@ mod log;
 mod relay;
 
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, Write};
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -34,8 +34,6 @@ use nix::sched::{CloneFlags, setns};
 
 const REPORT_FD: i32 = 3;
 const SIGNALLED: i32 = 128;
-const NOT_FOUND: i32 = 127;
-const NOT_EXECUTABLE: i32 = 126;
 const FAILED: i32 = 125;
 const FORWARDED: [libc::c_int; 6] =
     [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT, libc::SIGUSR1, libc::SIGUSR2];
@@ -66,9 +64,9 @@ fn main() -> ExitCode {
     unsafe { libc::fcntl(REPORT_FD, libc::F_SETFD, libc::FD_CLOEXEC) };
     let (mut child, output, log) = match start(&order) {
         Ok(started) => started,
-        Err((code, message)) => {
-            let _ = writeln!(report, "failed {code} {message}");
-            return ExitCode::from(code as u8);
+        Err(message) => {
+            let _ = writeln!(report, "failed {message}");
+            return ExitCode::FAILURE;
         }
     };
     PROGRAM.store(child.id() as i32, Ordering::SeqCst);
@@ -110,18 +108,17 @@ fn read_order() -> Option<Order> {
     })
 }
 
-fn start(order: &Order) -> Result<(Child, OwnedFd, log::Log), (i32, String)> {
-    let refused = |error: SystemError| (1, format!("cannot enter the sandbox: {error}"));
+fn start(order: &Order) -> Result<(Child, OwnedFd, log::Log), String> {
+    let refused = |error: SystemError| format!("cannot enter the sandbox: {error}");
     let file = log::Log::open(&order.log, order.log_bytes)
-        .map_err(|error| (1, format!("cannot write {}: {error}", order.log)))?;
+        .map_err(|error| format!("cannot write {}: {error}", order.log))?;
     enter(order).map_err(refused)?;
     let mut command = Command::new(&order.argv[0]);
     command.args(&order.argv[1..]);
     let output = streams(&mut command, &order.input).map_err(refused)?;
-    let child = command.spawn().map_err(|error| {
-        let code = if error.kind() == ErrorKind::NotFound { NOT_FOUND } else { NOT_EXECUTABLE };
-        (code, format!("cannot run {}: {}", order.argv[0], SystemError::io("execve", &order.argv[0], &error)))
-    })?;
+    let child = command
+        .spawn()
+        .map_err(|error| format!("execve {}", fault::errno_name(SystemError::io("execve", "", &error).errno)))?;
     Ok((child, output, file))
 }
 
