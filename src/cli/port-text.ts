@@ -1,5 +1,6 @@
 // Published ports as Docker shows them: "0.0.0.0:8080->80/tcp", and as inspect's map of lists.
 import type { Sandbox__Output } from "../api/generated/weft/v1/Sandbox.ts";
+import type { SandboxEndpoint__Output } from "../api/generated/weft/v1/SandboxEndpoint.ts";
 import { RELAYED_PORTS_MAX } from "../net/port-spec.ts";
 
 interface Binding {
@@ -9,33 +10,37 @@ interface Binding {
   readonly HostPort: string;
 }
 
-const hasIpv6 = (sandbox: Sandbox__Output): boolean => sandbox.endpoints.some(({ endpoint }) => endpoint!.ipv6 !== "");
-
-/** By IPv6 a sandbox without it is reached too, by relay, but not by long ranges or SCTP. */
-function addresses(sandbox: Sandbox__Output, { hostAddress, protocol, count }: Sandbox__Output["ports"][number]): string[] {
-  if (hostAddress !== "") return [hostAddress];
-  return hasIpv6(sandbox) || (protocol !== "sctp" && count <= RELAYED_PORTS_MAX) ? ["0.0.0.0", "::"] : ["0.0.0.0"];
+/** The endpoint that the default route of a family leaves by, and clients come in by, if its network publishes. */
+function wayIn(sandbox: Sandbox__Output, gateway: "gatewayIpv4" | "gatewayIpv6"): SandboxEndpoint__Output | undefined {
+  const [first] = sandbox.endpoints
+    .filter((one) => one[gateway] !== "")
+    .sort(
+      (a, b) =>
+        Number(isEgress(a)) - Number(isEgress(b)) ||
+        b.endpoint!.gwPriority - a.endpoint!.gwPriority ||
+        (a.network!.name < b.network!.name ? -1 : 1),
+    );
+  return first?.network?.driver === "bridge" ? first : undefined;
 }
 
-/** The sandbox's own, by the networks of its default routes: where it is reached in routed mode. */
-function ownAddresses(sandbox: Sandbox__Output, hostAddress: string): string[] {
-  const sorted = [...sandbox.endpoints].sort(
-    (a, b) => b.endpoint!.gwPriority - a.endpoint!.gwPriority || (a.network!.name < b.network!.name ? -1 : 1),
-  );
-  const own = [
-    sorted.find((one) => one.gatewayIpv4 !== "")?.endpoint?.ipv4,
-    sorted.find((one) => one.gatewayIpv6 !== "")?.endpoint?.ipv6,
-  ].map((text) => text?.split("/")[0] ?? "");
-  return own.filter((address) => address !== "" && (hostAddress === "" || address.includes(":") === hostAddress.includes(":")));
-}
+const isEgress = ({ network }: SandboxEndpoint__Output): boolean => network!.name === "weft_gwbridge";
 
-/** Where a port is reached: addresses and the first port there. */
+/**
+ * Where a port is reached: addresses and the first port there. None: no network of the sandbox publishes (it is internal, or a
+ * macvlan, whose stations are reached by their own addresses), though the port is its own for when one does.
+ */
 function places(sandbox: Sandbox__Output, published: Sandbox__Output["ports"][number]): { address: string; first: number }[] {
-  const { hostAddress, hostPort, port } = published;
-  // A macvlan's stations are reached by their own addresses, and nothing is published for them.
-  if (sandbox.endpoints.length > 0 && sandbox.endpoints.every(({ network }) => network!.driver === "macvlan")) return [];
-  if (hostPort === 0) return ownAddresses(sandbox, hostAddress).map((address) => ({ address, first: port }));
-  return addresses(sandbox, published).map((address) => ({ address, first: hostPort }));
+  const { hostAddress, hostPort, port, protocol, count } = published;
+  const [ipv4, ipv6] = [wayIn(sandbox, "gatewayIpv4"), wayIn(sandbox, "gatewayIpv6")];
+  // A sandbox without IPv6 is reached by it all the same, by relay, but not by long ranges or SCTP.
+  const relayed = ipv4 !== undefined && protocol !== "sctp" && count <= RELAYED_PORTS_MAX;
+  const ways = [
+    ...(ipv4 === undefined ? [] : [{ anywhere: "0.0.0.0", own: ipv4.endpoint!.ipv4 }]),
+    ...(ipv6 === undefined ? (relayed ? [{ anywhere: "::", own: "" }] : []) : [{ anywhere: "::", own: ipv6.endpoint!.ipv6 }]),
+  ].filter(({ anywhere }) => hostAddress === "" || hostAddress.includes(":") === anywhere.includes(":"));
+  // In routed mode it is the sandbox's own address.
+  if (hostPort === 0) return ways.filter(({ own }) => own !== "").map(({ own }) => ({ address: own.split("/")[0]!, first: port }));
+  return ways.map(({ anywhere }) => ({ address: hostAddress || anywhere, first: hostPort }));
 }
 
 /** One for each port and address. */

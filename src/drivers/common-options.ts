@@ -8,18 +8,21 @@ const FDB_AGE_S_MAX = 65000;
 
 export const MTU_KEY = "com.docker.network.driver.mtu";
 
+const INTERFACE_PREFIX = "eth";
+
 export const COMMON_OPTIONS = {
   mtuBytes: {
     key: MTU_KEY,
     doc: "Largest IP packet in bytes; unless given what the driver finds fit.",
     fallback: null,
-    read: integer(MTU_MIN, MTU_MAX),
+    // Docker's way to say that none is given.
+    read: (text, key) => (text === "0" ? null : integer(MTU_MIN, MTU_MAX)(text, key)),
   } as Option<number | null>,
   interfacePrefix: {
     key: "com.docker.network.container_iface_prefix",
     doc: "Interfaces in sandboxes are named by this and a number.",
-    fallback: "eth",
-    read: interfacePrefix,
+    fallback: INTERFACE_PREFIX,
+    read: (text, key) => (text === "" ? INTERFACE_PREFIX : interfacePrefix(text, key)),
   } as Option<string>,
   fdbAgeS: {
     key: "weft.fdb.age",

@@ -81,7 +81,6 @@ describe("options are refused and nothing is changed", () => {
     [bridge(NAME, "a/b"), "INVALID_ARGUMENT", 'invalid value "a/b"'],
     [bridge(NAME, ".."), "INVALID_ARGUMENT", 'invalid value ".."'],
     [bridge(NAME, "a b"), "INVALID_ARGUMENT", 'invalid value "a b"'],
-    [bridge(NAME, ""), "INVALID_ARGUMENT", 'invalid value ""'],
     [bridge(NAME, "eth0"), "ADDRESS_IN_USE", "interface eth0 already exists on this host"],
     [
       bridge("com.docker.network.container_iface_prefix", "twelve-bytes"),
@@ -173,6 +172,17 @@ describe("bridge", () => {
       ["web0", 9000],
     ]);
     expect(namespaces.link(sandbox.namespacePath, "web0").addresses).toEqual(["172.17.0.2/16"]);
+  });
+
+  it("takes what Docker takes for not given: an empty name or prefix, an MTU of 0", async () => {
+    const { controller, datapath } = await startController();
+    const options = { [NAME]: "", [MTU]: "0", "com.docker.network.container_iface_prefix": "" };
+    const { id } = await controller.createNetwork({ name: "web", options });
+    await controller.createSandbox({ networks: [{ network: "web" }] });
+    expect(datapath.taps.map(({ interfaceName, mtuBytes }) => [interfaceName, mtuBytes])).toEqual([
+      [`br-${id.slice(0, 12)}`, 1500],
+      ["eth0", 1500],
+    ]);
   });
 
   it("gives an internal network's gateway an address, but sandboxes no route", async () => {

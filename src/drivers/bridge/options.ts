@@ -28,7 +28,8 @@ const BRIDGE_OPTIONS = {
     key: "com.docker.network.bridge.name",
     doc: "Name of the gateway's interface on the host; unless given br- and 12 digits of the network's id.",
     fallback: null,
-    read: interfaceName,
+    // Docker takes an empty one for none: `-o ...name=${NAME:-}` of scripts.
+    read: (text, key) => (text === "" ? null : interfaceName(text, key)),
   } as Option<string | null>,
   enableIcc: {
     key: "com.docker.network.bridge.enable_icc",
