@@ -2,8 +2,11 @@
 // labels (`label=key` or `label=key=value`).
 import { invalidArgument } from "../errors.ts";
 
-/** How a key's value picks an object. */
-export type Matchers<T> = Readonly<Record<string, (object: T, value: string) => boolean>>;
+/** How a key's value picks objects. A value that can't be meant throws at once, whatever objects there are. */
+export type Matchers<T> = Readonly<Record<string, (value: string) => (object: T) => boolean>>;
+
+/** Keys of which two values contradict each other. */
+const SINGLE = ["dangling"];
 
 interface Filter {
   readonly key: string;
@@ -28,22 +31,21 @@ export function hasLabel(labels: Readonly<Record<string, string>>, wanted: strin
 /** The objects that pass `filters`, in their order. */
 export function filtered<T>(objects: readonly T[], filters: readonly string[], matchers: Matchers<T>): T[] {
   const parsed = filters.map((text) => parse(text, Object.keys(matchers)));
-  const keys = [...new Set(parsed.map((one) => one.key))];
-  const passes = (object: T, key: string): boolean => {
-    const values = parsed.filter((one) => one.key === key).map((one) => one.value);
-    const match = (value: string): boolean => matchers[key]!(object, value);
-    return key === "label" ? values.every(match) : values.some(match);
-  };
-  return objects.filter((object) => keys.every((key) => passes(object, key)));
+  const tests = [...new Set(parsed.map(({ key }) => key))].map((key): ((object: T) => boolean) => {
+    const values = [...new Set(parsed.filter((one) => one.key === key).map(({ value }) => value))];
+    if (SINGLE.includes(key) && values.length > 1) throw invalidArgument(`got more than one value for filter key "${key}": give one`);
+    const matches = values.map((value) => matchers[key]!(value));
+    if (key === "label") return (object) => matches.every((match) => match(object));
+    return (object) => matches.some((match) => match(object));
+  });
+  return objects.filter((object) => tests.every((test) => test(object)));
 }
 
-/** Part of a name; `^` and `$` tie it to the name's ends, as in Docker, whose other regular expressions names can't match. */
-export function namePart(name: string, value: string): boolean {
-  const [begins, ends] = [value.startsWith("^"), value.endsWith("$")];
-  const part = value.slice(begins ? 1 : 0, ends ? -1 : undefined);
-  if (begins && ends) return name === part;
-  return begins ? name.startsWith(part) : ends ? name.endsWith(part) : name.includes(part);
-}
+/** `test` of a part of the object. */
+export const on =
+  <T, P>(test: (part: P) => boolean, part: (object: T) => P): ((object: T) => boolean) =>
+  (object) =>
+    test(part(object));
 
 /** For matchers of a yes-or-no property. */
 export function yesOrNo(key: string, value: string): boolean {

@@ -4,9 +4,10 @@ import type { Controller, CreateNetworkRequest } from "../controller/types.ts";
 import { invalidArgument } from "../errors.ts";
 import type { NetworkRecord } from "../records/records.ts";
 import { networkEndpointMessage, networkMessage, present } from "./convert.ts";
-import { filtered, hasLabel, type Matchers, namePart, pruneMatcher, yesOrNo } from "./filters.ts";
+import { filtered, hasLabel, type Matchers, on, pruneMatcher, yesOrNo } from "./filters.ts";
 import type { CreateNetworkRequest__Output } from "./generated/weft/v1/CreateNetworkRequest.ts";
 import type { IpamConfig__Output } from "./generated/weft/v1/IpamConfig.ts";
+import { matchesText } from "./patterns.ts";
 import type { AllHandlers } from "./server.ts";
 
 function ipamRequest(message: IpamConfig__Output): NonNullable<CreateNetworkRequest["ipam"]>[number] {
@@ -33,22 +34,21 @@ function createRequest(message: CreateNetworkRequest__Output): CreateNetworkRequ
 }
 
 function matchers(controller: Controller): Matchers<NetworkRecord> {
-  const type = (network: NetworkRecord, value: string): boolean => {
-    if (value !== "builtin" && value !== "custom")
-      throw invalidArgument(`invalid value for filter 'type': must be 'builtin' or 'custom', not '${value}'`);
-    return isPredefined(network) === (value === "builtin");
-  };
   return {
-    name: (network, value) => namePart(network.name, value),
-    id: (network, value) => network.id.includes(value),
-    driver: (network, value) => network.driver === value,
+    name: (value) => on(matchesText(value), ({ name }) => name),
+    id: (value) => on(matchesText(value), ({ id }) => id),
+    driver: (value) => (network) => network.driver === value,
     // "swarm" is what Docker calls it.
-    scope: (network, value) => network.scope === (value === "swarm" ? "global" : value),
-    label: (network, value) => hasLabel(network.labels, value),
-    type,
-    dangling: (network, value) => {
-      const unused = controller.inspectNetwork(network.id).endpoints.length === 0 && !isPredefined(network);
-      return unused === yesOrNo("dangling", value);
+    scope: (value) => (network) => network.scope === (value === "swarm" ? "global" : value),
+    label: (value) => (network) => hasLabel(network.labels, value),
+    type: (value) => {
+      if (value !== "builtin" && value !== "custom")
+        throw invalidArgument(`invalid value for filter 'type': must be 'builtin' or 'custom', not '${value}'`);
+      return (network) => isPredefined(network) === (value === "builtin");
+    },
+    dangling: (value) => {
+      const wanted = yesOrNo("dangling", value);
+      return (network) => (!isPredefined(network) && controller.inspectNetwork(network.id).endpoints.length === 0) === wanted;
     },
   };
 }

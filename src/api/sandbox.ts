@@ -3,17 +3,29 @@ import type { Controller, SandboxView } from "../controller/types.ts";
 import { invalidArgument } from "../errors.ts";
 import type { SandboxRecord } from "../records/records.ts";
 import { attachRequest, present, sandboxMessage } from "./convert.ts";
-import { filtered, hasLabel, type Matchers } from "./filters.ts";
+import { filtered, hasLabel, type Matchers, on } from "./filters.ts";
+import { matchesText } from "./patterns.ts";
 import { exposedPorts, portSpec } from "./ports.ts";
 import { processId, programMessage } from "./programs.ts";
 import type { AllHandlers } from "./server.ts";
 
+const STATES: readonly string[] = ["created", "running", "exited"];
+
 const matchers = (controller: Controller): Matchers<SandboxView> => ({
-  name: ({ sandbox }, value) => sandbox.name.includes(value),
-  id: ({ sandbox }, value) => sandbox.id.includes(value),
-  network: ({ endpoints }, value) => endpoints.some(({ network }) => network.name === value || network.id === value),
-  label: ({ sandbox }, value) => hasLabel(sandbox.labels, value),
-  status: ({ sandbox }, value) => controller.programState(sandbox).state === value,
+  name: (value) => on(matchesText(value), ({ sandbox }) => sandbox.name),
+  id: (value) => on(matchesText(value), ({ sandbox }) => sandbox.id),
+  network:
+    (value) =>
+    ({ endpoints }) =>
+      endpoints.some(({ network }) => network.name === value || (value !== "" && network.id.startsWith(value))),
+  label:
+    (value) =>
+    ({ sandbox }) =>
+      hasLabel(sandbox.labels, value),
+  status: (value) => {
+    if (!STATES.includes(value)) throw invalidArgument(`invalid filter 'status=${value}': a sandbox is one of ${STATES.join(", ")}`);
+    return ({ sandbox }) => controller.programState(sandbox).state === value;
+  },
 });
 
 /** `stateDir`: where sandboxes have their files and `weft run -d` leaves the output of its programs. */

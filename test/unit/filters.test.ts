@@ -1,9 +1,66 @@
 // `--filter` as Docker reads it: what passes, and what is refused.
 import { describe, expect, it } from "vitest";
-import { pruneMatcher } from "../../src/api/filters.ts";
+import { filtered, type Matchers, on, pruneMatcher, yesOrNo } from "../../src/api/filters.ts";
+import { matchesText } from "../../src/api/patterns.ts";
 
 const NOW = Date.parse("2026-01-31T12:00:00Z");
 const object = (createdAt: string, labels: Record<string, string> = {}) => ({ createdAt, labels });
+
+describe("names and ids", () => {
+  it.each([
+    ["", ["", "web", "web-1"]],
+    ["eb", ["web", "web-1"]],
+    ["^web$", ["web"]],
+    ["^w.b$", ["web"]],
+    ["^web-\\d+$", ["web-1"]],
+    ["^(web|db)$", ["web"]],
+    ["1$|^$", ["", "web-1"]],
+    ["[", []],
+    ["(", []],
+    ["constructor", []],
+  ])("%j picks %j, as Docker's regular expressions do", (wanted, names) => {
+    expect(["", "web", "web-1"].filter(matchesText(wanted))).toEqual(names);
+  });
+
+  it.each(["^(a+)+$", "^(a|a)*$", `^${"(a|a)".repeat(40)}$`])("%s holds nobody up", (wanted) => {
+    const before = performance.now();
+    expect(() => matchesText(wanted)(`${"a".repeat(40)}!`)).toThrowError(expect.objectContaining({ code: "INVALID_ARGUMENT" }));
+    expect(performance.now() - before).toBeLessThan(2000);
+  });
+});
+
+describe("filters of lists", () => {
+  interface Thing {
+    readonly name: string;
+    readonly unused: boolean;
+  }
+  const matchers: Matchers<Thing> = {
+    name: (value) => on(matchesText(value), ({ name }) => name),
+    dangling: (value) => {
+      const wanted = yesOrNo("dangling", value);
+      return ({ unused }) => unused === wanted;
+    },
+  };
+  const things = [
+    { name: "a", unused: true },
+    { name: "b", unused: false },
+  ];
+
+  it("of one key are alternatives, of several must all hold", () => {
+    const names = (...filters: string[]) => filtered(things, filters, matchers).map(({ name }) => name);
+    expect(names("name=a", "name=b")).toEqual(["a", "b"]);
+    expect(names("name=a", "name=b", " Dangling = true ", "dangling=true")).toEqual(["a"]);
+  });
+
+  it.each([
+    [["name=nosuch", "dangling=maybe"], "invalid value for filter 'dangling'"],
+    [["dangling=true", "dangling=false"], 'got more than one value for filter key "dangling"'],
+    [["color=red"], "invalid filter 'color'"],
+    [["name"], "bad format of filter"],
+  ])("%j is refused, whatever there is to filter", (filters, message) => {
+    expect(() => filtered([], filters, matchers)).toThrow(message);
+  });
+});
 
 describe("filters of prune", () => {
   it.each([
