@@ -14,6 +14,7 @@ import type { PeerSecret } from "../keys/key-service.ts";
 import type { EndpointRecord, NetworkRecord, PeerRecord, SandboxRecord } from "../records/records.ts";
 import { connect, disconnect } from "./connections.ts";
 import { attempt, type Context, type ControllerOptions, createContext } from "./context.ts";
+import { auditHost } from "./host-audit.ts";
 import { nameRecords } from "./name-records.ts";
 import { addressSpaceOf, createNetwork, inspectNetwork, listNetworks, pruneNetworks, removeNetwork } from "./networks.ts";
 import { keyWarnings } from "./peer-keys.ts";
@@ -82,6 +83,11 @@ export class CnmController implements Controller {
   /** For an interface that the datapath had to make again: gives it its addresses and routes; failures are logged. */
   async interfaceRecreated(port: string): Promise<void> {
     await attempt(this.#context, `configuring the interface of ${port} again`, () => configureAgain(this.#context, port));
+  }
+
+  /** Gives the host's interfaces of networks back what somebody took from them; failures are logged. */
+  auditHost(): Promise<void> {
+    return auditHost(this.#context);
   }
 
   /** Makes the networks that are always there, where they are missing. Once, after restore. */

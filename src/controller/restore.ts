@@ -16,6 +16,7 @@ import { configureInterface } from "./attachments.ts";
 import { mendEgress } from "./connections.ts";
 import { attachment, attachmentsOf, type Context, endpointOwner, networkOwner } from "./context.ts";
 import { hasResolver } from "./dns-settings.ts";
+import { deleteRenamed } from "./host-audit.ts";
 import { linkDeclarations } from "./link-ports.ts";
 import { configureHost } from "./networks.ts";
 import { admissiblePeers, forgetKeys, keyWarnings } from "./peer-keys.ts";
@@ -91,6 +92,7 @@ export async function restore(context: Context): Promise<RestoreReport> {
     declarations.set(endpointOwner(endpoint.id), driver.declareEndpoint(network, endpoint, sandbox.namespacePath));
     names.set(endpointOwner(endpoint.id), `endpoint of ${sandbox.name} on ${network.name}`);
   }
+  await guarded("interfaces that were renamed", () => deleteRenamed(context));
   await guarded("secrets of peers that are gone", () => forgetKeys(context));
   const failed = await context.datapath.declareAll(declarations);
   for (const [owner, error] of failed) failures.push({ what: names.get(owner) ?? owner, error });

@@ -143,6 +143,14 @@ export async function bringUp(config: Config, log: Logger, stack: Stack, stoppin
     (error) => stopping() || log.error({ err: error }, "cannot reconcile addresses"),
   );
   stack.push("reconciliation of addresses", () => void reconciliation.end());
+  if (config.datapath.auditIntervalS > 0) {
+    const audits = repeat(
+      () => controller.auditHost(),
+      config.datapath.auditIntervalS * 1000,
+      (error) => log.error({ err: error }, "cannot audit the host's interfaces"),
+    );
+    stack.push("audit of the host's interfaces", () => audits.end());
+  }
   stack.push("sandboxes of run --rm", () => controller.removeTransient());
 
   const handlers = allHandlers(controller, datapath, keys, {

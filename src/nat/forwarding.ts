@@ -94,6 +94,11 @@ export class Forwarding {
     if (mine.length > 0) this.#save();
   }
 
+  /** Families that do not forward, though they shall. */
+  off(wanted: Closed): boolean {
+    return (wanted.ipv4 && read(IPV4) === "0") || (wanted.ipv6 && read(IPV6) === "0");
+  }
+
   /** All of it as it was; false if nothing was changed. */
   restore(): boolean {
     if (Object.keys(this.#before).length === 0) return false;

@@ -142,21 +142,35 @@ export class KernelNat implements HostNat {
     this.#ports.close();
   }
 
-  /** Puts the table back if somebody changed or flushed it; answers whether it had to. */
+  /** Puts the table back if somebody changed or flushed it, and switches forwarding on again; answers whether it had to. */
   audit(): Promise<boolean> {
     return this.#serially(async () => {
       if (this.#applied === null) return false;
-      const { rules, listing } = this.#applied;
-      const found = await this.#nft.listTable();
-      if (found === listing) return false;
-      this.#applied = null;
-      if (!(await this.#takes(rules))) return false;
-      const made = await this.#nft.listTable();
-      this.#applied = { rules, listing: made };
-      if (ordered(found) === ordered(made)) return false;
-      this.#log("warn", PUT_BACK);
-      return true;
+      const forwards = await this.#forwardAgain();
+      return (await this.#putBack()) || forwards;
     });
+  }
+
+  /** Programs that set the host's sysctls, at boot or for a VPN, know nothing of us. Rules first, as always. */
+  async #forwardAgain(): Promise<boolean> {
+    if (!this.#forwarding.off(wanted(this.#made))) return false;
+    await this.#make(this.#made);
+    this.#log("warn", "somebody switched forwarding off: it is on again");
+    return true;
+  }
+
+  async #putBack(): Promise<boolean> {
+    if (this.#applied === null) return false;
+    const { rules, listing } = this.#applied;
+    const found = await this.#nft.listTable();
+    if (found === listing) return false;
+    this.#applied = null;
+    if (!(await this.#takes(rules))) return false;
+    const made = await this.#nft.listTable();
+    this.#applied = { rules, listing: made };
+    if (ordered(found) === ordered(made)) return false;
+    this.#log("warn", PUT_BACK);
+    return true;
   }
 
   async #make(plan: NatPlan): Promise<void> {

@@ -21,7 +21,9 @@ export interface NetworkNamespaces {
   /** Whether an interface of the daemon's own namespace is called so. */
   hasHostLink(name: string): boolean;
   /** Of the daemon's own namespace. */
-  hostLinks(): Promise<readonly Pick<LinkInfo, "name" | "mac" | "mtuBytes">[]>;
+  hostLinks(): Promise<readonly Pick<LinkInfo, "name" | "mac" | "mtuBytes" | "kind" | "up">[]>;
+  /** Of the daemon's own namespace. A missing one is fine. */
+  deleteHostLink(name: string): Promise<void>;
   /** Of the daemon's own namespace: what networks to come must not overlap. */
   hostRoutes(): Promise<readonly RouteInfo[]>;
   /** "10.0.0.2/24" and the interface that has it. */

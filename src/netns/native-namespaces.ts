@@ -53,6 +53,10 @@ export class NativeNamespaces implements NetworkNamespaces {
     return this.#native.links(null);
   }
 
+  deleteHostLink(name: string): Promise<void> {
+    return explained(`delete interface ${name}`, this.#native.deleteLink(null, name));
+  }
+
   hostRoutes(): Promise<readonly RouteInfo[]> {
     return this.#native.routes(null);
   }

@@ -96,12 +96,17 @@ export class MemoryNamespaces implements NetworkNamespaces {
     return this.at(null).links.has(name);
   }
 
-  async hostLinks(): Promise<readonly { name: string; mac: string; mtuBytes: number }[]> {
-    return [...this.at(null).links.keys()].map((name, i) => ({
-      name,
+  async hostLinks(): Promise<readonly { name: string; mac: string; mtuBytes: number; kind: string; up: boolean }[]> {
+    return [...this.at(null).links].map(([name, { up }], i) => ({
+      ...{ name, up, kind: "" },
       mac: `02:00:00:00:ff:0${i}`,
       mtuBytes: name === "lo" ? 65536 : 1500,
     }));
+  }
+
+  async deleteHostLink(name: string): Promise<void> {
+    this.onChange(`delete ${name}`);
+    this.deleteLink(null, name);
   }
 
   async hostRoutes(): Promise<readonly RouteInfo[]> {
