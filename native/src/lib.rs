@@ -11,6 +11,7 @@
 //   terminal   pseudo-terminals                         watch      the ends of processes that are no children
 //   layout     numbers shared with the engine           memory     checked access to its memory
 //   poller     the data plane's loop                  libnftables rulesets, by nftables' own library
+//   relay      held ports of the host, and their way to sandboxes without IPv6
 //   aead       ESP's ciphers over the engine's memory    bare       calls that every batch makes
 //
 // shim/ is a program of its own: what stays with a program of `weft run -d` when the command line has returned.
@@ -35,6 +36,7 @@ mod poller;
 mod process;
 mod promise;
 mod raw;
+mod relay;
 mod sysctl;
 mod tap;
 mod terminal;

@@ -75,7 +75,7 @@ const familyOf = (address: string): 4 | 6 => (address.includes(":") ? 6 : 4);
 /** Whether a sandbox that is reached by IPv4 in this mode, and not by IPv6, has IPv6 ports of the host by relay. */
 export const relays = (mode: GatewayMode | null): boolean => mode === "nat" || mode === "nat-unprotected";
 
-/** Whether these ports can be relayed: each takes a socket of the daemon, and Node has none for SCTP. */
+/** Whether these ports can be relayed: each takes a socket of the daemon; SCTP's are not done. */
 export const mayRelay = ({ protocol, count }: Pick<PublishedPort, "protocol" | "count">): boolean =>
   protocol !== "sctp" && count <= RELAYED_PORTS_MAX;
 

@@ -14,7 +14,7 @@ import type { FlowFilter, Native } from "../ports/native.ts";
 import { changeSet } from "./change-set.ts";
 import { flowsOf, staleFlows } from "./flows.ts";
 import { Forwarding } from "./forwarding.ts";
-import { ephemeralPorts, HostPorts, reservedPorts } from "./host-ports.ts";
+import { ephemeralPorts, HostPorts, type PortHolder, reservedPorts } from "./host-ports.ts";
 import { Nft, ordered } from "./nft.ts";
 import { type Closed, type Rules, replacement, rulesOf } from "./rules.ts";
 import type { HostNat, HostPort, NatNetwork, NatPlan } from "./types.ts";
@@ -24,7 +24,7 @@ type Log = (level: "warn" | "info", message: string, fields?: Readonly<Record<st
 const NO_WAY_OUT = "no rules can be set: networks don't reach out of this host and no ports are published";
 const UNTRACKED = "tracked connections can't be ended";
 
-type HostKernel = Pick<Native, "runNftables" | "addresses" | "forgetFlows" | "routeLoopbackIpv6">;
+type HostKernel = PortHolder & Pick<Native, "runNftables" | "addresses" | "forgetFlows" | "routeLoopbackIpv6">;
 
 export interface KernelNatOptions {
   readonly stateDir: string;
@@ -67,7 +67,7 @@ export class KernelNat implements HostNat {
   /** Why tracked connections can't be ended; null: they can, for all that is known. */
   #untracked: string | null = null;
 
-  readonly #ports = new HostPorts();
+  readonly #ports: HostPorts;
   /** Where the last search for a free port ended: one that was let go is not given away at once. */
   #lastEphemeral = 0;
 
@@ -76,6 +76,7 @@ export class KernelNat implements HostNat {
     this.#native = options.native;
     this.#nft = new Nft(options.native);
     this.#forwarding = new Forwarding(options.stateDir);
+    this.#ports = new HostPorts(options.native);
   }
 
   apply(plan: NatPlan): Promise<void> {
@@ -109,7 +110,7 @@ export class KernelNat implements HostNat {
   async reserve(ports: HostPort): Promise<void> {
     if (this.#obstacle !== null) this.#obstacle = await this.#nft.obstacle();
     if (this.#obstacle !== null) throw unavailable(`ports can't be published on this host: ${this.#obstacle}`);
-    await this.#ports.reserve(ports);
+    this.#ports.reserve(ports);
   }
 
   forget(addresses: readonly string[]): Promise<void> {
@@ -176,7 +177,7 @@ export class KernelNat implements HostNat {
   async #make(plan: NatPlan): Promise<void> {
     const forward = wanted(plan);
     const translated = plan.publications.filter(({ mode }) => mode === "nat" || mode === "nat-unprotected");
-    for (const { hostAddress, hostPort, protocol } of await this.#ports.follow(translated, plan.relays)) {
+    for (const { hostAddress, hostPort, protocol } of this.#ports.follow(translated, plan.relays)) {
       this.#log("warn", "a program of the host has a port that is published: it gets nothing", { hostAddress, hostPort, protocol });
     }
     const rules = rulesOf(plan, this.#forwarding.closed(forward));

@@ -3,20 +3,27 @@
 // nothing. A range is not held, at a descriptor a port that would cost more than it is worth: it is looked up in the kernel's
 // lists of sockets when it is published, and rules come first afterwards.
 // A held socket gets no traffic: rules lead it past, for the loopback addresses too. Only where no rule can (an IPv6 port of a
-// sandbox that has IPv4 alone) it is a relay (relay.ts), and then each port of a range has one.
-import { createSocket } from "node:dgram";
+// sandbox that has IPv4 alone) it is a relay, and then each port of a range has one. The sockets are the addon's
+// (native/src/relay), whose thread carries what is relayed.
 import { readFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { addressInUse, unavailable } from "../errors.ts";
 import { addressBytes, parseAddress } from "../net/address.ts";
 import type { PortRange, Protocol } from "../net/port-spec.ts";
-import { Budget, type Place, type Relay, TcpRelay, UdpRelay } from "./relay.ts";
+import type { Native } from "../ports/native.ts";
 import type { HostPort, Publication, RelayedPorts } from "./types.ts";
+
+export type PortHolder = Pick<Native, "holdPort" | "leadPort" | "releasePort" | "limitRelays">;
 
 interface Held {
   readonly port: HostPort;
-  readonly relay: Relay;
-  close(): void;
+  /** What the addon calls it. */
+  readonly handle: number;
+}
+
+/** IPv4. */
+interface Place {
+  readonly address: string;
+  readonly port: number;
 }
 
 /** A port that shall be held. */
@@ -29,6 +36,8 @@ const SCTP_TRACKING = "/proc/sys/net/netfilter/nf_conntrack_sctp_timeout_establi
 const DEFAULT_EPHEMERAL: PortRange = { first: 32768, last: 60999 };
 /** TCP connections and UDP clients that are relayed at the same time, where the daemon's limit of descriptors allows. */
 const RELAYED_MAX = 1024;
+/** What Docker's proxy waits. */
+const UDP_IDLE_MS = 90_000;
 const ANYWHERE = ["0.0.0.0", "::"];
 const LISTENING = "0A";
 const NO_PORT = "0000";
@@ -39,17 +48,26 @@ const shown = ({ protocol, hostAddress, hostPort }: HostPort): string =>
   `${isIpv6(hostAddress) ? `[${hostAddress}]` : hostAddress}:${hostPort}/${protocol}`;
 
 export class HostPorts {
+  readonly #native: PortHolder;
   readonly #held = new Map<string, Held>();
-  readonly #budget = new Budget(Math.min(RELAYED_MAX, Math.floor(descriptorLimit() / 8)));
+
+  constructor(native: PortHolder) {
+    this.#native = native;
+    native.limitRelays(Math.min(RELAYED_MAX, Math.floor(descriptorLimit() / 8)), UDP_IDLE_MS);
+  }
 
   /** Throws ADDRESS_IN_USE if a program of the host has one of the ports. A single port is held from here on. */
-  async reserve(wish: HostPort): Promise<void> {
-    if (wish.protocol === "sctp") return requireSctp();
+  reserve(wish: HostPort): void {
+    if (wish.protocol === "sctp") requireSctp();
+    else this.#take(wish);
+  }
+
+  #take(wish: HostPort): void {
     this.#giveUp(wish);
-    if (wish.count > 1) return refuseUsed(wish);
-    if (this.#held.has(keyOf(wish))) return;
+    if (wish.count > 1) refuseUsed(wish);
+    if (wish.count > 1 || this.#held.has(keyOf(wish))) return;
     try {
-      await this.#hold(wish);
+      this.#hold(wish);
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException;
       // A host without IPv6 has no such port that anybody could take.
@@ -62,22 +80,20 @@ export class HostPorts {
   }
 
   /** Holds the ports of these and no others, and leads relays where they shall; answers those that a program has taken. */
-  async follow(publications: readonly Publication[], relays: readonly RelayedPorts[]): Promise<HostPort[]> {
+  follow(publications: readonly Publication[], relays: readonly RelayedPorts[]): HostPort[] {
     const wanted = new Map<string, Wanted>();
     for (const port of publications) {
       if (port.count === 1 && port.protocol !== "sctp") wanted.set(keyOf(port), { port, place: null });
     }
     for (const one of relays.flatMap(singly)) wanted.set(keyOf(one.port), one);
     for (const [key, held] of this.#held) {
-      if (wanted.has(key)) continue;
-      held.close();
-      this.#held.delete(key);
+      if (!wanted.has(key)) this.#release(key, held);
     }
     const lost: HostPort[] = [];
     for (const [key, { port, place }] of wanted) {
       try {
-        if (!this.#held.has(key)) await this.#hold(port);
-        this.#held.get(key)!.relay.lead(place);
+        if (!this.#held.has(key)) this.#hold(port);
+        this.#native.leadPort(this.#held.get(key)!.handle, place?.address ?? null, place?.port ?? 0);
       } catch (error) {
         if (port.hostAddress !== "::" || (error as NodeJS.ErrnoException).code !== "EAFNOSUPPORT") lost.push(port);
       }
@@ -86,8 +102,7 @@ export class HostPorts {
   }
 
   close(): void {
-    for (const held of this.#held.values()) held.close();
-    this.#held.clear();
+    for (const [key, held] of this.#held) this.#release(key, held);
   }
 
   /** What is held for ports that nobody publishes as they were: who asks for them has looked. */
@@ -98,14 +113,20 @@ export class HostPorts {
       const inRange = wish.hostPort <= hostPort && hostPort < wish.hostPort + wish.count;
       if (key === keyOf(wish) && wish.count === 1) continue;
       if (protocol !== wish.protocol || !inRange || !overlaps || isIpv6(hostAddress) !== isIpv6(wish.hostAddress)) continue;
-      held.close();
-      this.#held.delete(key);
+      this.#release(key, held);
     }
   }
 
-  async #hold(wish: HostPort): Promise<void> {
-    const held = await (wish.protocol === "udp" ? bindUdp(wish, this.#budget) : listenTcp(wish, this.#budget));
-    this.#held.set(keyOf(wish), held);
+  #hold(wish: HostPort): void {
+    const { protocol, hostAddress, hostPort } = wish;
+    if (protocol === "sctp") return;
+    const handle = this.#native.holdPort(protocol, hostAddress, hostPort);
+    this.#held.set(keyOf(wish), { port: wish, handle });
+  }
+
+  #release(key: string, { handle }: Held): void {
+    this.#native.releasePort(handle);
+    this.#held.delete(key);
   }
 }
 
@@ -114,48 +135,6 @@ const singly = ({ protocol, hostAddress, hostPort, count, target, targetPort }: 
     port: { protocol, hostAddress, hostPort: hostPort + n, count: 1 },
     place: { address: target, port: targetPort + n },
   }));
-
-function listenTcp(port: HostPort, budget: Budget): Promise<Held> {
-  const { hostAddress, hostPort } = port;
-  return new Promise((resolve, reject) => {
-    // Where a port is not relayed, who gets here came before the rules did, or from where they don't lead.
-    const server = createServer({ allowHalfOpen: true });
-    const relay = new TcpRelay(server, budget);
-    server.once("error", reject);
-    server.listen({ host: hostAddress, port: hostPort, ipv6Only: true, exclusive: true }, () => {
-      server.off("error", reject);
-      server.on("error", () => {}); // a failed accept is the client's loss
-      server.unref();
-      const close = (): void => {
-        server.close();
-        relay.close();
-      };
-      resolve({ port, relay, close });
-    });
-  });
-}
-
-function bindUdp(port: HostPort, budget: Budget): Promise<Held> {
-  const { hostAddress, hostPort } = port;
-  return new Promise((resolve, reject) => {
-    const socket = createSocket({ type: isIpv6(hostAddress) ? "udp6" : "udp4", ipv6Only: isIpv6(hostAddress) });
-    socket.once("error", (error) => {
-      socket.close();
-      reject(error);
-    });
-    socket.bind({ address: hostAddress, port: hostPort, exclusive: true }, () => {
-      socket.removeAllListeners("error");
-      socket.on("error", () => {});
-      socket.unref();
-      const relay = new UdpRelay(socket, budget);
-      const close = (): void => {
-        relay.close();
-        socket.close();
-      };
-      resolve({ port, relay, close });
-    });
-  });
-}
 
 function requireSctp(): void {
   try {

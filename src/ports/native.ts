@@ -315,6 +315,19 @@ export interface Native {
    * for as long as the process lives, which it doesn't prolong. Throws if the kernel has no netfilter.
    */
   watchNftables(table: string, onChange: () => void): void;
+  /**
+   * Binds a port in the daemon's own namespace, "::" without IPv4, at once: throws EADDRINUSE etc. Who calls is turned away until
+   * the port leads somewhere. Answers its name for the calls below.
+   */
+  holdPort(protocol: "tcp" | "udp", address: string, port: number): number;
+  /** Relays an IPv6 port to a place with IPv4, and ends what it relayed to another; null: nowhere. */
+  leadPort(held: number, address: string | null, port: number): void;
+  /** Lets it go, and ends what it relays. */
+  releasePort(held: number): void;
+  /** How many TCP connections and UDP clients are relayed at most, and how long a silent UDP client is remembered. */
+  limitRelays(most: number, udpIdleMs: number): void;
+  /** Those that are relayed now. */
+  relayed(): number;
   /** A connected socket, non-blocking and close-on-exec. Rejects with ETIMEDOUT, ECONNREFUSED etc. */
   connectTcp(namespace: string, address: string, port: number, timeoutMs: number): Promise<number>;
   closeFd(fd: number): Promise<void>;

@@ -91,6 +91,49 @@ c, _ = s.accept(); c.send(b"x"); time.sleep(60)`;
     for (const port of [8081, 8082]) await echo(lab, host, port);
   });
 
+  it("answers UDP by the address that was asked, and serves others while megabytes pass", async () => {
+    await create("a", "-p", "8080:80/udp", "-p", "8080:80");
+    const a = await daemon.enter("a");
+    await echo(lab, a, 80, "udp");
+    // A second address that the kernel would rather answer by, one of another subnet, and the link's own.
+    await host.ip("addr add 2001:db8::7/64 dev eth0 nodad\naddr add fd00:5::1/128 dev eth0 nodad");
+    await outside.ip(`route replace fd00:5::1/128 via ${HOST6}`);
+    const link = /inet6 (fe80::\S+)\//.exec(await host.must(["ip", "-6", "addr", "show", "dev", "eth0", "scope", "link"]))![1]!;
+    // By a connected socket, which hears answers of whom it asks and of nobody else.
+    for (const address of [HOST6, "2001:db8::7", "fd00:5::1", `${link}%eth0`]) {
+      expect([address, await ask(outside, address, 8080, "udp")]).toEqual([address, GATEWAY]);
+    }
+    await host.ip("addr del 2001:db8::7/64 dev eth0\naddr del fd00:5::1/128 dev eth0");
+
+    const source = `
+import socket
+s = socket.create_server(("", 80)); print("listening", flush=True)
+c, _ = s.accept(); block = bytes(1 << 20); n = 0
+try:
+    while n < 1 << 12: c.sendall(block); n += 1
+except OSError: pass`;
+    await lab.background(a, [...PYTHON, source]).until(/listening/);
+    const sink = `
+import socket
+s = socket.create_connection(("${HOST6}", 8080)); n = 0
+while n < 64 << 20: n += len(s.recv(1 << 20))
+print("much", flush=True)
+while s.recv(1 << 20): pass`;
+    const client = lab.background(outside, [...PYTHON, sink]);
+    await client.until(/much/);
+    await daemon.must("sandbox", "ls");
+    // The thread that carries them is not the one that serves.
+    const threads = await host.must([
+      "sh",
+      "-c",
+      `for t in /proc/${daemon.pid}/task/*; do echo $(cat $t/comm) $(cut -d' ' -f14,15 $t/stat); done`,
+    ]);
+    const [, user, system] = /^weft-relay (\d+) (\d+)$/m.exec(threads)!;
+    expect(Number(user) + Number(system)).toBeGreaterThan(0);
+    await daemon.must("sandbox", "rm", "-f", "a");
+    await client.ended;
+  });
+
   it("is refused where a program has the port, and not done for long ranges", async () => {
     const program = `
 import socket, time

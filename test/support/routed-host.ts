@@ -117,7 +117,7 @@ import socket, sys
 family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
 s = socket.socket(family, socket.SOCK_${kind === "tcp" ? "STREAM" : "DGRAM"}); s.settimeout(1.5)
 try:
-    s.connect((sys.argv[1], int(sys.argv[2])))
+    s.connect(socket.getaddrinfo(sys.argv[1], int(sys.argv[2]), family)[0][4])
     if "${kind}" == "udp": s.send(b"x")
     print(s.recv(99).decode())
 except OSError: pass`;

@@ -31,6 +31,10 @@ beforeEach(async () => {
     addresses: async () => [],
     forgetFlows: async () => 0,
     routeLoopbackIpv6: async () => {},
+    holdPort: () => 0,
+    leadPort: () => {},
+    releasePort: () => {},
+    limitRelays: () => {},
   };
   nat = new KernelNat({ stateDir: folder, native, log: (level, message) => level === "warn" && warnings.push(message) });
 });
