@@ -268,7 +268,7 @@ export function spdSet(vtep: u32, sa: u32): u32 {
   const before = sad.at(spd.outbound(vtep));
   const low = load<u64>(ARGUMENTS);
   const high = load<u64>(ARGUMENTS, 8);
-  if (before.remoteLow != low || before.remoteHigh != high) vteps.at(vtep).pathMtu = 0; // another path
+  if (before.remoteLow != low || before.remoteHigh != high) vteps.at(vtep).pathMtu = 0; // another path of ESP
   entry.remoteLow = low;
   entry.remoteHigh = high;
   spd.set(vtep, sa);

@@ -17,6 +17,7 @@ import { VXLAN_PORT } from "../../wasm/shared/protocol.ts";
 import { forbidden, invalidArgument } from "../errors.ts";
 import { ENGINE_RELEASE_PATH } from "../paths.ts";
 import { closeFds, requireAddon } from "../ports/port.ts";
+import { descriptorsOf } from "../ports/underlay.ts";
 import { Captures } from "./capture/captures.ts";
 import { Changes } from "./changes.ts";
 import type { Client } from "./client.ts";
@@ -117,7 +118,7 @@ export class WeftDatapath implements DatapathService {
       } catch (error) {
         plane.log("warn", (error as Error).message); // it died on the way
       }
-      await closeFds(running.underlays.flatMap(({ fds }) => fds));
+      await closeFds(running.underlays.flatMap(descriptorsOf));
       await this.#esp.close();
       await dropTaps(plane.taps.clear(), keepInterfaces, plane.log);
       await plane.taps.dropped();

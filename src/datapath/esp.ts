@@ -12,6 +12,7 @@ import {
   ESP_EVENT_MOVED,
   ESP_EVENT_NEARLY_EXHAUSTED,
   ESP_EVENT_PATH_MTU,
+  ESP_EVENT_PLAIN_PATH_MTU,
   ESP_EVENT_PORT,
   ESP_EVENT_SA,
   ESP_EVENT_SENDER,
@@ -22,7 +23,7 @@ import {
 } from "../../wasm/shared/abi.ts";
 import { ESP_UDP_PORT } from "../../wasm/shared/protocol.ts";
 import { unavailable } from "../errors.ts";
-import { type EspTransport, openEsp, openPathErrors } from "../ports/esp.ts";
+import { type EspTransport, openEsp } from "../ports/esp.ts";
 import { closeFds } from "../ports/port.ts";
 import type { Captures } from "./capture/captures.ts";
 import type { AssociationEntry, EspEvent, EspListener } from "./datapath-api.ts";
@@ -75,24 +76,11 @@ export class Esp {
         const namespace = running.options.underlayNamespacePath ?? null;
         const { vxlanPort } = running;
         opened.push({ name, kind, address, vxlanPort, fd: await openEsp(namespace, address, kind) });
-        const errors = `esp-errors/${address}`;
-        const heard = isOpen(errors) ? null : await this.#hear(namespace, address);
-        if (heard !== null) opened.push({ name: errors, kind: "icmp", address, vxlanPort, fd: heard });
       }
       if (opened.length > 0) await this.#attach(opened);
     } catch (error) {
       await closeFds(opened.filter(({ name }) => !this.#ports.has(name)).map(({ fd }) => fd));
       throw error;
-    }
-  }
-
-  /** Null where it may not be: then all goes on but for paths that are narrower than the interface. */
-  async #hear(namespace: string | null, address: string): Promise<number | null> {
-    try {
-      return await openPathErrors(namespace, address);
-    } catch (error) {
-      this.#plane.log("warn", (error as Error).message);
-      return null;
     }
   }
 
@@ -109,7 +97,6 @@ export class Esp {
     }
     for (const port of opened) {
       this.#ports.set(port.name, port);
-      if (port.kind === "icmp") continue;
       const framing = port.kind === "raw" ? "raw-esp" : "udp-esp";
       this.#plane.espEnds.set(port.name, { address: addressBytes(port.address), port: ESP_UDP_PORT, sourcePorts: [ESP_UDP_PORT], framing });
     }
@@ -153,6 +140,13 @@ export class Esp {
     const kind = view.getUint32(at + ESP_EVENT_KIND, true);
     if (kind === ESP_EVENT_UNKNOWN_SPI) {
       return { kind: "unknown-spi", spi: view.getUint32(at + ESP_EVENT_SPI, true), ...sender, local: address(ESP_EVENT_LOCAL), datagram };
+    }
+    if (kind === ESP_EVENT_PLAIN_PATH_MTU) {
+      const peer = this.#plane.tables.names.vteps.nameOf(view.getUint16(at + ESP_EVENT_SA, true));
+      const bytes = view.getUint16(at + ESP_EVENT_PORT, true);
+      const text = `the path to ${peer} carries packets of ${bytes} bytes only, in the clear, says ${address(ESP_EVENT_SENDER)}`;
+      this.#plane.log("warn", text, { peer, bytes });
+      return null;
     }
     const id = this.#plane.tables.names.associations.nameOf(view.getUint16(at + ESP_EVENT_SA, true));
     const association = id === undefined ? undefined : this.#plane.standing.associations.get(id);

@@ -38,6 +38,7 @@ export interface Running extends Settings, Worker {
 }
 
 export const underlayName = (address: string): string => `underlay/${address}`;
+export const errorsName = (address: string): string => `path-errors/${address}`;
 
 export class Plane {
   readonly tables = new Tables();

@@ -4,13 +4,13 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { WeftError } from "../errors.ts";
 import { closeFds } from "../ports/port.ts";
-import { openUnderlay, type UnderlaySockets } from "../ports/underlay.ts";
+import { descriptorsOf, openUnderlay, type UnderlaySockets } from "../ports/underlay.ts";
 import type { UnderlayEnd } from "./capture/capture.ts";
 import type { Captures } from "./capture/captures.ts";
 import { Client } from "./client.ts";
 import type { Esp } from "./esp.ts";
 import type { Attachment, Notice } from "./messages.ts";
-import { type Plane, type Settings, underlayName, type Worker } from "./plane.ts";
+import { errorsName, type Plane, type Settings, underlayName, type Worker } from "./plane.ts";
 import { Sync } from "./tables/sync.ts";
 import { attachment, LOST } from "./taps.ts";
 import { addressBytes } from "./words.ts";
@@ -45,7 +45,8 @@ export class Workers {
     let client: Client | null = null;
     try {
       for (const address of settings.addresses) {
-        underlays.push(await openUnderlay(settings.options.underlayNamespacePath ?? null, address, settings.vxlanPort, process.pid));
+        const namespace = settings.options.underlayNamespacePath ?? null;
+        underlays.push(await openUnderlay(namespace, address, settings.vxlanPort, process.pid, (message) => log("warn", message)));
       }
       client = await Client.start({
         module: settings.module,
@@ -57,7 +58,10 @@ export class Workers {
         onDeath: (error) => this.#died(client, error),
       });
       tables.setUnderlays(
-        underlays.map(({ address, port, fds }) => ({ name: underlayName(address), address, udpPort: port, socketCount: fds.length - 1 })),
+        underlays.map(({ address, port, fds, errorsFd }) => {
+          const errors = errorsFd === null ? null : errorsName(address);
+          return { name: underlayName(address), address, udpPort: port, socketCount: fds.length - 1, errors };
+        }),
       );
       const sync = new Sync(client, tables, () => this.#esp.allKeys());
       const attach: Attachment[] = underlays.map(({ address, fds }) => ({
@@ -65,6 +69,9 @@ export class Workers {
         kind: "udp",
         fds: [...fds],
       }));
+      for (const { address, errorsFd } of underlays) {
+        if (errorsFd !== null) attach.push({ port: this.#plane.portIndex(errorsName(address)), kind: "icmp", fds: [errorsFd] });
+      }
       for (const tap of await taps.reopen(taps.lost, log)) taps.set(tap);
       for (const tap of taps.all) if (tap.fd !== LOST) attach.push(attachment(tap, tables.names.ports));
       await sync.become(tables.imageOf(this.#plane.standing, this.#captures.marks), { release: [], attach });
@@ -72,7 +79,7 @@ export class Workers {
       return { client, sync, underlays, underlayEnds: new Map(underlays.map((one) => [underlayName(one.address), underlayEnd(one)])) };
     } catch (error) {
       if (client !== null && !client.dead) await client.stop().catch(() => {}); // it died on the way
-      await closeFds(underlays.flatMap(({ fds }) => fds));
+      await closeFds(underlays.flatMap(descriptorsOf));
       throw error;
     }
   }
@@ -81,7 +88,7 @@ export class Workers {
     const plane = this.#plane;
     plane.log("error", error.message);
     if (plane.running === null || plane.running.client !== client) return; // it was being brought up: whoever did so knows
-    const orphaned = [...plane.running.underlays.flatMap(({ fds }) => fds), ...this.#esp.lose()];
+    const orphaned = [...plane.running.underlays.flatMap(descriptorsOf), ...this.#esp.lose()];
     plane.running = { ...plane.running, underlays: [] };
     plane.serially(async () => {
       await closeFds(orphaned); // their ports are wanted again

@@ -2,8 +2,7 @@
 // datagrams at a time, or IP protocol 50 for peers that want it bare. Each both sends and receives: a NAT's mapping is of one
 // port, and so there is no entropy in the source port as VXLAN's own sockets have it.
 //
-// What the kernel was told of paths they leave aside: it believes whoever names our addresses. A raw socket beside them hears
-// what routers say, and the engine looks at what they quote (node path-mtu).
+// What the kernel was told of paths they leave aside, as VXLAN's do (path-errors.ts).
 import { ESP_UDP_PORT, IP_PROTOCOL_ESP } from "../../wasm/shared/protocol.ts";
 import { WeftError } from "../errors.ts";
 import { native } from "./native.ts";
@@ -11,9 +10,6 @@ import { errnoOf, portError } from "./port.ts";
 
 /** As the underlay's: a burst of a batch from several senders fits. */
 const BUFFER_BYTES = 8 * 1024 * 1024;
-
-/** Errors are seldom, and whoever floods us with them shall not fill the memory. */
-const ERRORS_BYTES = 64 * 1024;
 
 const REMEDIES = { EPERM: "the daemon needs root, or CAP_NET_RAW" };
 
@@ -32,15 +28,6 @@ export async function openEsp(namespace: string | null, address: string, transpo
   }
   native().ignorePathMtu(fd);
   return fd;
-}
-
-/** Opens the socket by which an underlay address hears of too long packets. */
-export async function openPathErrors(namespace: string | null, address: string): Promise<number> {
-  try {
-    return await native().openTooBig({ namespace, address, receiveBufferBytes: ERRORS_BYTES });
-  } catch (error) {
-    throw portError(`cannot open a raw socket for ICMP on ${address}: encrypted networks will not hear of narrow paths`, error, REMEDIES);
-  }
 }
 
 function espError(address: string, transport: EspTransport, error: unknown): WeftError {

@@ -3,10 +3,12 @@
 // One socket bound to address and VXLAN port receives. ENTROPY_SOCKETS others send, each from a source port of its own in
 // 49152-65535: the engine chooses one by the hash of the inner flow, and so routers and network cards spread flows over
 // paths and queues, as RFC 7348 section 5 asks, while the frames of one flow stay in order. The receiving socket never sends.
+// One more hears what routers say of the paths; where it can't be had, the senders go on believing the kernel.
 import { ENTROPY_SOCKETS } from "../../wasm/shared/limits.ts";
 import { ENTROPY_PORT_MIN } from "../../wasm/shared/protocol.ts";
 import { addressInUse, WeftError } from "../errors.ts";
 import { native } from "./native.ts";
+import { openPathErrors } from "./path-errors.ts";
 import { closeFds, errnoOf, portError } from "./port.ts";
 
 const ENTROPY_PORT_END = 65536;
@@ -19,7 +21,12 @@ export interface UnderlaySockets {
   /** [0] receives; the others send. */
   readonly fds: readonly number[];
   readonly sourcePorts: readonly number[];
+  /** Hears of too long packets. */
+  readonly errorsFd: number | null;
 }
+
+/** All descriptors of the port. */
+export const descriptorsOf = ({ fds, errorsFd }: UnderlaySockets): number[] => (errorsFd === null ? [...fds] : [...fds, errorsFd]);
 
 function open(namespace: string | null, address: string, port: number, receives: boolean): Promise<number> {
   return native().openUdp({
@@ -41,8 +48,17 @@ function* sourcePortCandidates(start: number): Generator<number> {
   for (let i = 0, at = start % size; i < size; i++, at = (at + stride) % size) yield ENTROPY_PORT_MIN + at;
 }
 
-/** Opens all sockets of one underlay address. `seed` chooses where in the range the source ports begin. */
-export async function openUnderlay(namespace: string | null, address: string, port: number, seed: number): Promise<UnderlaySockets> {
+/**
+ * Opens all sockets of one underlay address. `seed` chooses where in the range the source ports begin; `warn` is told what was left
+ * out.
+ */
+export async function openUnderlay(
+  namespace: string | null,
+  address: string,
+  port: number,
+  seed: number,
+  warn: (message: string) => void,
+): Promise<UnderlaySockets> {
   const fds: number[] = [];
   const sourcePorts: number[] = [];
   try {
@@ -62,10 +78,21 @@ export async function openUnderlay(namespace: string | null, address: string, po
         if (errnoOf(error) !== "EADDRINUSE") throw error;
       }
     }
-    return { address, port, fds, sourcePorts };
+    const errorsFd = await hear(namespace, address, warn);
+    if (errorsFd !== null) for (const fd of fds) native().ignorePathMtu(fd);
+    return { address, port, fds, sourcePorts, errorsFd };
   } catch (error) {
     await closeFds(fds);
     throw underlayError(address, port, error);
+  }
+}
+
+async function hear(namespace: string | null, address: string, warn: (message: string) => void): Promise<number | null> {
+  try {
+    return await openPathErrors(namespace, address);
+  } catch (error) {
+    warn((error as Error).message);
+    return null;
   }
 }
 

@@ -217,7 +217,9 @@ describe("what stands", () => {
     fc.assert(
       fc.property(fc.array(step, { minLength: 1, maxLength: 20 }), (steps) => {
         const tables = new Tables();
-        tables.setUnderlays([{ name: "underlay/10.9.0.1", address: "10.9.0.1", udpPort: 4789, socketCount: 16 }]);
+        tables.setUnderlays([
+          { name: "underlay/10.9.0.1", address: "10.9.0.1", udpPort: 4789, socketCount: 16, errors: "path-errors/10.9.0.1" },
+        ]);
         const standing = new Standing();
         const image: Image = tables.imageOf(standing, NO_MARKS);
         const engine = tables.imageOf(standing, NO_MARKS);

@@ -72,9 +72,11 @@ export interface EspEndOptions {
   readonly inner: readonly string[];
   readonly mac: string;
   readonly mtuBytes: number;
+  /** Unless false. */
+  readonly encrypted?: boolean;
 }
 
-/** A datapath with one encrypted network and one sandbox; without associations, so without traffic. Ends with the lab. */
+/** A datapath with one network and one sandbox; if encrypted, without associations, so without traffic. Ends with the lab. */
 export async function espEnd(lab: Lab, options: EspEndOptions): Promise<EspEnd> {
   const { host, name, addresses, peers, mac, mtuBytes } = options;
   const sandbox = await lab.host(`${name}s`);
@@ -94,7 +96,7 @@ export async function espEnd(lab: Lab, options: EspEndOptions): Promise<EspEnd> 
         clampMss: true,
         fdbLimit: 100,
         fdbAgeS: 300,
-        encrypted: true,
+        encrypted: options.encrypted ?? true,
       },
     ],
     vteps: peers.map((address) => ({ domain: "n1", address, port: 4789 })),

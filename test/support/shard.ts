@@ -57,7 +57,7 @@ export class TestShard {
       nowMs: () => this.#nowMs,
       wallNs: () => 1_700_000_000_000_000_000n + BigInt(this.#nowMs) * 1_000_000n,
     });
-    this.tables.setUnderlays([{ name: "underlay", address: UNDERLAY_ADDRESS, udpPort: 4789, socketCount: 4 }]);
+    this.tables.setUnderlays([{ name: "underlay", address: UNDERLAY_ADDRESS, udpPort: 4789, socketCount: 4, errors: null }]);
     this.declare({});
     this.execute({
       kind: "apply",

@@ -46,6 +46,13 @@ const COPY_MAX: u32 = 256;
 /** Above it memory.copy is faster than a loop of 16-byte moves. */
 const COPY_LOOP_MAX: u32 = 512;
 
+let first: usize = 0;
+
+/** Where the first datagram of the super-frame that was cut last begins: VXLAN and headers, its payload where it always was. */
+export function firstHead(): usize {
+  return first;
+}
+
 /** Whether the frame is what its gso type says, so that the loop below can trust every offset. */
 function consistent(packet: Packet): bool {
   const l3: u32 = packet.l3;
@@ -141,6 +148,7 @@ export function segmentSealed(
   for (let i: u32 = 0; i < count; i++) {
     const length = min(size, left);
     const head = sealing ? seal.contentOf(next) : copies ? next : arena.headerSlot();
+    if (i == 0) first = head;
     vxlan.write(head, header);
     const copy = head + VXLAN_HEADER_LENGTH;
     copy8(copy, frame, headers);

@@ -1,28 +1,31 @@
 // path-mtu: a router says that a datagram of ours was too long for its next link. ICMP has no authentication, so anybody who knows
-// two addresses can say so; believed is who quotes what only the path has seen, the SPI and a sequence number that we sent
-// there by it a moment ago (RFC 4301 section 8.2). The kernel, which believes addresses and ports alone, is not asked: sockets of
-// ESP send whatever the interface takes, unfragmented (src/ports/esp).
+// two addresses can say so; believed is who quotes what only the path has seen: of ESP the SPI and a sequence number that we sent
+// there by it a moment ago (RFC 4301 section 8.2), of VXLAN in the clear a datagram that we sent since the path was first called
+// narrow (tables/doubt). The kernel, which believes addresses and ports alone, is not asked: the underlay's sockets send whatever the
+// interface takes, unfragmented (src/ports/path-errors).
 //
 //   IPv4   │ IP │ ICMP 3/4, MTU │ quoted: IP │ UDP, if it is ESP's │ SPI, sequence number ...
 //   IPv6        │ ICMPv6 2, MTU │ quoted: IPv6 │ UDP, if it is ESP's │ SPI, sequence number ...
+//                                         ... │ UDP │ VXLAN │ the frame's first 80 bytes
 //
 // in   receive descriptors of PORT_PATH_MTU: ICMP "too big" and nothing else, for which a filter of the socket sees
-// out  nothing: each ends here, as PATH_MTU_LEARNED or as PATH_MTU_SHORT, _FOREIGN, _SPI, _SEQUENCE, _VALUE; TRUNCATED
+// out  nothing: each ends here, as PATH_MTU_LEARNED or as PATH_MTU_SHORT, _FOREIGN, _SPI, _SEQUENCE, _VALUE,
+//      _UNPROVEN; TRUNCATED
 //      the VTEP's path MTU, from the next packet on (tables/path); an event when it is another than before
 // not  here: telling the sandboxes (vxlan-encap), forgetting (tables/vtep sweeps)
 //
-// A router that quotes eight bytes, the least that RFC 792 asks for, shows of ESP in UDP no SPI: it is not believed.
+// A router that quotes eight bytes, the least that RFC 792 asks for, shows of ESP in UDP no SPI and of VXLAN nothing: it is not believed.
 //
 import {
-  ESP_EVENT_PATH_MTU, EVENT_PATH_MTU, PORT_FLAG_IPV4_HEADER, PORT_PATH_MTU, RX_LENGTH, RX_OFFSET, RX_PORT,
+  DOMAIN_FLAG_ENCRYPTED, ESP_EVENT_PATH_MTU, ESP_EVENT_PLAIN_PATH_MTU, EVENT_PATH_MTU, PORT_FLAG_IPV4_HEADER, PORT_PATH_MTU, RX_LENGTH, RX_OFFSET, RX_PORT,
 } from "../shared/abi";
 import {
-  DROP_PATH_MTU_FOREIGN, DROP_PATH_MTU_LEARNED, DROP_PATH_MTU_SEQUENCE, DROP_PATH_MTU_SHORT, DROP_PATH_MTU_SPI, DROP_PATH_MTU_VALUE,
+  DROP_PATH_MTU_FOREIGN, DROP_PATH_MTU_LEARNED, DROP_PATH_MTU_SEQUENCE, DROP_PATH_MTU_SHORT, DROP_PATH_MTU_SPI, DROP_PATH_MTU_UNPROVEN, DROP_PATH_MTU_VALUE,
   DROP_TRUNCATED,
 } from "../shared/counters";
 import { CONSTANTS } from "../shared/layout";
 import { MTU_MIN_IPV6, PATH_MTU_AGE_S, PATH_MTU_MIN_IPV4 } from "../shared/limits";
-import { ESP_UDP_PORT, IP_PROTOCOL_ESP, IP_PROTOCOL_UDP } from "../shared/protocol";
+import { ENTROPY_PORT_MIN, ESP_UDP_PORT, IP_PROTOCOL_ESP, IP_PROTOCOL_UDP } from "../shared/protocol";
 import * as checksum from "../core/checksum";
 import * as clock from "../core/clock";
 import { drop } from "../core/counters";
@@ -31,6 +34,9 @@ import * as datagrams from "../core/datagrams";
 import * as espEvent from "../core/esp-event";
 import { Packet } from "../core/packet";
 import * as trace from "../core/trace";
+import * as domains from "../tables/bridge-domain";
+import * as doubt from "../tables/doubt";
+import * as members from "../tables/member";
 import * as path from "../tables/path";
 import * as ports from "../tables/port";
 import * as sad from "../tables/sad";
@@ -42,6 +48,7 @@ import * as icmpv6 from "../wire/icmpv6";
 import * as ipv4 from "../wire/ipv4";
 import * as ipv6 from "../wire/ipv6";
 import * as udp from "../wire/udp";
+import * as vxlan from "../wire/vxlan";
 
 /** How far back a quoted sequence number may be: a second at a million datagrams a second. */
 const RECENT: u32 = 1 << 20;
@@ -81,11 +88,11 @@ function heardIpv4(packet: Packet): u32 {
   store<u64>(DESTINATION, 0);
   store<u32>(DESTINATION, MAPPED_PREFIX, 8);
   store<u32>(DESTINATION, ipv4.destination(quoted), 12);
-  const vtep = sentTo(DESTINATION, ipv4.protocol(quoted), quoted + header, length - icmp.LENGTH - header);
-  if (vtep < 0) return ~vtep;
   const bytes = icmp.nextHopMtu(message);
-  if (bytes < <u32>PATH_MTU_MIN_IPV4 || bytes >= ipv4.totalLength(quoted)) return DROP_PATH_MTU_VALUE;
-  return learn(packet, vtep, bytes);
+  const total = ipv4.totalLength(quoted);
+  const isSmaller = bytes >= <u32>PATH_MTU_MIN_IPV4 && bytes < total;
+  const left = length - icmp.LENGTH - header;
+  return judge(packet, DESTINATION, ipv4.protocol(quoted), quoted + header, left, total, isSmaller ? bytes : 0);
 }
 
 /** The kernel has checked the checksum. */
@@ -95,13 +102,48 @@ function heardIpv6(packet: Packet): u32 {
   if (length < icmpv6.LENGTH + ipv6.LENGTH || icmpv6.type(message) != icmpv6.PACKET_TOO_BIG) return DROP_PATH_MTU_SHORT;
   const quoted = message + icmpv6.LENGTH;
   if (load<u8>(quoted) >> 4 != 6) return DROP_PATH_MTU_SHORT;
-  const vtep = sentTo(
-    ipv6.destination(quoted), ipv6.nextHeader(quoted), quoted + ipv6.LENGTH, length - icmpv6.LENGTH - ipv6.LENGTH,
-  );
-  if (vtep < 0) return ~vtep;
   const bytes = icmpv6.mtu(message);
-  if (bytes < <u32>MTU_MIN_IPV6 || bytes >= ipv6.LENGTH + ipv6.payloadLength(quoted)) return DROP_PATH_MTU_VALUE;
-  return learn(packet, vtep, bytes);
+  const total = ipv6.LENGTH + ipv6.payloadLength(quoted);
+  const isSmaller = bytes >= <u32>MTU_MIN_IPV6 && bytes < total;
+  const left = length - icmpv6.LENGTH - ipv6.LENGTH;
+  const behind = quoted + ipv6.LENGTH;
+  return judge(packet, ipv6.destination(quoted), ipv6.nextHeader(quoted), behind, left, total, isSmaller ? bytes : 0);
+}
+
+/**
+ * What becomes of an error about an IP packet of `total` bytes, of which `length` behind its header stand at `p`, that shall carry
+ * `bytes`; 0: it says what can't be.
+ */
+function judge(packet: Packet, destination: usize, protocol: u32, p: usize, length: u32, total: u32, bytes: u32): u32 {
+  if (protocol == IP_PROTOCOL_UDP && length >= udp.LENGTH && udp.sourcePort(p) != ESP_UDP_PORT) {
+    return judgePlain(packet, destination, p, length, total, bytes);
+  }
+  const vtep = sentTo(destination, protocol, p, length);
+  if (vtep < 0) return ~vtep;
+  return bytes == 0 ? <u32>DROP_PATH_MTU_VALUE : learn(packet, vtep, bytes);
+}
+
+/** The same of a UDP datagram that is not ESP's. */
+function judgePlain(packet: Packet, destination: usize, p: usize, length: u32, total: u32, bytes: u32): u32 {
+  const vtep = vteps.find(destination);
+  if (vtep == 0 || udp.sourcePort(p) < <u32>ENTROPY_PORT_MIN || udp.destinationPort(p) != <u32>vteps.at(vtep).udpPort) {
+    return DROP_PATH_MTU_FOREIGN;
+  }
+  if (length < udp.LENGTH + doubt.PROOF_LENGTH) return DROP_PATH_MTU_SHORT;
+  const datagram = p + udp.LENGTH;
+  const domain = vxlan.hasVni(datagram) ? domains.byVni(vxlan.vni(datagram)) : -1;
+  if (domain < 0 || !members.has(domain, vtep) || (domains.at(domain).flags & DOMAIN_FLAG_ENCRYPTED) != 0) return DROP_PATH_MTU_FOREIGN;
+  const known = vteps.at(vtep).plainMtu;
+  if (bytes == 0 || (known != 0 && bytes > known)) return DROP_PATH_MTU_VALUE;
+  if (!doubt.proves(vtep, datagram, total, bytes)) {
+    doubt.raise(vtep, bytes);
+    return DROP_PATH_MTU_UNPROVEN;
+  }
+  vteps.narrowPlain(vtep, bytes, clock.seconds() + PATH_MTU_AGE_S);
+  doubt.settle(vtep, bytes);
+  trace.mark(packet, EVENT_PATH_MTU, vtep, bytes, 0);
+  if (bytes != known) espEvent.addPathMtu(ESP_EVENT_PLAIN_PATH_MTU, vtep, 0, packet.offset, bytes);
+  return DROP_PATH_MTU_LEARNED;
 }
 
 /**

@@ -61,8 +61,8 @@ function exceeds(packet: Packet, mtuBytes: u32): bool {
 
 /** The longest IP packet that the other end of the SYN may be sent. */
 function fits(packet: Packet, domain: domains.BridgeDomain): u32 {
-  if ((packet.flags & FROM_UNDERLAY) == 0 || (domain.flags & DOMAIN_FLAG_ENCRYPTED) == 0) return domain.mtuBytes;
-  const most = frameMax(packet.vtep);
+  if ((packet.flags & FROM_UNDERLAY) == 0) return domain.mtuBytes;
+  const most = frameMax(packet.vtep, (domain.flags & DOMAIN_FLAG_ENCRYPTED) != 0);
   return most == 0 ? domain.mtuBytes : min(domain.mtuBytes, most - packet.l3);
 }
 

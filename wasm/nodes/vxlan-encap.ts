@@ -4,7 +4,7 @@
 // in   l2-forward, l2-flood: toVtep is set
 // out  underlay-output, or esp-encrypt if the network is encrypted: a plain frame as the finished datagram, header in the headroom before it; a super-frame as it came, for
 //      it is cut where its segments can go straight into a run
-//      port-output: ICMP errors back to who sent more to an encrypted VTEP than the path there carries, if that is known
+//      port-output: ICMP errors back to who sent more to a VTEP than the path there carries, if that is known
 //      drops VTEP_UNKNOWN, NO_UNDERLAY, VNI_UNKNOWN, VXLAN_NESTED, MTU_EXCEEDED
 //
 // The copies of a flood share their frame and the headroom before it: all of one network, they want the same header there, so
@@ -46,8 +46,8 @@ function nested(packet: Packet, udpPort: u32): bool {
 }
 
 /** Whether the frame, or a segment of it, is too long for the path to its VTEP. Its sender is told. */
-function exceedsPath(packet: Packet): bool {
-  const most = frameMax(packet.toVtep);
+function exceedsPath(packet: Packet, encrypted: bool): bool {
+  const most = frameMax(packet.toVtep, encrypted);
   const length = packet.gso == 0 ? packet.length : <u32>packet.payload + packet.segment;
   if (most == 0 || length <= most) return false;
   if (packet.l3 != 0) {
@@ -86,7 +86,7 @@ export function vxlanEncap(): void {
       continue;
     }
     const encrypted = (domain.flags & DOMAIN_FLAG_ENCRYPTED) != 0;
-    if (encrypted && vtep.pathMtu != 0 && exceedsPath(packet)) continue;
+    if ((encrypted ? vtep.pathMtu : vtep.plainMtu) != 0 && exceedsPath(packet, encrypted)) continue;
     if (capturing && ports.captured(port, packet.domain)) capture.copy(packet, port, DIRECTION_TX);
     trace.mark(packet, EVENT_TO_VTEP, packet.toVtep, vni, 0);
     if (packet.gso == 0) {

@@ -1,7 +1,7 @@
 // Names and numbers that both sides speak. Lists are APPEND ONLY: the numbers travel in captures, traces and metrics.
 
 /** Raised whenever a layout or a call changes; the host refuses a module with another number. */
-export const ABI_VERSION = 5;
+export const ABI_VERSION = 6;
 
 // ── Receive descriptor: native -> engine ─────────────────────────────────────────────────────────────────────────────
 //
@@ -89,7 +89,7 @@ export const PORT_ESP = 5; // ESP datagrams of the underlay, in UDP or as IP pro
 export const PORT_PACKET = 4;
 /** One VLAN of a packet port (or what of it is untagged), as a port of a bridge domain. A domain has one uplink at most. */
 export const PORT_UPLINK = 6;
-/** ICMP's "too big" as a raw socket of the underlay delivers it, for ESP alone (node path-mtu); in no domain. */
+/** ICMP's "too big" as a raw socket of the underlay delivers it (node path-mtu); in no domain. */
 export const PORT_PATH_MTU = 7;
 
 /** Isolated ports reach non-isolated ones only (ICC off: sandboxes reach the gateway, not each other), but for permits. */
@@ -320,7 +320,7 @@ export const SA_FLAG_NOTIFY = 8;
 //   ┌──────┬──────┬────────┬─────┬──────┬────────────┬───────────┬─────
 //   │ kind │ SA   │ port   │ SPI │ bytes│ sender     │ local     │ the datagram, for ESP_EVENT_UNKNOWN_SPI
 //   └──────┴──────┴────────┴─────┴──────┴────────────┴───────────┴─────
-// port: the sender's UDP port, host order, 0 for protocol 50; with ESP_EVENT_PATH_MTU the bytes.
+// port: the sender's UDP port, host order, 0 for protocol 50; of a path's MTU the bytes.
 export const ESP_EVENT_HEADER_LENGTH = 48;
 export const ESP_EVENT_KIND = 0; // u32
 export const ESP_EVENT_SA = 4; // u16
@@ -339,6 +339,8 @@ export const ESP_EVENT_NEARLY_EXHAUSTED = 3;
 export const ESP_EVENT_MOVED = 4;
 /** A router, `sender`, can't pass on datagrams as long as an outbound association's were. */
 export const ESP_EVENT_PATH_MTU = 5;
+/** The same of what is sent to a VTEP in the clear; its index stands in the place of the association's. */
+export const ESP_EVENT_PLAIN_PATH_MTU = 6;
 
 /** What espProbe sends. */
 export const PROBE_DUMMY = 0; // an ESP datagram that carries nothing (RFC 4303 section 2.6): proof of life and of the key

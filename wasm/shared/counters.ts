@@ -87,7 +87,8 @@ export const DROP_PATH_MTU_FOREIGN = 50;
 export const DROP_PATH_MTU_SPI = 51;
 export const DROP_PATH_MTU_SEQUENCE = 52;
 export const DROP_PATH_MTU_VALUE = 53;
-export const DROP_COUNT = 54;
+export const DROP_PATH_MTU_UNPROVEN = 54;
+export const DROP_COUNT = 55;
 
 export const DROP_NAMES = [
   "runt", "giant", "truncated", "vnet-header", "bad-gso", "source-multicast", "source-zero", "port-unknown", "port-down",
@@ -98,6 +99,7 @@ export const DROP_NAMES = [
   "esp-forged", "esp-malformed", "esp-selector", "esp-keepalive", "esp-not-esp", "esp-dummy",
   "vlan-unknown", "not-ours", "macvlan-mode", "vlan-forbidden",
   "path-mtu-learned", "path-mtu-short", "path-mtu-foreign", "path-mtu-spi", "path-mtu-sequence", "path-mtu-value",
+  "path-mtu-unproven",
 ];
 
 export const DROP_TEXTS = [
@@ -149,10 +151,11 @@ export const DROP_TEXTS = [
   "came in on a macvlan parent for a MAC that no sandbox of its VLAN has: the host's own traffic, or a switch's flood",
   "between two sandboxes that the mode of their macvlan network (private, vepa) keeps apart",
   "a VLAN tag from a sandbox of an untagged macvlan network: on the wire it would be in another network",
-  "ICMP \"too big\" that quotes a datagram of ours, by SPI and sequence number: believed, and of no further use",
+  "ICMP \"too big\" that quotes a datagram of ours, by SPI and sequence number or, of VXLAN, by its content: believed, and of no further use",
   "ICMP \"too big\" that is malformed, or quotes too little to tell whose packet it was",
-  "ICMP \"too big\" about a packet that is not ESP: another program's",
+  "ICMP \"too big\" about neither ESP nor VXLAN to a peer of a network: another program's",
   "ICMP \"too big\" about ESP to where, or by an SPI by which, no VTEP is sent to (forged, or older than the last change of keys)",
   "ICMP \"too big\" about ESP with a sequence number that was not sent lately (forged)",
   "ICMP \"too big\" that tells no less than is known, or less than any link must carry",
+  "ICMP \"too big\" about VXLAN that does not quote the datagram of ours that is waited for: forged, or the first of a narrow path",
 ];

@@ -1,7 +1,8 @@
-// What the path to a VTEP carries, for frames that go there in ESP. Nothing is known of most paths (0): the network's MTU fits
-// them. Of others node path-mtu was told (tables/vtep keeps it), for IP packets of the underlay; frames are shorter by what
-// esp-encrypt puts around them (core/seal draws it):
+// What the path to a VTEP carries of frames. Nothing is known of most paths (0): the network's MTU fits them. Of others node
+// path-mtu was told (tables/vtep keeps it), for IP packets of the underlay; frames are shorter by what is put around them, in the
+// clear or by esp-encrypt (core/seal draws it):
 //
+//   IP │ UDP │ VXLAN │ frame
 //   IP │ UDP, if the peer is spoken to by it │ SPI .. IV │ UDP, VXLAN, frame, padding to 4, trailer │ ICV
 //
 import { VTEP_MAX } from "../shared/limits";
@@ -14,8 +15,18 @@ import * as vteps from "./vtep";
 
 const INNER: u32 = UDP_HEADER_LENGTH + VXLAN_HEADER_LENGTH + ESP_TRAILER_LENGTH;
 
-/** The longest frame, Ethernet header included, that can be sent to `vtep` in one piece; 0: nothing narrower than usual is known. */
-export function frameMax(vtep: u32): u32 {
+/** What comes before a frame that goes to `vtep` in the clear. */
+// @ts-ignore: decorator
+@inline export function plainOverhead(vtep: u32): u32 {
+  return (vteps.isIpv4(vtep) ? ipv4.LENGTH : ipv6.LENGTH) + <u32>UDP_HEADER_LENGTH + <u32>VXLAN_HEADER_LENGTH;
+}
+
+/**
+ * The longest frame, Ethernet header included, that can be sent to `vtep` in one piece, in ESP or in the clear; 0: nothing narrower
+ * than usual is known.
+ */
+export function frameMax(vtep: u32, encrypted: bool): u32 {
+  if (!encrypted) return vteps.at(vtep).plainMtu == 0 ? 0 : vteps.at(vtep).plainMtu - plainOverhead(vtep);
   const bytes = vteps.at(vtep).pathMtu;
   const index = bytes == 0 ? 0 : spd.outbound(vtep);
   if (!sad.isSet(index)) return 0;

@@ -1,11 +1,13 @@
 // VTEPs: the other hosts' tunnel ends. Written by the control plane; read by vxlan-decap (who sent it?) and vxlan-encap.
 //
 //   0                16        18     20     24        28        32        36
-//   ┌────────────────┬─────────┬──────┬──────┬─────────┬─────────┬─────────┬───┐
-//   │ address        │ udpPort │ port │ used │ learned │ pathMtu │ expires │   │ 64   IPv4 as ::ffff:a.b.c.d; transmit
-//   └────────────────┴─────────┴──────┴──────┴─────────┴─────────┴─────────┴───┘      descriptors point at it
+//   ┌────────────────┬─────────┬──────┬──────┬─────────┬─────────┬─────────┬───────────────────────────────┐
+//   │ address        │ udpPort │ port │ used │ learned │ pathMtu │ expires │ the same in the clear; doubts │ 64
+//   └────────────────┴─────────┴──────┴──────┴─────────┴─────────┴─────────┴───────────────────────────────┘
 //
-// pathMtu is what node path-mtu was told; a sweep each second forgets what expired.
+// Addresses: IPv4 as ::ffff:a.b.c.d; transmit descriptors point at them. pathMtu is what node path-mtu was told of ESP, plainMtu of
+// what goes in the clear, which proves less and so must not narrow ESP's; of doubts tables/doubt knows. A sweep each second forgets
+// what expired.
 //
 // A sender's address finds its VTEP by VTEP_INDEX: open addressing over u16 slots (the VTEP, 0 = free; VTEP 0 is never
 // used), the address itself being compared in the entry. It is made anew when a VTEP goes.
@@ -23,9 +25,15 @@ import { VTEP_MAX } from "../shared/limits";
   learned: u32; // FDB entries learned from it
   pathMtu: u32; // longest IP packet of ESP that the path carries, 0: as long as the network's are
   expires: u32; // second in which that is forgotten
+  plainMtu: u32; // of VXLAN in the clear
+  plainExpires: u32;
+  doubt: u32; // what an error without proof said of plainMtu, 0: none did
+  doubtExpires: u32;
+  notedBytes: u32; // length of the IP packet whose beginning stands in NOTES, 0: none does
+  notedAt: u32; // in which second
 }
 
-if (offsetof<Vtep>() != 36) ERROR("Vtep's fields must end at 36 bytes");
+if (offsetof<Vtep>() != 60) ERROR("Vtep's fields must end at 60 bytes");
 if (offsetof<Vtep>("addressLow") != VTEP_ADDRESS) ERROR("addressLow is not at VTEP_ADDRESS");
 if (offsetof<Vtep>("udpPort") != VTEP_UDP_PORT) ERROR("udpPort is not at VTEP_UDP_PORT");
 if (offsetof<Vtep>("port") != VTEP_PORT) ERROR("port is not at VTEP_PORT");
@@ -38,7 +46,7 @@ const SLOTS: u32 = VTEP_INDEX_LENGTH / 2;
 if (VTEP_MAX * VTEP_LENGTH > VTEPS_LENGTH) ERROR("VTEPS outgrows its region");
 if (VTEP_INDEX_LENGTH / 2 != 32768) ERROR("home() is made for 32768 slots");
 
-let narrowed = false; // some entry has a pathMtu
+let narrowed = false; // some entry has something that expires
 
 /** The entry of an index below VTEP_MAX, set or not. Its first 16 bytes are the address: what TX_DESTINATION refers to. */
 // @ts-ignore: decorator
@@ -88,7 +96,7 @@ export function set(vtep: u32, address: usize, udpPort: u32, port: u32): void {
   const moved = entry.used != 0 && (entry.addressLow != low || entry.addressHigh != high);
   const fresh = entry.used == 0;
   if (fresh) entry.learned = 0;
-  if (moved) entry.pathMtu = 0;
+  if (moved) forgetPath(entry);
   entry.addressLow = low;
   entry.addressHigh = high;
   entry.udpPort = <u16>udpPort;
@@ -123,15 +131,40 @@ export function narrow(vtep: u32, bytes: u32, expires: u32): void {
   narrowed = true;
 }
 
+/** The same of what goes there in the clear. */
+export function narrowPlain(vtep: u32, bytes: u32, expires: u32): void {
+  at(vtep).plainMtu = bytes;
+  at(vtep).plainExpires = expires;
+  narrowed = true;
+}
+
+/** An error without proof said that the path to `vtep` carries no more than `bytes`: looked into until second `expires`. */
+export function question(vtep: u32, bytes: u32, expires: u32): void {
+  at(vtep).doubt = bytes;
+  at(vtep).doubtExpires = expires;
+  narrowed = true;
+}
+
+function forgetPath(entry: Vtep): void {
+  entry.pathMtu = 0;
+  entry.plainMtu = 0;
+  entry.doubt = 0;
+  entry.notedBytes = 0;
+}
+
 /** Forgets what was believed of paths until now: one may have become wider. */
 export function sweep(second: u32): void {
   if (!narrowed) return;
   narrowed = false;
   for (let vtep: u32 = 1; vtep < <u32>VTEP_MAX; vtep++) {
     const entry = at(vtep);
-    if (entry.pathMtu == 0) continue;
     if (entry.expires <= second) entry.pathMtu = 0;
-    else narrowed = true;
+    if (entry.plainExpires <= second) entry.plainMtu = 0;
+    if (entry.doubtExpires <= second) {
+      entry.doubt = 0;
+      entry.notedBytes = 0;
+    }
+    if ((entry.pathMtu | entry.plainMtu | entry.doubt) != 0) narrowed = true;
   }
 }
 

@@ -9,13 +9,15 @@ export interface UnderlayPort {
   readonly address: string;
   readonly udpPort: number;
   readonly socketCount: number;
+  /** "path-errors/10.9.0.1", where errors about what was sent arrive. */
+  readonly errors: string | null;
 }
 
-/** A port of the host's own for ESP: `kind` is how it crosses the underlay, "icmp" where errors about it arrive. */
+/** A port of the host's own for ESP: `kind` is how it crosses the underlay. */
 export interface EspPort {
-  /** "esp/10.9.0.1", "esp-raw/10.9.0.1", "esp-errors/10.9.0.1" */
+  /** "esp/10.9.0.1", "esp-raw/10.9.0.1" */
   readonly name: string;
-  readonly kind: "udp" | "raw" | "icmp";
+  readonly kind: "udp" | "raw";
   readonly address: string;
   /** Where the tunnel inside listens. */
   readonly vxlanPort: number;

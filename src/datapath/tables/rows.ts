@@ -57,19 +57,18 @@ export class Rows {
     this.#hostPorts = hostPorts;
   }
 
-  *underlay({ name, udpPort, socketCount }: UnderlayPort, marks: CaptureMarks): Generator<Row> {
+  *underlay({ name, address, udpPort, socketCount, errors }: UnderlayPort, marks: CaptureMarks): Generator<Row> {
     const port = this.#names.ports.ensure(name);
     yield [PORT_SET, port, PORT_UNDERLAY, 0, hostPortFlags(name, marks), MTU_MAX];
     yield [UNDERLAY_SET, port, udpPort, socketCount];
+    if (errors === null) return;
+    const header = isIpv6(address) ? 0 : PORT_FLAG_IPV4_HEADER;
+    yield [PORT_SET, this.#names.ports.ensure(errors), PORT_PATH_MTU, 0, header, MTU_MAX];
   }
 
   *esp({ name, kind, address, vxlanPort }: EspPort, marks: CaptureMarks): Generator<Row> {
     const port = this.#names.ports.ensure(name);
-    const header = kind !== "udp" && !isIpv6(address) ? PORT_FLAG_IPV4_HEADER : 0;
-    if (kind === "icmp") {
-      yield [PORT_SET, port, PORT_PATH_MTU, 0, header, MTU_MAX];
-      return;
-    }
+    const header = kind === "raw" && !isIpv6(address) ? PORT_FLAG_IPV4_HEADER : 0;
     yield [PORT_SET, port, PORT_ESP, 0, hostPortFlags(name, marks) | header, MTU_MAX];
     yield [UNDERLAY_SET, port, vxlanPort, 1];
   }

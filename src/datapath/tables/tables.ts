@@ -21,7 +21,10 @@ export class Tables {
   /** The host's own ports; before anything is declared. */
   setUnderlays(underlays: readonly UnderlayPort[]): void {
     this.#hostPorts.underlays = underlays;
-    for (const { name } of underlays) this.names.ports.ensure(name);
+    for (const { name, errors } of underlays) {
+      this.names.ports.ensure(name);
+      if (errors !== null) this.names.ports.ensure(errors);
+    }
   }
 
   /** The ESP ports that are open; before an association is declared that needs one. */
