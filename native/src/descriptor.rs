@@ -31,6 +31,15 @@ pub fn duplicate(fd: RawFd) -> SystemResult<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(own) })
 }
 
+/// For descriptors that the data plane reads: one read that blocks would stop all of it.
+pub fn set_nonblocking(fd: RawFd) -> SystemResult<()> {
+    let object = format!("descriptor {fd}");
+    // SAFETY: no pointers; the descriptor is open.
+    let flags = check(unsafe { libc::fcntl(fd, libc::F_GETFL) }, "fcntl", &object)?;
+    // SAFETY: as above.
+    check(unsafe { libc::fcntl(fd, libc::F_SETFL, flags | libc::O_NONBLOCK) }, "fcntl", &object).map(|_| ())
+}
+
 /// Closes off the JavaScript thread: a TAP's close waits for an RCU grace period, up to 16 ms.
 #[napi(catch_unwind)]
 pub fn close_fd(env: &Env, fd: i32) -> napi::Result<Object<'_>> {

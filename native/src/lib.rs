@@ -1,18 +1,18 @@
 // Weft's native addon: what Node and WebAssembly can't do themselves, and no more. System calls and ciphers only; no packet is
 // parsed and no policy decided here. src/ports/native.ts is the contract and the only module that loads this one.
 //
-//   fault      failed system calls                      error      the same as JavaScript sees them
-//   promise    calls on threads of their own            isolation  what a program sees of its own
-//   netns      network namespaces                       descriptor fds that cross to JavaScript
-//   tap, udp, raw, packet  ports                        netlink    links, addresses, routes
-//   path_mtu   what routers say of too long packets
-//   sysctl     /proc/sys in a namespace                 process    programs in a namespace
-//   lock       one daemon a state directory            loopback   a service at an address of a namespace's loopback
-//   terminal   pseudo-terminals                         watch      the ends of processes that are no children
-//   layout     numbers shared with the engine           memory     checked access to its memory
-//   poller     the data plane's loop                  libnftables rulesets, by nftables' own library
-//   relay      held ports of the host, and their way to sandboxes without IPv6
-//   aead       ESP's ciphers over the engine's memory    bare       calls that every batch makes
+//   fault       failed system calls                       error       the same as JavaScript sees them
+//   promise     calls on threads of their own             bare        calls that every batch makes
+//   descriptor  fds that cross to JavaScript              memory      checked access to the engine's memory
+//   layout      numbers shared with the engine            poller      the data plane's loop
+//   tap, udp, raw, packet ports                           path_mtu    what routers say of too long packets
+//   aead        ESP's ciphers, over the engine's memory   core_files  none, of a process that has keys
+//   visit       calls inside a network namespace          netns       namespaces made and removed
+//   netlink     links, addresses, routes, flows           sysctl      /proc/sys in a namespace
+//   libnftables rules, by nftables' own library           loopback    a service at a loopback address
+//   process     programs in a namespace                   isolation   what such a program sees of its own
+//   terminal    pseudo-terminals                          watch       the ends of processes that are no children
+//   lock        one daemon a state directory              relay       held ports, for sandboxes without IPv6
 //
 // shim/ is a program of its own: what stays with a program of `weft run -d` when the command line has returned.
 
@@ -41,4 +41,5 @@ mod sysctl;
 mod tap;
 mod terminal;
 mod udp;
+mod visit;
 mod watch;

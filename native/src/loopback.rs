@@ -17,8 +17,8 @@ use nix::errno::Errno;
 use crate::descriptor::hand_out;
 use crate::error::{SystemError, SystemResult, check};
 use crate::netlink::{self, nftables};
-use crate::netns::in_namespace;
 use crate::udp::bind;
+use crate::visit::in_namespace;
 
 const BACKLOG: libc::c_int = 128;
 

@@ -1,68 +1,31 @@
-// Network namespaces: entering one, making one, removing one.
+// Network namespaces: making one, removing one, telling one from another.
 //
 // A namespace is known by the path of an nsfs file; a bind mount keeps it alive without any process in it, as `ip netns`
-// does. Entering changes the calling thread only and for good, so everything here that enters runs on a thread of its own
-// (promise.rs). /proc/thread-self, not /proc/self: the latter is the main thread's namespace.
+// does. Making one moves the calling thread into it for good, so that runs on a thread of its own (promise.rs), and the mount
+// is of /proc/thread-self, not /proc/self: the latter is the main thread's namespace.
 
 use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::ErrorKind;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use napi::Env;
-use napi::bindgen_prelude::{Object, ToNapiValue};
+use napi::bindgen_prelude::Object;
 use napi_derive::napi;
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sched::{CloneFlags, setns, unshare};
+use nix::sched::{CloneFlags, unshare};
 
 use crate::error::{SystemError, SystemResult, check};
 use crate::netlink;
 use crate::promise::on_thread;
 use crate::sysctl;
+use crate::visit::Place;
 
 /// ioctl_ns(2): the kind of namespace an nsfs file is.
 const NS_GET_NSTYPE: libc::Ioctl = 0xb703;
-
-/// Where a call takes place, for messages: "eth0" at home, "eth0 in /run/netns/a" elsewhere.
-#[derive(Clone)]
-pub struct Place(Option<String>);
-
-impl Place {
-    pub fn new(namespace: Option<String>) -> Self {
-        Self(namespace)
-    }
-
-    pub fn object(&self, name: &str) -> String {
-        match &self.0 {
-            Some(path) if name.is_empty() => format!("in {path}"),
-            Some(path) => format!("{name} in {path}"),
-            None => name.to_owned(),
-        }
-    }
-}
-
-/// Runs `work` inside a namespace (None: the daemon's own) on a new thread.
-pub fn in_namespace<T, Work>(env: &Env, namespace: Option<String>, work: Work) -> napi::Result<Object<'_>>
-where
-    T: ToNapiValue + Send + 'static,
-    Work: FnOnce(&Place) -> SystemResult<T> + Send + 'static,
-{
-    on_thread(env, move || {
-        if let Some(path) = &namespace {
-            enter(path)?;
-        }
-        work(&Place(namespace))
-    })
-}
-
-/// Moves the calling thread into the namespace at `path`.
-pub fn enter(path: &str) -> SystemResult<()> {
-    let file = File::open(path).map_err(|error| SystemError::io("open", path, &error))?;
-    setns(file, CloneFlags::CLONE_NEWNET).map_err(|errno| SystemError::new("setns", path, errno))
-}
 
 /// Makes a new network namespace with loopback up and these sysctls (those that the kernel has not are passed over), and keeps
 /// it by a bind mount at `path`.
@@ -85,7 +48,7 @@ fn create(path: &str, sysctls: &HashMap<String, String>) -> SystemResult<()> {
     let made = unshare(CloneFlags::CLONE_NEWNET)
         .map_err(|errno| SystemError::new("unshare", path, errno))
         .and_then(|()| netlink::loopback_up())
-        .and_then(|()| match sysctl::write_all(sysctls, &Place(Some(path.to_owned()))) {
+        .and_then(|()| match sysctl::write_all(sysctls, &Place::new(Some(path.to_owned()))) {
             Err(error) if error.errno == Errno::ENOENT => Ok(()),
             written => written,
         })

@@ -21,7 +21,7 @@ use nix::errno::Errno;
 
 use crate::descriptor::hand_out;
 use crate::error::{SystemError, SystemResult, check};
-use crate::netns::{Place, in_namespace};
+use crate::visit::{Place, in_namespace};
 
 // linux/if_packet.h
 const PACKET_VNET_HDR: libc::c_int = 15;

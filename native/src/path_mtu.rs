@@ -14,9 +14,9 @@ use nix::errno::Errno;
 
 use crate::descriptor::hand_out;
 use crate::error::{SystemError, SystemResult, check};
-use crate::netns::{Place, in_namespace};
 use crate::packet::program;
 use crate::udp::{bind, is_ipv6, set_buffers, set_option};
+use crate::visit::{Place, in_namespace};
 
 /// "Destination unreachable, fragmentation needed": type and code as one number.
 const FRAGMENTATION_NEEDED: u32 = 0x0304;

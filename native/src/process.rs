@@ -22,8 +22,8 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use crate::descriptor::hand_out;
 use crate::error::{SystemError, SystemResult};
 use crate::isolation::{FilePair, own_files, own_hostname};
-use crate::netns::in_namespace;
 use crate::terminal;
+use crate::visit::in_namespace;
 
 #[napi(object)]
 pub struct RunOptions {

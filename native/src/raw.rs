@@ -13,8 +13,8 @@ use nix::errno::Errno;
 
 use crate::descriptor::hand_out;
 use crate::error::{SystemError, SystemResult, check};
-use crate::netns::{Place, in_namespace};
 use crate::udp::{bind, set_buffers, set_option};
+use crate::visit::{Place, in_namespace};
 
 #[napi(object, use_nullable = true)]
 pub struct RawOptions {

@@ -13,7 +13,7 @@ use napi_derive::napi;
 use nix::errno::Errno;
 
 use crate::error::{SystemError, SystemResult};
-use crate::netns::{Place, in_namespace};
+use crate::visit::{Place, in_namespace};
 
 #[napi(catch_unwind)]
 pub fn write_sysctls(

@@ -17,7 +17,7 @@ use crate::descriptor::hand_out;
 use crate::error::{SystemError, SystemResult, check};
 use crate::layout::VNET_HEADER_LENGTH;
 use crate::netlink::{self, LinkSettings};
-use crate::netns::{Place, in_namespace};
+use crate::visit::{Place, in_namespace};
 
 // linux/if_tun.h
 const TUNSETIFF: libc::Ioctl = 0x4004_54ca;

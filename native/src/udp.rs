@@ -15,7 +15,7 @@ use nix::errno::Errno;
 
 use crate::descriptor::hand_out;
 use crate::error::{SystemError, SystemResult, check};
-use crate::netns::{Place, in_namespace};
+use crate::visit::{Place, in_namespace};
 
 #[napi(object, use_nullable = true)]
 pub struct UdpOptions {

@@ -2,10 +2,11 @@
 // where no native build exists. wasm/shared/aead.ts is the contract of both.
 //
 //   keys       slots outside of every other memory       operation  one operation, from descriptor to status
-//   truncated  ICVs of 8 and 12 bytes                    calls      the call of every batch
-//   this file  the class as JavaScript sees it
+//   cipher     the library, over a whole ICV             truncated  ICVs of 8 and 12 bytes
+//   calls      the call of every batch                   this file  the class as JavaScript sees it
 
 mod calls;
+mod cipher;
 mod keys;
 mod operation;
 mod truncated;

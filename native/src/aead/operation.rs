@@ -8,19 +8,14 @@
 use std::ptr;
 use std::slice;
 
-use ring::aead::{Aad, LessSafeKey, Nonce, Tag};
-
+use super::cipher::{self, ICV_FULL, Icv, NONCE_BYTES};
 use super::keys::Keys;
 use super::truncated;
 use crate::layout::*;
 use crate::memory::Memory;
 
 const LENGTH: usize = AEAD_OP_LENGTH as usize;
-const ICV_FULL: usize = 16;
 const IV_BYTES: usize = 8;
-const NONCE_BYTES: usize = 12;
-
-pub type NonceBytes = [u8; NONCE_BYTES];
 
 struct Operation([u8; LENGTH]);
 
@@ -81,24 +76,13 @@ fn perform(memory: &Memory, keys: &Keys, operation: &Operation) -> Option<i32> {
     let whole = unsafe { slice::from_raw_parts_mut(start, length as usize + icv_bytes) };
     let (payload, icv) = whole.split_at_mut(length as usize);
     if seals {
-        let tag = seal(key, nonce, aad, payload)?;
+        let tag = cipher::seal(key, nonce, aad, payload)?;
         icv.copy_from_slice(&tag[..icv_bytes]);
         return Some(AEAD_DONE);
     }
-    let opened = match <[u8; ICV_FULL]>::try_from(&*icv) {
-        Ok(tag) => key.open_in_place_separate_tag(unique(nonce), Aad::from(aad), Tag::from(tag), payload, 0..).is_ok(),
+    let opened = match Icv::try_from(&*icv) {
+        Ok(tag) => cipher::open(key, nonce, aad, payload, tag),
         Err(_) => truncated::open(key, nonce, aad, payload, icv)?,
     };
     Some(if opened { AEAD_DONE } else { AEAD_FORGED })
-}
-
-/// Seals in place and answers the whole tag. None: too long for the cipher, which AEAD_BYTES_MAX rules out.
-pub fn seal(key: &LessSafeKey, nonce: NonceBytes, aad: &[u8], payload: &mut [u8]) -> Option<[u8; ICV_FULL]> {
-    let tag = key.seal_in_place_separate_tag(unique(nonce), Aad::from(aad), payload).ok()?;
-    tag.as_ref().try_into().ok()
-}
-
-/// That no nonce is used twice under a key is the engine's to see to: it counts the sequence numbers that IVs are made of.
-fn unique(nonce: NonceBytes) -> Nonce {
-    Nonce::assume_unique_for_key(nonce)
 }

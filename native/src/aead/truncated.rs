@@ -7,7 +7,7 @@
 
 use ring::aead::LessSafeKey;
 
-use super::operation::{NonceBytes, seal};
+use super::cipher::{NonceBytes, seal};
 
 /// Opens in place. Some(false): the ICV is wrong and the payload is zeros. None: the library refused.
 pub fn open(key: &LessSafeKey, nonce: NonceBytes, aad: &[u8], payload: &mut [u8], icv: &[u8]) -> Option<bool> {

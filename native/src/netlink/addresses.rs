@@ -16,7 +16,7 @@ use super::links::{self, LinkInfo};
 use super::socket::{Entry, Netlink};
 use super::wire::{Request, attributes, u8_at, u32_at};
 use crate::error::{SystemError, SystemResult};
-use crate::netns::in_namespace;
+use crate::visit::in_namespace;
 
 const BODY_BYTES: usize = 8;
 

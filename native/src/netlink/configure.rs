@@ -12,8 +12,8 @@ use super::routes::RouteConfig;
 use super::socket::Netlink;
 use super::{addresses, routes};
 use crate::error::{SystemError, SystemResult};
-use crate::netns::{Place, in_namespace};
 use crate::tap::interface_request;
+use crate::visit::{Place, in_namespace};
 
 #[napi(object)]
 pub struct InterfaceConfig {

@@ -19,7 +19,7 @@ use super::addresses::{Prefix, ip_of, parse_prefix};
 use super::socket::{Entry, Netlink};
 use super::wire::{Request, attributes, u8_at};
 use crate::error::{SystemError, SystemResult};
-use crate::netns::in_namespace;
+use crate::visit::in_namespace;
 
 const SUBSYSTEM: u16 = 1;
 const NEW: u16 = SUBSYSTEM << 8;

@@ -12,7 +12,8 @@ use nix::errno::Errno;
 use super::socket::{Entry, Netlink};
 use super::wire::{Request, attributes, text_of, u32_at};
 use crate::error::{SystemError, SystemResult};
-use crate::netns::in_namespace;
+use crate::promise::on_thread;
+use crate::visit::{Place, enter, in_namespace};
 
 const BODY_BYTES: usize = 16;
 const IFLA_INFO_KIND: u16 = 1;
@@ -40,14 +41,14 @@ pub fn links(env: &Env, namespace: Option<String>) -> napi::Result<Object<'_>> {
 /// Deletes an interface; one that is not there, or whose namespace is gone, is fine.
 #[napi(catch_unwind)]
 pub fn delete_link(env: &Env, namespace: Option<String>, name: String) -> napi::Result<Object<'_>> {
-    crate::promise::on_thread(env, move || {
+    on_thread(env, move || {
         if let Some(path) = &namespace {
-            match crate::netns::enter(path) {
+            match enter(path) {
                 Err(error) if error.errno == Errno::ENOENT => return Ok(()),
                 entered => entered?,
             }
         }
-        let object = crate::netns::Place::new(namespace).object(&name);
+        let object = Place::new(namespace).object(&name);
         let request = Request::new(libc::RTM_DELLINK, libc::NLM_F_ACK, &body(0, 0, 0)).text(libc::IFLA_IFNAME, &name);
         match Netlink::open()?.change(request, "RTM_DELLINK", &object) {
             Err(error) if error.errno == Errno::ENODEV => Ok(()),

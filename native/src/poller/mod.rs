@@ -3,10 +3,12 @@
 //
 //   layout     where rings and arena are
 //   ports      number -> descriptors and state
+//   ready      epoll, and the eventfd that wakes the poller
 //   receive    read and recvmmsg into the arena
 //   transmit   write, writev and sendmmsg out of the memory
 //   address    peers' addresses
-//   scheduler  whose turn it is, and when to spin or sleep
+//   scheduler  whose turn it is
+//   pace       when to spin or sleep
 //   calls      the three calls of every batch, by bare N-API
 //   stats      what was done and refused
 //   this file  the class as JavaScript sees it
@@ -14,7 +16,9 @@
 mod address;
 mod calls;
 mod layout;
+mod pace;
 mod ports;
+mod ready;
 mod receive;
 mod scheduler;
 mod stats;
@@ -126,7 +130,7 @@ impl Poller {
 
     #[napi(catch_unwind)]
     pub fn set_spin_us(&self, us: u32) {
-        self.scheduler.borrow_mut().spin = Duration::from_micros(us.into());
+        self.scheduler.borrow_mut().pace.spin = Duration::from_micros(us.into());
     }
 
     /// Ports muted since the last call.

@@ -1,86 +1,59 @@
-// Whose turn it is, and when to spin or sleep.
-//
-// Whose turn. With few ports each is simply tried: a read that says EAGAIN is cheaper than asking epoll first. With many,
+// Whose turn it is. With few ports each is simply tried: a read that says EAGAIN is cheaper than asking epoll first. With many,
 // epoll names the ready ones. No port reads more than its share a turn; one that fills a batch alone is the last in the next,
 // and those that found too little room are its first. So a flood on one port costs another at most a batch.
 //
-// When to sleep. A sleep costs a round trip two to three times its latency, a spin costs the processor. So it spins, for at
-// most the time that was set, only while traffic is recent, and an idle poller sleeps in epoll_wait until a port or the
-// eventfd has something.
+// When a turn brings nothing: pace.rs says whether to spin, else it sleeps in epoll.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use std::time::{Duration, Instant};
+use std::os::fd::{OwnedFd, RawFd};
+use std::time::Instant;
 
 use napi::Env;
 use nix::errno::Errno;
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::layout::PollerLayout;
+use super::pace::{Pace, yield_processor};
 use super::ports::{Kind, Port, Ports, State};
+use super::ready::Ready;
 use super::receive::{Receiver, Turn};
 use super::stats::Stats;
 use super::transmit::Transmitter;
-use crate::descriptor::duplicate;
-use crate::error::{SystemError, SystemResult, check};
+use crate::descriptor::{duplicate, set_nonblocking};
+use crate::error::{SystemError, SystemResult};
 use crate::memory::Memory;
 
 /// Up to so many ports each one is tried without asking epoll.
 const FEW_PORTS: usize = 4;
 /// While trying without epoll, every so many polls epoll is asked all the same: for the eventfd and for faulty ports.
 const EPOLL_EVERY: u64 = 16;
-/// How long after the last frame traffic counts as recent.
-const RECENT: Duration = Duration::from_millis(2);
-const EVENTS: usize = 256;
-/// What epoll says for the eventfd; ports say their number.
-const WAKE: u64 = u64::MAX;
 
 pub struct Scheduler {
-    epoll: Epoll,
-    eventfd: EventFd,
+    ready: Ready,
     batch: Option<(Memory, PollerLayout)>,
     pub ports: Ports,
     receiver: Receiver,
     transmitter: Transmitter,
     pub stats: Stats,
-    events: Box<[EpollEvent]>,
-    /// The part of `events` that was not served yet.
-    waiting: std::ops::Range<usize>,
     /// Among few ports, the index of the first to try.
     first: usize,
-    pub spin: Duration,
-    last_traffic: Option<Instant>,
-    woken: bool,
+    pub pace: Pace,
 }
 
 impl Scheduler {
     pub fn open() -> SystemResult<Self> {
-        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)
-            .map_err(|errno| SystemError::new("epoll_create1", "", errno))?;
-        let eventfd = EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
-            .map_err(|errno| SystemError::new("eventfd", "", errno))?;
-        epoll
-            .add(&eventfd, EpollEvent::new(EpollFlags::EPOLLIN, WAKE))
-            .map_err(|errno| SystemError::new("epoll_ctl", "eventfd", errno))?;
         Ok(Self {
-            epoll,
-            eventfd,
+            ready: Ready::open()?,
             batch: None,
             ports: Ports::default(),
             receiver: Receiver::new(),
             transmitter: Transmitter::new(),
             stats: Stats::default(),
-            events: vec![EpollEvent::empty(); EVENTS].into_boxed_slice(),
-            waiting: 0..0,
             first: 0,
-            spin: Duration::ZERO,
-            last_traffic: None,
-            woken: false,
+            pace: Pace::default(),
         })
     }
 
     pub fn wake_fd(&self) -> RawFd {
-        self.eventfd.as_fd().as_raw_fd()
+        self.ready.wake_fd()
     }
 
     pub fn attach(&mut self, memory: Memory, layout: PollerLayout) -> SystemResult<()> {
@@ -125,22 +98,17 @@ impl Scheduler {
         if self.ports.get(number).is_some() {
             return Err(refuse(Errno::EEXIST));
         }
-        let mut owned = Vec::with_capacity(fds.len());
-        let added = fds
-            .iter()
-            .try_for_each(|fd| {
-                owned.push(duplicate(*fd)?);
-                set_nonblocking(*fd)
-            })
-            .and_then(|()| kind(&owned))
-            .and_then(|kind| {
-                let event = EpollEvent::new(EpollFlags::EPOLLIN, number.into());
-                self.epoll.add(&owned[0], event).map_err(|errno| {
-                    SystemError::new("epoll_ctl", format!("port {port}, descriptor {}", fds[0]), errno)
-                })?;
-                Ok(kind)
-            });
-        self.ports.insert(number, Port { kind: added?, fds: owned, state: State::Open }, quiet);
+        let adopt = |fd: &RawFd| {
+            let own = duplicate(*fd)?;
+            set_nonblocking(*fd)?;
+            Ok(own)
+        };
+        let owned = fds.iter().map(adopt).collect::<SystemResult<Vec<_>>>()?;
+        let kind = kind(&owned)?;
+        self.ready
+            .add(&owned[0], number)
+            .map_err(|errno| SystemError::new("epoll_ctl", format!("port {port}, descriptor {}", fds[0]), errno))?;
+        self.ports.insert(number, Port { kind, fds: owned, state: State::Open }, quiet);
         Ok(())
     }
 
@@ -148,7 +116,7 @@ impl Scheduler {
     pub fn take(&mut self, port: u32) -> Option<Port> {
         let port = self.ports.take(u16::try_from(port).ok()?)?;
         // Fails for a muted port, which is not polled any more.
-        let _ = self.epoll.delete(&port.fds[0]);
+        self.ready.forget(&port.fds[0]);
         Some(port)
     }
 
@@ -161,7 +129,7 @@ impl Scheduler {
             return Ok(self.receiver.count());
         }
         // A wake that nobody has looked at yet: the caller has messages to read.
-        if timeout_ms != 0 && !self.woken && !self.spin() {
+        if timeout_ms != 0 && !self.ready.is_woken() && !self.spin() {
             self.stats.sleeps += 1;
             self.wait(timeout_ms);
             self.serve_waiting();
@@ -178,14 +146,14 @@ impl Scheduler {
 
     /// Whether there was a wake since the last call.
     pub fn woken(&mut self) -> bool {
-        std::mem::take(&mut self.woken)
+        self.ready.take_wake()
     }
 
     /// One turn without sleeping; whether it brought anything.
     fn collect(&mut self) -> bool {
         let ask_epoll = self.ports.numbers.len() > FEW_PORTS || self.stats.polls.is_multiple_of(EPOLL_EVERY);
         if ask_epoll {
-            if self.waiting.is_empty() {
+            if self.ready.is_empty() {
                 self.wait(0);
             }
             self.serve_waiting();
@@ -196,7 +164,7 @@ impl Scheduler {
     }
 
     fn try_each(&mut self) {
-        self.waiting = 0..0;
+        self.ready.clear();
         let count = self.ports.numbers.len();
         if count == 0 {
             return;
@@ -218,15 +186,22 @@ impl Scheduler {
 
     /// Serves the ports that epoll named, until the batch is full.
     fn serve_waiting(&mut self) {
-        while let Some(index) = self.waiting.next() {
-            let event = self.events[index];
-            let is_error = event.events().intersects(EpollFlags::EPOLLERR | EpollFlags::EPOLLHUP);
+        while let Some(named) = self.ready.next() {
             let alone = self.receiver.count() == 0;
-            if self.serve(event.data() as u16, is_error) {
+            if self.serve(named.number, named.is_error) {
                 // Who filled the batch alone has had its turn; who found it half full is first in the next.
-                self.waiting.start = if alone { index + 1 } else { index };
+                if !alone {
+                    self.ready.put_back(named);
+                }
                 return;
             }
+        }
+    }
+
+    /// Asks epoll, for at most `timeout_ms` (negative: without end).
+    fn wait(&mut self, timeout_ms: i32) {
+        if self.ready.wait(timeout_ms) {
+            self.stats.wakes += 1;
         }
     }
 
@@ -261,7 +236,7 @@ impl Scheduler {
 
     fn mute(&mut self, number: u16, errno: Errno) {
         if let Some(port) = self.ports.get(number) {
-            let _ = self.epoll.delete(&port.fds[0]);
+            self.ready.forget(&port.fds[0]);
         }
         self.ports.mute(number, errno);
     }
@@ -269,61 +244,35 @@ impl Scheduler {
     /// Open ports are watched for what they have, faulty ones for a change.
     fn watch(&mut self, number: u16, state: State) {
         self.ports.set_state(number, state);
-        let flags =
-            if state == State::Faulty { EpollFlags::EPOLLIN | EpollFlags::EPOLLET } else { EpollFlags::EPOLLIN };
         if let Some(port) = self.ports.get(number) {
-            let _ = self.epoll.modify(&port.fds[0], &mut EpollEvent::new(flags, number.into()));
+            self.ready.watch(&port.fds[0], number, state == State::Faulty);
         }
-    }
-
-    /// Asks epoll, for at most `timeout_ms` (negative: without end). What it names is in `waiting` afterwards.
-    fn wait(&mut self, timeout_ms: i32) {
-        let timeout = EpollTimeout::try_from(timeout_ms).unwrap_or(EpollTimeout::NONE);
-        // EINTR is as good as a timeout: the caller comes back.
-        let mut count = self.epoll.wait(&mut self.events, timeout).unwrap_or(0);
-        if let Some(index) = self.events[..count].iter().position(|event| event.data() == WAKE) {
-            let _ = self.eventfd.read();
-            self.woken = true;
-            self.stats.wakes += 1;
-            count -= 1;
-            // Not swapped: the order is epoll's, and fair.
-            self.events[index..=count].rotate_left(1);
-        }
-        self.waiting = 0..count;
     }
 
     /// Turns without sleeping for as long as it is worth it; whether that brought anything.
     fn spin(&mut self) -> bool {
         let start = Instant::now();
-        let recent = self.last_traffic.is_some_and(|last| start.duration_since(last) < RECENT);
-        if self.spin.is_zero() || !recent {
+        if !self.pace.is_worth_spinning(start) {
             return false;
         }
         loop {
             yield_processor();
             let brought = self.collect();
             let spent = start.elapsed();
-            if brought || self.woken || spent >= self.spin {
+            if brought || self.ready.is_woken() || spent >= self.pace.spin {
                 self.stats.spin_ns += spent.as_nanos() as u64;
-                return brought || self.woken;
+                return brought || self.ready.is_woken();
             }
         }
     }
 
     fn note_traffic(&mut self) -> bool {
         let brought = self.receiver.count() > 0;
-        if brought && !self.spin.is_zero() {
-            self.last_traffic = Some(Instant::now());
+        if brought {
+            self.pace.note_traffic();
         }
         brought
     }
-}
-
-/// Lets whoever else wants this processor have it, above all the program that the last frames were for: on a machine of few
-/// cores, where every spinner has one, its answer would else wait until a spin ends. Returns at once when nobody does.
-fn yield_processor() {
-    // SAFETY: no arguments; it can't fail on Linux.
-    unsafe { libc::sched_yield() };
 }
 
 /// The memory, its address taken afresh.
@@ -346,13 +295,4 @@ fn attached<'a>(
 /// Errors after which a descriptor will never read again: EBADFD is a TAP whose interface was deleted.
 fn is_final(errno: Errno) -> bool {
     matches!(errno, Errno::EBADFD | Errno::EBADF | Errno::ENODEV | Errno::ENOTSOCK)
-}
-
-/// A read that blocks would stop the whole data plane.
-fn set_nonblocking(fd: RawFd) -> SystemResult<()> {
-    let object = format!("descriptor {fd}");
-    // SAFETY: no pointers; the descriptor is open.
-    let flags = check(unsafe { libc::fcntl(fd, libc::F_GETFL) }, "fcntl", &object)?;
-    // SAFETY: as above.
-    check(unsafe { libc::fcntl(fd, libc::F_SETFL, flags | libc::O_NONBLOCK) }, "fcntl", &object).map(|_| ())
 }
