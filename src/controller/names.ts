@@ -64,6 +64,7 @@ export function resolve<T extends { readonly id: Id }>(
   objects: ReadonlyMap<Id, T>,
   byName: (name: string) => T | undefined,
 ): T {
+  if (reference === "") throw invalidArgument(`invalid ${what} name or ID: value is empty`);
   const exact = objects.get(reference) ?? byName(reference);
   if (exact !== undefined) return exact;
   if (/^[0-9a-f]{1,63}$/.test(reference)) {

@@ -260,8 +260,13 @@ export async function dropNetwork(context: Context, id: Id): Promise<NetworkReco
 /** Makes a network true in data plane and host: the host's rules, which name its interface only, while that is being made. */
 export async function realizeNetwork(context: Context, network: NetworkRecord): Promise<void> {
   const isRouted = context.drivers.get(network.driver).translation !== undefined;
-  const made = declareNetwork(context, network).then(() => all(configureHost(context, network), openHost(context, network)));
-  await all(made, isRouted ? routeHost(context) : Promise.resolve());
+  const make = async (): Promise<void> => {
+    await declareNetwork(context, network);
+    await configureHost(context, network);
+    // The kernel takes no IPv6 route of an interface that is down.
+    await openHost(context, network);
+  };
+  await all(make(), isRouted ? routeHost(context) : Promise.resolve());
 }
 
 /** As Promise.all, but nothing goes on behind the back of whoever takes back what a failed one has begun. */

@@ -1,7 +1,9 @@
 // The life cycle of networks, sandboxes and endpoints on twins: what is stored, declared and configured after each step.
+import { setImmediate } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import type { CnmController } from "../../src/controller/controller.ts";
 import { startController } from "../support/controller.ts";
+import { MemoryNat } from "../support/memory-nat.ts";
 
 describe("a bridge network", () => {
   it("declares a domain and its gateway, and gives the gateway's interface its address", async () => {
@@ -24,6 +26,20 @@ describe("a bridge network", () => {
     ]);
     expect(namespaces.link(null, name)).toMatchObject({ addresses: ["10.1.0.1/24"], up: true });
     expect(controller.listNetworks()).toEqual([network]);
+  });
+
+  it("opens its gateway to programs of the host once the interface is up: a route of one that is down is refused", async () => {
+    const nat = new MemoryNat();
+    const { controller, namespaces } = await startController({ options: { nat } });
+    const configure = namespaces.configure.bind(namespaces);
+    namespaces.configure = async (...request) => {
+      await setImmediate();
+      return configure(...request);
+    };
+    const up: boolean[] = [];
+    nat.interfaceMade = async (name) => void up.push(namespaces.link(null, name).up);
+    await controller.createNetwork({ name: "net", enableIpv6: true });
+    expect(up).toEqual([true]);
   });
 
   it("joins sandboxes in namespaces of ours: addresses in turn, eth0, default route by the gateway", async () => {
@@ -131,6 +147,12 @@ describe("sandboxes", () => {
     for (const reference of [sandbox.name, sandbox.id, sandbox.id.slice(0, 12)]) {
       expect(controller.inspectSandbox(reference).sandbox).toEqual(sandbox);
     }
+  });
+
+  it("say so when nothing is named", async () => {
+    const { controller } = await startController();
+    expect(() => controller.inspectNetwork("")).toThrow("invalid network name or ID: value is empty");
+    expect(() => controller.inspectSandbox("")).toThrow("invalid sandbox name or ID: value is empty");
   });
 
   it("say so when an abbreviated id means several", async () => {
