@@ -88,6 +88,7 @@ export function register(program: Command, host: Session): void {
   })
     .option("-f, --follow", "go on until the program ends")
     .option("-n, --tail <lines>", "only the last ones (default: all there are)", (text) =>
-      text === "all" ? undefined : integer("--tail", 0, 1e9)(text),
+      // Docker takes a negative number for all of them, too.
+      text === "all" || /^-\d+$/.test(text) ? undefined : integer("--tail", 0, 1e9)(text),
     );
 }

@@ -1,6 +1,7 @@
 // Running a program in a sandbox: signals go to it, its exit code comes back. As with `env` or `docker run`: 127 if it isn't
 // there, 126 if it can't be executed, 128 + n if signal n ended it.
 import { readFileSync } from "node:fs";
+import { hostname as hostName } from "node:os";
 import type { Sandbox__Output } from "../api/generated/weft/v1/Sandbox.ts";
 import { WeftError } from "../errors.ts";
 import { type ChildExit, type ProcessOptions, runProcess } from "../netns/process.ts";
@@ -17,6 +18,7 @@ const FORWARDED = [
 const FROM_TERMINAL: readonly string[] = ["SIGINT", "SIGQUIT", "SIGCONT", "SIGWINCH"];
 
 const SIGNALLED = 128;
+const LOST = ": its namespace is gone; remove the sandbox and create it anew";
 
 /** Whether this process is in the foreground process group of its terminal (proc(5): pgrp is field 5, tpgid field 8). */
 function isForeground(): boolean {
@@ -81,7 +83,8 @@ export function identity({
   hostsPath,
   hostnamePath,
 }: Sandbox__Output): Pick<ProcessOptions, "hostname" | "domainname" | "files"> {
-  if (resolvConfPath === "") return {};
+  // A name of its own it has all the same, as in Docker, where one was asked for.
+  if (resolvConfPath === "") return hostname === "" || hostname === hostName() ? {} : { hostname };
   const files = [
     { source: resolvConfPath, target: "/etc/resolv.conf" },
     { source: hostsPath, target: "/etc/hosts" },
@@ -123,7 +126,7 @@ export async function runInSandbox(sandbox: Sandbox__Output, argv: readonly stri
       process.stderr.write(`weft: ${startFailure(argv[0]!, sandbox.name, code)}\n`);
       return startExitCode(code);
     }
-    const gone = code === "ENOENT" && sandbox.joinedTo !== "" ? ": the sandbox whose network stack it shares was removed" : "";
+    const gone = code !== "ENOENT" ? "" : sandbox.joinedTo !== "" ? ": the sandbox whose network stack it shares was removed" : LOST;
     const elsewhere = "; is the daemon in another mount namespace (a container, `ip netns exec`)? run weft where it runs";
     const hint = code === "EPERM" ? "; entering a namespace takes root" : code === "EINVAL" ? elsewhere : gone;
     throw new WeftError(code === "EPERM" ? "PERMISSION_DENIED" : "UNAVAILABLE", `cannot enter sandbox ${sandbox.name}: ${message}${hint}`);

@@ -108,7 +108,7 @@ function aliased({ network, networkAlias }: { network: readonly string[]; networ
 /** "name:address" or "name=address"; IPv6 also in brackets. */
 function addHost(text: string): { name: string; address: string } {
   const [, name, address] = /^([^=:]+)[=:](.+)$/.exec(text) ?? [];
-  if (name === undefined || address === undefined) throw new UsageError(`bad format for add-host: "${text}"`);
+  if (name === undefined || address === undefined) throw new UsageError(`bad format for add-host: "${text}": write NAME:ADDRESS`);
   return { name, address: address.replace(/^\[(.*)\]$/, "$1") };
 }
 

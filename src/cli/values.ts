@@ -101,6 +101,7 @@ export function attachment(text: string): AttachmentFlags {
     else found[field] = value;
   }
   if (found.network === "") throw new UsageError(`invalid --network "${text}": name a network`);
+  if (/^(?:sandbox|container):$/.test(found.network)) throw new UsageError(`invalid --network "${text}": name a sandbox behind the colon`);
   return found;
 }
 

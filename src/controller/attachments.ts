@@ -11,6 +11,7 @@ import { closeLinks, openLinks } from "./link-ports.ts";
 import { endpointLinks } from "./links.ts";
 import { checkName, isEgress, shortId } from "./names.ts";
 import { checkAttachment } from "./network-modes.ts";
+import { sysctlsRefused } from "./sandbox-settings.ts";
 import { stackInode } from "./stack-inode.ts";
 import type { AttachRequest } from "./types.ts";
 import { type Attachment, freeInterfaceName, routeChanges, type SandboxInterface, sandboxInterfaces } from "./wants.ts";
@@ -187,7 +188,7 @@ async function setSysctls(context: Context, sandbox: SandboxRecord, { name, endp
   try {
     await context.namespaces.writeSysctls(sandbox.namespacePath, values);
   } catch (error) {
-    throw invalidArgument(`cannot set sysctls of interface ${name} in sandbox ${sandbox.name}: ${(error as Error).message}`);
+    throw sysctlsRefused(`interface ${name} in sandbox ${sandbox.name}`, error);
   }
 }
 

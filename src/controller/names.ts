@@ -34,12 +34,20 @@ export function checkName(name: string, what: string): void {
     throw invalidArgument(`invalid ${what} ${name.slice(0, 20)}...: ${name.length} characters, at most ${NAME_BYTES_MAX}`);
 }
 
-/** RFC 1123 section 2.1. */
-export function checkHostname(hostname: string): void {
+/** The kernel's __NEW_UTS_LEN. */
+const UTS_NAME_MAX = 64;
+
+/** RFC 1123 section 2.1, and what the kernel takes. `what`: "hostname". */
+export function checkHostname(hostname: string, what = "hostname"): void {
   const labels = hostname.split(".");
-  if (hostname.length > 253 || !labels.every((label) => /^[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?$/.test(label))) {
+  if (!labels.every((label) => /^[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?$/.test(label))) {
     throw invalidArgument(
-      `invalid hostname ${JSON.stringify(hostname)}: give labels of up to 63 letters, digits and hyphens, separated by dots`,
+      `invalid ${what} ${JSON.stringify(hostname)}: give labels of up to 63 letters, digits and hyphens, separated by dots`,
+    );
+  }
+  if (hostname.length > UTS_NAME_MAX) {
+    throw invalidArgument(
+      `invalid ${what} ${JSON.stringify(hostname)}: ${hostname.length} characters, the kernel takes at most ${UTS_NAME_MAX}`,
     );
   }
 }

@@ -14,6 +14,12 @@ const HOST_GATEWAY = "host-gateway";
 /** Namespaced, and not of an interface: /proc/sys/net as a namespace of its own sees it. */
 const SYSCTL = /^net(?:[./][A-Za-z0-9_:@-]+)+$/;
 
+const SYSCTL_REMEDIES: Readonly<Record<string, string>> = {
+  ENOENT: "a network namespace of this kernel has no such setting, `sysctl -a` in a sandbox lists those that it has",
+  EINVAL: "the kernel does not take this value",
+  EACCES: "the kernel lets nobody change it",
+};
+
 export interface StackSettings {
   readonly extraHosts: readonly ExtraHost[];
   readonly sysctls: Readonly<Record<string, string>>;
@@ -25,7 +31,7 @@ export function stackSettings(request: CreateSandboxRequest, own: boolean): Stac
   const { extraHosts = [], sysctls = {}, domainname = "" } = request;
   if (!own && extraHosts.length > 0) throw invalidArgument("conflicting options: custom host-to-IP mapping and the network mode");
   if (!own && domainname !== "") throw invalidArgument("conflicting options: domainname and the network mode");
-  if (domainname !== "") checkHostname(domainname);
+  if (domainname !== "") checkHostname(domainname, "domainname");
   for (const [name, value] of Object.entries(sysctls)) {
     if (!SYSCTL.test(name)) throw invalidArgument(`sysctl '${name}=${value}' is not allowed: only those of net. belong to a sandbox`);
     if (!own) throw invalidArgument(`sysctl '${name}' not allowed in host network namespace, nor in that of another sandbox`);
@@ -34,10 +40,11 @@ export function stackSettings(request: CreateSandboxRequest, own: boolean): Stac
 }
 
 function extraHost({ name, address }: ExtraHost): ExtraHost {
-  if (!/^[^\s#]+$/.test(name)) throw invalidArgument(`bad format for add-host: "${name}:${address}"`);
+  if (!/^[^\s#]+$/.test(name))
+    throw invalidArgument(`bad format for add-host: "${name}:${address}": write NAME:ADDRESS, the name without blanks`);
   if (address === HOST_GATEWAY) return { name, address };
   const parsed = tryParseAddress(address);
-  if (parsed === null) throw invalidArgument(`invalid IP address in add-host: "${address}"`);
+  if (parsed === null) throw invalidArgument(`invalid IP address in add-host: "${address}": give an IPv4 or IPv6 address, or host-gateway`);
   return { name, address: formatAddress(parsed) };
 }
 
@@ -47,6 +54,14 @@ export async function applySysctls(context: Context, sandbox: SandboxRecord): Pr
   try {
     await context.namespaces.writeSysctls(sandbox.namespacePath, sandbox.sysctls);
   } catch (error) {
-    throw new WeftError("INVALID_ARGUMENT", `cannot set sysctls of sandbox ${sandbox.name}: ${(error as Error).message}`, { cause: error });
+    throw sysctlsRefused(`sandbox ${sandbox.name}`, error);
   }
+}
+
+/** `whose`: "sandbox web". */
+export function sysctlsRefused(whose: string, error: unknown): WeftError {
+  const { code = "", message } = error as NodeJS.ErrnoException;
+  const remedy = SYSCTL_REMEDIES[code];
+  const why = remedy === undefined ? message : `${message}; ${remedy}`;
+  return new WeftError("INVALID_ARGUMENT", `cannot set sysctls of ${whose}: ${why}`, { cause: error });
 }

@@ -65,7 +65,7 @@ export class AddressPool {
     if (!containsAddress(this.subnet, address)) throw outOfRange(address, [this.subnet]);
     if (reservedAddresses(this.subnet).some((reserved) => reserved.value === address.value)) {
       throw invalidArgument(
-        `requested address is out of range: ${formatAddress(address)} is the network or broadcast address of ${formatPrefix(this.subnet)}`,
+        `requested address is out of range: ${formatAddress(address)} is ${reservedAs(this.subnet)}; choose another or leave it out to have one chosen`,
       );
     }
     if (!this.#taken.add(this.#offset(address))) {
@@ -112,6 +112,10 @@ export function reservedAddresses(subnet: Prefix): readonly Address[] {
   if (addressBits(subnet.family) - subnet.length < 2) return [];
   return subnet.family === 4 ? [firstAddress(subnet), lastAddress(subnet)] : [firstAddress(subnet)];
 }
+
+/** What they are, for a message: "the network or broadcast address of 10.0.0.0/24". */
+export const reservedAs = (subnet: Prefix): string =>
+  `${subnet.family === 4 ? "the network or broadcast" : "the subnet-router anycast"} address of ${formatPrefix(subnet)}`;
 
 /** What a gateway is unless the user says: the first address that an interface can have. */
 export function defaultGateway(subnet: Prefix): Address {

@@ -11,7 +11,7 @@ import { containsAddress, containsPrefix, firstAddress, formatPrefix, type Prefi
 import type { IpamConfig } from "../records/records.ts";
 import { chooseDefaultSubnet } from "./default-pools.ts";
 import type { SubnetPlan, SubnetRequest } from "./ipam.ts";
-import { defaultGateway, reservedAddresses } from "./pool.ts";
+import { defaultGateway, reservedAddresses, reservedAs } from "./pool.ts";
 
 export interface WantedSubnet {
   readonly request: SubnetRequest;
@@ -137,7 +137,7 @@ function inside(subnet: Prefix, text: string, what: string): Address {
     throw invalidArgument(`invalid ${what} ${text}: parent subnet ${formatPrefix(subnet)} doesn't contain this address`);
   }
   if (reservedAddresses(subnet).some((reserved) => reserved.value === address.value)) {
-    throw invalidArgument(`invalid ${what} ${text}: it is the network or broadcast address of ${formatPrefix(subnet)}; choose another`);
+    throw invalidArgument(`invalid ${what} ${text}: it is ${reservedAs(subnet)}; choose another`);
   }
   return address;
 }

@@ -2,6 +2,7 @@
 // sandbox's (sandbox:NAME). And which way it leaves where it is on several networks. By the command line, on a real kernel; the
 // CLI runs outside of the daemon's namespace, as it would beside a host made of a namespace.
 import { readlinkSync } from "node:fs";
+import { hostname } from "node:os";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { Daemon } from "../support/daemon.ts";
 import { type Host, Lab } from "../support/hosts.ts";
@@ -73,6 +74,11 @@ describe("the host's stack", () => {
     const [sandbox] = await daemon.json("sandbox", "inspect", "onhost");
     expect(sandbox.HostConfig.NetworkMode).toBe("host");
     expect(await inside("onhost", "ping", "-n", "-c", "1", "10.63.0.2")).toContain("1 received"); // by the gateway of web
+  });
+
+  test("leaves its programs a hostname of their own, where one is asked for", async () => {
+    expect(await daemon.must("run", "--rm", "--network", "host", "--hostname", "other", "--", "hostname")).toBe("other");
+    expect(await daemon.must("run", "--rm", "--network", "host", "--", "hostname")).toBe(hostname());
   });
 
   test("is found again by the next daemon, and left alone by removal", async () => {
@@ -204,4 +210,29 @@ test("prune asks, then takes the networks that nobody is on, and their interface
   expect(await daemon.must("network", "prune", "-f", "--filter", "until=1h")).toBe("");
   expect(await daemon.must("network", "prune", "-f")).toContain("kept");
   expect((await daemon.must("network", "ls", "--format", "{{.Name}}")).split("\n")).toEqual(["bridge", "host", "none", "web"]);
+});
+
+test("a namespace that the user made: its addresses are usable at once; when it is gone, that is said with what to do", async () => {
+  const mine = await lab.host("mine");
+  // As a kernel has it, where nobody thought of it.
+  await mine.must(["sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/default/accept_dad"]);
+  await daemon.must("network", "create", "--ipv6", "--subnet", "fd00:63::/64", "dual");
+  await daemon.must("sandbox", "create", "--netns", mine.path, "--network", "dual", "given");
+  // Neither the one of IPAM nor the link-local one that came with IPv6 is looked for first.
+  expect(await mine.must(["ip", "-6", "address", "show", "dev", "eth0", "tentative"])).toBe("");
+  expect(await mine.must(["ip", "-6", "address", "show", "dev", "eth0"])).toMatch(/fd00:63::2\/64.*\n.*\n.*fe80::/);
+  const process = lab.background(host, ["unshare", "--net", "sh", "-c", "echo up; exec sleep 600"]);
+  await process.until(/up/);
+  const path = `/proc/${process.pid}/ns/net`;
+  await daemon.must("sandbox", "create", "--netns", path, "--network", "dual", "vanishing");
+  expect(await daemon.must("sandbox", "exec", "vanishing", "--", "cat", "/etc/hostname")).toMatch(/^[0-9a-f]{12}$/);
+  await process.end("SIGKILL");
+  for (const argv of [
+    ["sandbox", "exec", "vanishing", "--", "true"],
+    ["network", "connect", "web", "vanishing"],
+  ]) {
+    expect(await refused(...argv)).toMatch(/gone.*remove the sandbox and create it anew/);
+  }
+  await daemon.must("sandbox", "rm", "vanishing", "given");
+  expect((await mine.links()).map(({ ifname }) => ifname)).toEqual(["lo"]);
 });

@@ -133,6 +133,13 @@ describe("address pool", () => {
     expect(code(() => pool.requestAddress(parseAddress(text)))).toBe(expected);
   });
 
+  it("says what an IPv6 subnet keeps", () => {
+    const pool = new AddressPool(config("fd00::/64"));
+    const anycast = "requested address is out of range: fd00:: is the subnet-router anycast address of fd00::/64; choose another";
+    expect(() => pool.requestAddress(parseAddress("fd00::"))).toThrow(anycast);
+    expect(() => pool.requestAddress(parseAddress("fd00::ffff:ffff:ffff:ffff"))).not.toThrow();
+  });
+
   it("does what a Set of addresses does", () => {
     const octet = fc.integer({ min: 0, max: 17 });
     const command = fc.tuple(fc.constantFrom("any", "one", "release"), octet);
