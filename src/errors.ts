@@ -34,3 +34,16 @@ export const forbidden = (message: string): WeftError => new WeftError("FORBIDDE
 export const addressInUse = (message: string): WeftError => new WeftError("ADDRESS_IN_USE", message);
 export const exhausted = (message: string): WeftError => new WeftError("RESOURCE_EXHAUSTED", message);
 export const unavailable = (message: string): WeftError => new WeftError("UNAVAILABLE", message);
+
+const DISK_TROUBLE: Readonly<Record<string, readonly [ErrorCode, string]>> = {
+  ENOSPC: ["RESOURCE_EXHAUSTED", "free some space on its file system"],
+  EDQUOT: ["RESOURCE_EXHAUSTED", "free some space in its quota"],
+  EROFS: ["FORBIDDEN", "its file system is read-only: mount it writable"],
+};
+
+/** A file of ours that can't be written or removed: trouble of the host's, and no bug. `error` is Node's. */
+export function cannotWrite(path: string, error: unknown): WeftError {
+  const { code = "", message } = error as NodeJS.ErrnoException;
+  const [kind, remedy] = DISK_TROUBLE[code] ?? ["UNAVAILABLE", "see to the daemon's state directory"];
+  return new WeftError(kind, `cannot write ${path}: ${message}; ${remedy}`, { cause: error });
+}

@@ -133,7 +133,12 @@ async function attach(
       if (sandbox.ports.length > 0) await routeHost(context);
     } catch (error) {
       await attempt(context, "withdrawing the endpoint", () => withdrawAttachments(context, sandbox, attachments, others));
-      await takeBack(context, attachments, [], `endpoint of ${sandbox.name} on ${joins[0]!.network.name}`, error);
+      try {
+        await takeBack(context, attachments, [], `endpoint of ${sandbox.name} on ${joins[0]!.network.name}`, error);
+      } finally {
+        // They may tell of it already.
+        await attempt(context, `writing the files of sandbox ${sandbox.name}`, () => context.names.refresh(sandbox));
+      }
     }
   } finally {
     for (const { endpoint } of attachments) context.pending.delete(endpoint.id);

@@ -11,6 +11,7 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { sandboxFilesPath } from "../config/defaults.ts";
+import { cannotWrite } from "../errors.ts";
 import { makeFolders } from "../paths.ts";
 import type { EndpointRecord, ExtraHost, SandboxRecord } from "../records/records.ts";
 import type { HostsLine } from "./names.ts";
@@ -104,11 +105,15 @@ export class SandboxFiles {
 
   async write(sandboxId: string, contents: FileContents): Promise<void> {
     const folder = sandboxFilesPath(this.#stateDir, sandboxId);
-    makeFolders(folder, FOLDER_MODE);
     const unlessEdited = (current: string): string => current;
-    bring(join(folder, "resolv.conf"), contents.resolvConf, unlessEdited);
-    bring(join(folder, "hostname"), contents.hostname, unlessEdited);
-    bring(join(folder, "hosts"), contents.hosts, mergeLines);
+    try {
+      makeFolders(folder, FOLDER_MODE);
+      bring(join(folder, "resolv.conf"), contents.resolvConf, unlessEdited);
+      bring(join(folder, "hostname"), contents.hostname, unlessEdited);
+      bring(join(folder, "hosts"), contents.hosts, mergeLines);
+    } catch (error) {
+      throw cannotWrite(folder, error);
+    }
   }
 
   /** Whether `write` ever began. */
@@ -118,7 +123,12 @@ export class SandboxFiles {
 
   /** A missing folder is fine. */
   async remove(sandboxId: string): Promise<void> {
-    rmSync(sandboxFilesPath(this.#stateDir, sandboxId), { recursive: true, force: true });
+    const folder = sandboxFilesPath(this.#stateDir, sandboxId);
+    try {
+      rmSync(folder, { recursive: true, force: true });
+    } catch (error) {
+      throw cannotWrite(folder, error);
+    }
   }
 
   /** Removes those of sandboxes that are not among `known`. */

@@ -7,7 +7,7 @@
 //   net.ipv6.conf.<interface>.accept_ra  1 -> 2                 or the host would forget the routes that it has from routers
 import { constants, existsSync, openSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { unavailable } from "../errors.ts";
+import { cannotWrite, unavailable } from "../errors.ts";
 import type { Closed } from "./rules.ts";
 
 const FILE = "forwarding.json";
@@ -132,7 +132,11 @@ export class Forwarding {
       rmSync(this.#file, { force: true });
       return;
     }
-    writeFileSync(`${this.#file}.new`, JSON.stringify(this.#before));
-    renameSync(`${this.#file}.new`, this.#file);
+    try {
+      writeFileSync(`${this.#file}.new`, JSON.stringify(this.#before));
+      renameSync(`${this.#file}.new`, this.#file);
+    } catch (error) {
+      throw cannotWrite(this.#file, error);
+    }
   }
 }

@@ -88,6 +88,19 @@ test("a full disk", async () => {
   await worksAgain();
 });
 
+test("a file of a sandbox that is not to be written is trouble of the host's, and no bug", async () => {
+  const { id } = await daemon.sandbox("one");
+  const folder = join(daemon.stateDir, "sandboxes", id);
+  await must(["mount", "-t", "tmpfs", "-o", "ro,size=4k", "weft-test", folder]);
+  try {
+    const refused = daemon.api.call("endpoint", "Connect", { sandbox: "one", attachment: { network: "other" } });
+    await expect(refused).rejects.toMatchObject({ code: "FORBIDDEN", message: expect.stringMatching(/read-only.*mount it writable/) });
+  } finally {
+    await must(["umount", folder]);
+  }
+  expect((await one.links()).map(({ ifname }) => ifname)).toEqual(["lo", "eth0"]);
+});
+
 test("a folder that turned read-only under a daemon", async () => {
   const { stateDir } = daemon;
   await must(["mount", "--rbind", stateDir, stateDir]); // with the namespaces in it

@@ -28,7 +28,7 @@ function described(controller: CnmController): string {
 }
 
 /** That what is declared and what the kernel has are what the store says: no more, no less. */
-function expectAgreement({ controller, datapath, namespaces, keys }: Bench): void {
+function expectAgreement({ controller, datapath, namespaces, names, keys }: Bench): void {
   const expectedLinks = new Map<string, string[]>();
   const links = (path: string): string[] => expectedLinks.get(path) ?? expectedLinks.set(path, ["lo"]).get(path)!;
   expectedLinks.set("host", ["eth0", "lo"]);
@@ -46,6 +46,7 @@ function expectAgreement({ controller, datapath, namespaces, keys }: Bench): voi
       });
     }
     expect(Object.fromEntries(namespaces.at(sandbox.namespacePath).sysctls)).toEqual(sandbox.sysctls);
+    expect([...(names.served.get(sandbox.name) ?? [])].sort()).toEqual(endpoints.map(({ network }) => network.name).sort());
     const gateway = endpoints
       .filter(({ gatewayIpv4 }) => gatewayIpv4 !== null)
       .sort((a, b) => b.endpoint.gwPriority - a.endpoint.gwPriority || (a.network.name < b.network.name ? -1 : 1))[0];
@@ -155,6 +156,7 @@ const OPERATIONS: readonly [string, (controller: CnmController) => Promise<unkno
   ["prune networks", (c) => c.pruneNetworks(() => true)],
   ["connect by a priority", (c) => c.connect("box", { network: "app", gwPriority: -1 })],
   ["connect, which moves the default route", (c) => c.connect("box", { network: "app" })],
+  ["connect a sandbox with ports", (c) => c.connect("served", { network: "app" })],
   ["disconnect, which takes it away", (c) => c.disconnect("box", "web", false)],
   ["remove a sandbox", (c) => c.removeSandbox("box", false)],
   ["remove a network", (c) => c.removeNetwork("app")],
