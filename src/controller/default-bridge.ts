@@ -15,7 +15,8 @@ import type { NetworkRecord } from "../records/records.ts";
 import type { Context, DefaultBridgeSettings } from "./context.ts";
 import { exclusive } from "./locks.ts";
 import { DEFAULT_BRIDGE } from "./names.ts";
-import { dropNetwork, makeNetwork } from "./networks.ts";
+import { makeNetwork } from "./network-making.ts";
+import { dropNetwork } from "./network-removal.ts";
 import type { CreateNetworkRequest } from "./types.ts";
 
 const NAME_KEY = "com.docker.network.bridge.name";

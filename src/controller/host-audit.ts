@@ -7,7 +7,8 @@
 import type { NetworkRecord } from "../records/records.ts";
 import { attempt, type Context } from "./context.ts";
 import { shared } from "./locks.ts";
-import { configureHost, networkLock } from "./networks.ts";
+import { configureHost } from "./network-presence.ts";
+import { networkLock } from "./networks.ts";
 import { openHost } from "./routing.ts";
 
 /** The TAPs that networks have on the host. */

@@ -8,7 +8,8 @@ import { peerKey } from "../store/keys.ts";
 import { attempt, type Context, commit, put } from "./context.ts";
 import { exclusive } from "./locks.ts";
 import { byName } from "./names.ts";
-import { declareNetwork, findNetwork, NETWORKS_LOCK } from "./networks.ts";
+import { declareNetwork } from "./network-presence.ts";
+import { findNetwork, NETWORKS_LOCK } from "./networks.ts";
 import { checkPeerKeys, forgetKeys, leftOutOf, leftOutText } from "./peer-keys.ts";
 import type { PeerView } from "./types.ts";
 

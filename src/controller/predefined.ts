@@ -2,7 +2,7 @@
 // what they were after a restart; a missing one is made at start, before the first request.
 import type { Context } from "./context.ts";
 import { ensureDefaultBridge } from "./default-bridge.ts";
-import { makeNetwork } from "./networks.ts";
+import { makeNetwork } from "./network-making.ts";
 import type { CreateNetworkRequest } from "./types.ts";
 
 const PREDEFINED_REQUESTS: readonly CreateNetworkRequest[] = [

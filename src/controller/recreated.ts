@@ -3,7 +3,8 @@
 import { configureInterface } from "./attachments.ts";
 import { attachmentsOf, type Context } from "./context.ts";
 import { exclusive, shared } from "./locks.ts";
-import { configureHost, networkLock } from "./networks.ts";
+import { configureHost } from "./network-presence.ts";
+import { networkLock } from "./networks.ts";
 import { openHost } from "./routing.ts";
 import { sandboxLock } from "./sandboxes.ts";
 import { sandboxInterfaces } from "./wants.ts";

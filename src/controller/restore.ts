@@ -18,7 +18,7 @@ import { attachment, attachmentsOf, type Context, endpointOwner, networkOwner } 
 import { hasResolver } from "./dns-settings.ts";
 import { deleteRenamed } from "./host-audit.ts";
 import { linkDeclarations } from "./link-ports.ts";
-import { configureHost } from "./networks.ts";
+import { configureHost } from "./network-presence.ts";
 import { admissiblePeers, forgetKeys, keyWarnings } from "./peer-keys.ts";
 import { routeHost } from "./routing.ts";
 import { applySysctls } from "./sandbox-settings.ts";
