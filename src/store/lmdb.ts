@@ -1,8 +1,5 @@
 // The embedded store: one LMDB file in the state directory.
 //
-// A record is text: CRC-32 of the rest, the revision, the JSON. The checksum is ours because LMDB has none: a page that a disk
-// returns wrong would otherwise be a network with another subnet.
-//
 // Commits are gathered for one turn of the event loop and written by one synchronous LMDB transaction that ends with
 // fdatasync: 200 sandboxes started together cost one or two syncs, and an acknowledged change is on the disk. It stops the
 // main thread for that long, which is the control plane's only; frames are forwarded by another thread. lmdb's own
@@ -11,10 +8,11 @@
 // One daemon per file: the state directory's lock sees to that, not this.
 import { chmodSync, closeSync, existsSync, openSync, type Stats, statfsSync, statSync } from "node:fs";
 import { dirname } from "node:path";
-import { crc32 } from "node:zlib";
 import { open, type RootDatabase } from "lmdb";
-import { type ErrorCode, unavailable, WeftError } from "../errors.ts";
+import { unavailable, WeftError } from "../errors.ts";
+import { corrupt, hostFailure, lmdbFailure } from "./lmdb-failures.ts";
 import { probeLmdb } from "./lmdb-probe.ts";
+import { decode, encode } from "./lmdb-record.ts";
 import type { Change, CommitResult, Entry, Json, Store, Transaction } from "./store.ts";
 import { Watchers } from "./watchers.ts";
 
@@ -32,38 +30,6 @@ const HEADER_KEY = " header";
 const SPARE_BYTES = 256 * 1024;
 
 export const LMDB_OPTIONS = { noSubdir: true, encoding: "string", overlappingSync: false, maxReaders: 16 } as const;
-
-/** errno of failures that are the host's and not the file's. */
-const HOST_ERRORS: Readonly<Record<number, string>> = {
-  1: "EPERM",
-  2: "ENOENT",
-  5: "EIO",
-  11: "EAGAIN",
-  12: "ENOMEM",
-  13: "EACCES",
-  20: "ENOTDIR",
-  21: "EISDIR",
-  24: "EMFILE",
-  28: "ENOSPC",
-  30: "EROFS",
-  122: "EDQUOT",
-};
-
-/** Of lmdb.h, and what they are to us. */
-const MDB_MAP_FULL = -30792;
-
-/** Nothing is wrong with the file or the daemon: there is no room, or no right to use it. */
-const CODES: Readonly<Record<string, ErrorCode>> = { ENOSPC: "RESOURCE_EXHAUSTED", EDQUOT: "RESOURCE_EXHAUSTED", EROFS: "FORBIDDEN" };
-
-const REMEDIES: Readonly<Record<string, string>> = {
-  ENOSPC: "free some space on its file system",
-  EDQUOT: "free some space in its quota",
-  EROFS: "its file system is read-only: mount it writable or choose another state directory",
-  EACCES: "give the daemon's user the right to read and write it",
-  EPERM: "give the daemon's user the right to read and write it",
-  ENOENT: "make its folder, put back what was moved away, or choose another state directory",
-  EISDIR: "a folder is in its place: move it away",
-};
 
 /** Secrets of peers are in it. */
 const FILE_MODE = 0o600;
@@ -238,9 +204,9 @@ class LmdbStore implements Store {
   }
 
   #decode(key: string, text: string): Entry {
-    const match = /^([0-9a-f]{8}) (\d+) (.*)$/s.exec(text);
-    if (match === null || checksum(text.slice(9)) !== match[1]) throw corrupt(this.description, `the record ${key} is damaged`);
-    return { key, revision: Number(match[2]), value: JSON.parse(match[3]!) as Json };
+    const record = decode(text);
+    if (record === null) throw corrupt(this.description, `the record ${key} is damaged`);
+    return { key, ...record };
   }
 
   #writeHeader(): void {
@@ -262,50 +228,4 @@ class LmdbStore implements Store {
   #refuseClosed(): void {
     if (this.#closed) throw unavailable(`the store ${this.description} is closed`);
   }
-}
-
-function encode(revision: number, json: string): string {
-  const body = `${revision} ${json}`;
-  return `${checksum(body)} ${body}`;
-}
-
-const checksum = (text: string): string => crc32(text).toString(16).padStart(8, "0");
-
-/** DATA_LOSS with the way out. */
-function corrupt(path: string, reason: string): WeftError {
-  return new WeftError(
-    "DATA_LOSS",
-    `the store ${path} is corrupt: ${reason}; restore it from a backup, or move it away to start with no networks and sandboxes`,
-  );
-}
-
-function hostFailure(path: string, verb: string, name: string, reason: string, cause?: unknown): WeftError {
-  const remedy = REMEDIES[name];
-  return new WeftError(
-    CODES[name] ?? "UNAVAILABLE",
-    `cannot ${verb} the store ${path}: ${reason} (${name})${remedy === undefined ? "" : `; ${remedy}`}`,
-    {
-      cause,
-    },
-  );
-}
-
-/** A failure of LMDB as ours. */
-export function lmdbFailure(path: string, verb: string, error: unknown): WeftError {
-  const { code, message } = error as { code?: unknown; message: string };
-  const reason = message.split(":")[0]!.toLowerCase();
-  if (code === MDB_MAP_FULL) {
-    return new WeftError(
-      "RESOURCE_EXHAUSTED",
-      `cannot ${verb} the store ${path}: no room for a larger map (MDB_MAP_FULL): raise the daemon's limit of virtual memory (ulimit -v)`,
-      {
-        cause: error,
-      },
-    );
-  }
-  // Node's own words: "EROFS: read-only file system, open '/...'".
-  if (typeof code === "string" && message.startsWith(`${code}: `))
-    return hostFailure(path, verb, code, message.slice(code.length + 2).split(",")[0]!, error);
-  if (typeof code === "number" && code > 0) return hostFailure(path, verb, HOST_ERRORS[code] ?? `errno ${code}`, reason, error);
-  return corrupt(path, message);
 }

@@ -17,7 +17,8 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { open } from "lmdb";
 import { afterAll, describe, expect, it } from "vitest";
-import { lmdbFailure, openLmdbStore } from "../../src/store/lmdb.ts";
+import { openLmdbStore } from "../../src/store/lmdb.ts";
+import { lmdbFailure } from "../../src/store/lmdb-failures.ts";
 import { MemoryStore } from "../../src/store/memory.ts";
 import { storeCompliance } from "../compliance/store.ts";
 
