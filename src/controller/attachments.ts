@@ -61,15 +61,16 @@ export async function prepareAttachment(
   const lease = !numbered
     ? { ipv4: null, ipv6: null, puts: [] }
     : await ipam.requestAddresses(network.id, { ipv4: request.ipv4 || null, ipv6: request.ipv6 || null, mac });
-  const reservation = (address: string): string => `${network.id} ${address}`;
+  const reservation = (address: string): string => `${driver.linkOf?.(network) ?? network.id} ${address}`;
   let endpoint: EndpointRecord;
   try {
     for (const address of linkLocal) {
       if (context.reserved.has(reservation(address))) throw linkLocalInUse(address, network, "a sandbox that is joining");
     }
-    refuseUsedLinkLocal(linkLocal, network, state.endpointsOfNetwork(network.id));
-    const takenMacs = new Set(state.endpointsOfNetwork(network.id).flatMap(({ mac: other }) => other ?? []));
-    for (const text of context.reserved) if (text.startsWith(reservation(""))) takenMacs.add(text.slice(network.id.length + 1));
+    const neighbours = endpointsOfLink(context, network);
+    refuseUsedLinkLocal(linkLocal, network, neighbours);
+    const takenMacs = new Set(neighbours.flatMap(({ mac: other }) => other ?? []));
+    for (const text of context.reserved) if (text.startsWith(reservation(""))) takenMacs.add(text.slice(reservation("").length));
     const id = newId(context);
     const made = driver.createEndpoint(network, { id, ipv4: lease.ipv4, ipv6: lease.ipv6, mac, takenMacs }, context.host);
     const { interfacePrefix } = driver.join(network, lease);
@@ -110,6 +111,15 @@ export async function prepareAttachment(
       await ipam.releaseAddresses(network.id, endpoint);
     },
   };
+}
+
+/** Of the network, and of those that are on one link with it. */
+function endpointsOfLink({ state, drivers }: Context, network: NetworkRecord): readonly EndpointRecord[] {
+  const driver = drivers.get(network.driver);
+  const link = driver.linkOf?.(network);
+  if (link === undefined) return state.endpointsOfNetwork(network.id);
+  const networks = [...state.networks.values()].filter((one) => one.driver === network.driver && driver.linkOf?.(one) === link);
+  return networks.flatMap(({ id }) => state.endpointsOfNetwork(id));
 }
 
 /** "10.0.0.2/24" -> "10.0.0.2" */

@@ -90,7 +90,7 @@ export interface Context extends ControllerOptions {
   readonly locks: KeyedLocks;
   /** Ids of objects that are stored but not yet made true. */
   readonly pending: PendingIds;
-  /** "<network id> <MAC or link-local address>" of endpoints on their way into the store. */
+  /** "<network id or link> <MAC or link-local address>" of endpoints on their way into the store. */
   readonly reserved: Set<string>;
   /** Ids of endpoints whose ports are declared: links may open something between them (link-ports.ts). */
   readonly joined: Set<Id>;

@@ -54,7 +54,7 @@ export interface EndpointDraft {
   readonly ipv6: string | null;
   /** The user's wish, canonical, or null. */
   readonly mac: string | null;
-  /** MACs on the network already. */
+  /** MACs on the network already, and on others of its link. */
   readonly takenMacs: ReadonlySet<string>;
 }
 
@@ -111,6 +111,8 @@ export interface Driver {
   /** What the host does for it as a router between it and the world; absent: the host is none. */
   translation?(network: NetworkRecord): Translation;
 
+  /** What other networks may have in common with it: all their stations hear each other. Absent: it has a link of its own. */
+  linkOf?(network: NetworkRecord): string;
   createEndpoint(
     network: NetworkRecord,
     draft: EndpointDraft,

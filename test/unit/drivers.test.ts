@@ -315,6 +315,20 @@ describe("macvlan", () => {
     expect(uplinks).toEqual([{ ...red, id: "parent/eth0.0", domain: "parent/eth0", vid: 0 }, red, red]);
   });
 
+  it("shares a link with networks on its VLAN: MACs and link-local addresses are one station's", async () => {
+    const { controller } = await startController();
+    for (const [name, parent] of Object.entries({ one: "eth0.7", two: "eth0.7", other: "eth0.8" })) {
+      await controller.createNetwork({ name, driver: "macvlan", options: { parent } });
+    }
+    const wish = { mac: "02:00:00:00:00:09", linkLocalIps: ["169.254.7.1"] };
+    await controller.createSandbox({ name: "a", networks: [{ network: "one", ...wish }] });
+    const join = (network: string, what: object) => controller.createSandbox({ networks: [{ network, ...what }] });
+    await expect(join("two", { mac: wish.mac })).rejects.toThrow("already used on network two or another on its parent");
+    await expect(join("two", { linkLocalIps: wish.linkLocalIps })).rejects.toThrow("is the link-local address of a");
+    await join("other", wish);
+    expect(controller.listSandboxes()).toHaveLength(2);
+  });
+
   it("has routers out there: none but the one it is given", async () => {
     const { controller, namespaces } = await startController();
     const ipam = [

@@ -15,7 +15,7 @@ import type { EndpointRecord, NetworkRecord } from "../../records/records.ts";
 import { checkMtu, MTU_KEY } from "../common-options.ts";
 import type { Driver, DriverHost, DriverState, EndpointDraft, Join, NetworkDraft } from "../driver.ts";
 import { MODE_KEY, type Mode, type Parent, readMacvlanOptions, readParent } from "./options.ts";
-import { type MacvlanState, macvlanEndpoint, macvlanGateways, macvlanNetwork, macvlanState, parentText } from "./wants.ts";
+import { type MacvlanState, macvlanDomain, macvlanEndpoint, macvlanGateways, macvlanNetwork, macvlanState, parentText } from "./wants.ts";
 
 /** Of a network without a parent: an Ethernet's. */
 const MTU_DEFAULT = 1500;
@@ -63,6 +63,10 @@ export class MacvlanDriver implements Driver {
     return [];
   }
 
+  linkOf(network: NetworkRecord): string {
+    return macvlanDomain(network);
+  }
+
   createEndpoint(network: NetworkRecord, draft: EndpointDraft, host: DriverHost): { mac: string; driverState: DriverState } {
     const { mode, mac: parentMac } = macvlanState(network);
     if (mode === "passthru" && parentMac !== null) {
@@ -76,7 +80,7 @@ export class MacvlanDriver implements Driver {
     }
     if (draft.mac !== null) {
       if (draft.takenMacs.has(draft.mac))
-        throw addressInUse(`MAC address ${draft.mac} is already used on network ${network.name}: choose another`);
+        throw addressInUse(`MAC address ${draft.mac} is already used on network ${network.name} or another on its parent: choose another`);
       return { mac: draft.mac, driverState: {} };
     }
     let mac = randomMac(host.randomBytes);

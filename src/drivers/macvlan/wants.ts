@@ -25,14 +25,15 @@ export const macvlanState = (network: Pick<NetworkRecord, "driverState">): Macvl
 /** "eth0", "eth0.100" */
 export const parentText = ({ interfaceName, vid }: Parent): string => (vid === 0 ? interfaceName : `${interfaceName}.${vid}`);
 
-function domainOf(network: NetworkRecord): string {
+/** Networks of one have one link. */
+export function macvlanDomain(network: NetworkRecord): string {
   const { parent } = macvlanState(network);
   return parent === null ? network.id : `parent/${parentText(parent)}`;
 }
 
 export function macvlanNetwork(network: NetworkRecord): Declaration {
   const { parent, mode } = macvlanState(network);
-  const domain = domainOf(network);
+  const domain = macvlanDomain(network);
   return {
     domains: [
       {
@@ -62,7 +63,7 @@ function uplink(parent: Parent, domain: string, passthru: boolean): PortDeclarat
 
 export function macvlanEndpoint(network: NetworkRecord, endpoint: EndpointRecord, namespacePath: string): Declaration {
   const { mode, mtuBytes } = macvlanState(network);
-  const declaration = tapEndpoint(endpoint, { domain: domainOf(network), namespacePath, mtuBytes, isolated: false });
+  const declaration = tapEndpoint(endpoint, { domain: macvlanDomain(network), namespacePath, mtuBytes, isolated: false });
   return { ...declaration, ports: (declaration.ports ?? []).map((port) => (port.kind === "tap" ? { ...port, macvlan: mode } : port)) };
 }
 
