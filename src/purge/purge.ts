@@ -1,8 +1,8 @@
 // `weft daemon --purge`: takes from the host everything that daemons of this state directory have put there, whatever state it
 // is in. Nothing is asked of a daemon; one that runs is a reason to refuse, for it would put back what is taken.
 //
-//   forwarding and accept_ra as they were ─> nftables table ─> interfaces in users' namespaces ─> sandboxes' namespaces
-//   ─> gateways' interfaces ─> socket ─> state directory
+//   forwarding and accept_ra as they were ─> interfaces in users' namespaces ─> sandboxes' namespaces ─> gateways' interfaces
+//   ─> nftables table ─> socket ─> state directory
 //
 // The state directory goes last: what fails on the way can be tried again with what it knows. Programs that run in sandboxes are
 // not ended: they are told of, and lose their interfaces.
@@ -63,7 +63,6 @@ async function purgeLocked({ stateDir, socket, native, say }: PurgeOptions): Pro
   if (damage !== null) say(`the store can't be read (${damage}): going by what the kernel has`);
 
   await step("the switches of forwarding: as they were before", () => new Forwarding(stateDir).restore());
-  await step(`nftables table ${TABLE}`, () => (rules === "" ? false : nft.apply(NO_RULES)));
   for (const { namespacePath, interfaceNames } of foreign) {
     if (native.namespaceInode(namespacePath) === null) continue;
     for (const name of interfaceNames) await step(`interface ${name} in ${namespacePath}`, () => native.deleteLink(namespacePath, name));
@@ -80,6 +79,8 @@ async function purgeLocked({ stateDir, socket, native, say }: PurgeOptions): Pro
     await step(`network namespace ${path}`, () => (isNamespace ? native.deleteNamespace(path) : unlinkSync(path)));
   }
   for (const name of gateways) await step(`interface ${name}`, () => native.deleteLink(null, name));
+  // Behind the interfaces: where the store is damaged it is what tells which are ours, to the next purge too if this one is killed.
+  await step(`nftables table ${TABLE}`, () => (rules === "" ? false : nft.apply(NO_RULES)));
   await step(`socket ${socket}`, () => removeSocket(socket));
   if (whole) await step(`state directory ${stateDir}`, () => removeFolder(stateDir));
   else say(`the state directory ${stateDir} is kept: run this again`);

@@ -1,7 +1,9 @@
 // `weft daemon --purge`: the host afterwards is the host before, whatever was left of the daemon's state.
-import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
+import { ROOT } from "../../src/paths.ts";
 import { Daemon, WEFT } from "../support/daemon.ts";
 import { type Host, Lab, namespaceMounts } from "../support/hosts.ts";
 
@@ -20,8 +22,11 @@ async function picture(host: Host): Promise<string> {
   ].join("\n---\n");
 }
 
-const purge = (daemon: Daemon, ...args: string[]) =>
-  daemon.host.execute([WEFT, "daemon", "--state-dir", daemon.stateDir, "--socket", daemon.socket, "--purge", ...args]);
+const purgeArgv = ({ stateDir, socket }: Daemon, ...args: string[]) => [
+  ...[WEFT, "daemon", "--state-dir", stateDir, "--socket", socket],
+  ...["--purge", ...args],
+];
+const purge = (daemon: Daemon, ...args: string[]) => daemon.host.execute(purgeArgv(daemon, ...args));
 
 /** Networks of every kind, sandboxes in namespaces of ours and of the user's, a published port. */
 async function settle(name: string): Promise<{ daemon: Daemon; before: string; outer: Host; outerBefore: string }> {
@@ -61,15 +66,28 @@ test("leaves the host as it was, and says what it removed", async () => {
   expect(await purge(daemon, "-y")).toMatchObject({ code: 0, stdout: "", stderr: "" });
 });
 
-test("does so where the store is damaged, and where half of the state is gone", async () => {
+test("does so where the store is damaged and half of the state is gone, though it is killed again and again", async () => {
   const { daemon, before } = await settle("q");
   await daemon.kill9();
   const [store, forwarding] = ["store.lmdb", "forwarding.json"].map((name) => join(daemon.stateDir, name)) as [string, string];
   writeFileSync(store, Buffer.alloc(readFileSync(store).length, 0xa5));
   expect(existsSync(forwarding)).toBe(true);
   rmSync(join(daemon.stateDir, "sandboxes"), { recursive: true });
-  const { code, stdout } = await purge(daemon, "-y");
-  expect(code).toBe(0);
+  // Killed before its first call, the next one before its second, and so on until one comes to its end.
+  const folder = mkdtempSync(join(tmpdir(), `weft-t${process.pid}-purge-`));
+  const fate = join(folder, "fate");
+  const env = { WEFT_NATIVE: join(ROOT, "test", "support", "fatal-native.cjs"), WEFT_TEST_FATE: fate };
+  let stdout = "";
+  let kills = 0;
+  for (let over = false; !over; kills++) {
+    writeFileSync(fate, `${kills}\n`);
+    const outcome = await daemon.host.execute(purgeArgv(daemon, "-y"), { env });
+    stdout += outcome.stdout;
+    over = outcome.code !== 137;
+    if (over) expect(outcome).toMatchObject({ code: 0, stderr: "" });
+  }
+  rmSync(folder, { recursive: true });
+  expect(kills).toBeGreaterThan(4);
   expect(stdout).toContain("the store can't be read");
   expect(await picture(daemon.host)).toBe(before);
   expect(existsSync(daemon.stateDir)).toBe(false);
