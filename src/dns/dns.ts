@@ -5,18 +5,20 @@
 import { randomInt } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
 import type { Clock } from "../clock.ts";
+import { descriptorLimit } from "../config/descriptors.ts";
 import { WeftError } from "../errors.ts";
 import type { Native } from "../ports/native.ts";
 import type { Id, SandboxRecord } from "../records/records.ts";
 import { AnswerCache } from "./cache.ts";
 import { resolvedHosts } from "./extra-hosts.ts";
 import { plainResolvConf, SandboxFiles, sandboxHosts, sandboxResolvConf } from "./files.ts";
+import { Gate } from "./gate.ts";
 import type { NameRecords, NameService } from "./names.ts";
 import { parseResolvConf, type ResolvConf } from "./resolv-conf.ts";
 import { Resolver, type View } from "./resolver.ts";
 import { ResolverServer } from "./server.ts";
 import { type SocketSource, socketExchange } from "./transport.ts";
-import { RESOLVER_ADDRESS, type Server, upstreamServers } from "./upstream.ts";
+import { IO_TIMEOUT_MS, RESOLVER_ADDRESS, type Server, upstreamServers } from "./upstream.ts";
 import { type NetworkNames, networkNames, withLinks } from "./zone.ts";
 
 const DNS_PORT = 53;
@@ -37,6 +39,8 @@ export class EmbeddedDns implements NameService {
   readonly #options: EmbeddedDnsOptions;
   readonly #files: SandboxFiles;
   readonly #cache: AnswerCache;
+  /** A question under way is a socket. */
+  readonly #upstreamGate = new Gate(Math.floor(descriptorLimit() / 4), IO_TIMEOUT_MS);
   readonly #servers = new Map<Id, ResolverServer>();
   readonly #zones = new Map<Id, NetworkNames>();
   /** What is not as it should be, by sandbox. */
@@ -176,6 +180,7 @@ export class EmbeddedDns implements NameService {
       servers: () => this.#upstream(id),
       exchange: socketExchange(this.#options.native),
       cache: this.#cache,
+      common: this.#upstreamGate,
       random: (bound) => randomInt(bound),
     });
   }

@@ -1,5 +1,5 @@
-// How many upstream questions a sandbox may have under way: so many at once, as many more wait for their turn, but not for
-// longer than an asker would. What comes then is refused at once: a flood must not take the daemon's descriptors and memory.
+// How many upstream questions a sandbox, or all together, may have under way: so many at once, as many more wait for their turn, but
+// not for longer than an asker would. What comes then is refused at once: a flood must not take the daemon's descriptors and memory.
 
 interface Waiter {
   readonly start: (entered: boolean) => void;
@@ -43,5 +43,16 @@ export class Gate {
     this.#waiting.delete(next);
     clearTimeout(next.timer);
     next.start(true);
+  }
+}
+
+/** Does `work` once all gates are passed, one after the other; null: at one of them there was no turn in time. */
+export async function through<T>([gate, ...others]: readonly Gate[], work: () => Promise<T>): Promise<T | null> {
+  if (gate === undefined) return await work();
+  if (!(await gate.enter())) return null;
+  try {
+    return await through(others, work);
+  } finally {
+    gate.leave();
   }
 }

@@ -15,9 +15,11 @@ export const UDP_BYTES_MIN = 512;
 /** What we tell others that we can take: passes every link unfragmented. */
 export const EDNS_BYTES = 1232;
 export const MESSAGE_BYTES_MAX = 65535;
+/** More no IPv4 datagram holds, whatever the asker says that it takes. */
+export const UDP_BYTES_MAX = 65507;
 
 export const RCODE = { NOERROR: 0, FORMERR: 1, SERVFAIL: 2, NXDOMAIN: 3, NOTIMP: 4, REFUSED: 5, BADVERS: 16 } as const;
-export const TYPE = { A: 1, SOA: 6, PTR: 12, AAAA: 28, SRV: 33, OPT: 41, ANY: 255 } as const;
+export const TYPE = { A: 1, SOA: 6, PTR: 12, AAAA: 28, SRV: 33, OPT: 41, IXFR: 251, AXFR: 252, ANY: 255 } as const;
 export const CLASS = { IN: 1, ANY: 255 } as const;
 
 export const FLAG_RESPONSE = 0x8000;

@@ -1,12 +1,13 @@
 // One sandbox's resolver: a query's bytes in, an answer's bytes out. No sockets here.
 //
-//   malformed, other operations, other classes ─> FORMERR, NOTIMP, REFUSED
+//   malformed, other operations, other classes
+//   and transfers of zones                     ─> FORMERR, NOTIMP, REFUSED
 //   a name of its networks, of any type        ─> answered here, if only with "no data": it never leaks to an upstream
 //   an address of its networks, reversed       ─> its name
 //   anything else                              ─> cache, upstream servers, SERVFAIL if none answers
 import type { SandboxRecord } from "../records/records.ts";
 import type { AnswerCache } from "./cache.ts";
-import { Gate } from "./gate.ts";
+import { Gate, through } from "./gate.ts";
 import {
   CLASS,
   cacheKey,
@@ -20,6 +21,7 @@ import {
   relayed,
   TYPE,
   truncatedAnswer,
+  UDP_BYTES_MAX,
   UDP_BYTES_MIN,
 } from "./message.ts";
 import { servicePort } from "./services.ts";
@@ -46,6 +48,8 @@ export interface ResolverOptions {
   servers(): readonly Server[];
   readonly exchange: Exchange;
   readonly cache: AnswerCache;
+  /** What all sandboxes together may have under way upstream. */
+  readonly common: Gate;
   /** A whole number below `bound`, unpredictable. */
   random(bound: number): number;
 }
@@ -64,9 +68,11 @@ export class Resolver {
   answer(bytes: Uint8Array, overTcp: boolean): Uint8Array | null | Promise<Uint8Array> {
     const query = parseQuery(bytes);
     if (query === null) return null;
-    const limit = overTcp ? MESSAGE_BYTES_MAX : (query.edns?.size ?? UDP_BYTES_MIN);
+    const limit = overTcp ? MESSAGE_BYTES_MAX : Math.min(query.edns?.size ?? UDP_BYTES_MIN, UDP_BYTES_MAX);
     if (isBad(query)) return encodeAnswer(query, query.rcode, 0, [], [], limit);
-    if (query.class !== CLASS.IN && query.class !== CLASS.ANY) return encodeAnswer(query, RCODE.REFUSED, 0, [], [], limit);
+    // A zone as a whole is many messages, which no forwarder can answer by one.
+    const refused = (query.class !== CLASS.IN && query.class !== CLASS.ANY) || query.type === TYPE.AXFR || query.type === TYPE.IXFR;
+    if (refused) return encodeAnswer(query, RCODE.REFUSED, 0, [], [], limit);
     return this.#local(query, limit) ?? this.#upstream(query, overTcp, limit);
   }
 
@@ -137,15 +143,15 @@ export class Resolver {
     const key = `${servers.map(({ address, namespacePath }) => `${address}@${namespacePath ?? ""}`).join(",")} ${cacheKey(query)}`;
     const cached = this.#options.cache.get(key, query);
     if (cached !== undefined) return fitted(cached);
-    if (!(await this.#gate.enter())) return failed(RCODE.REFUSED);
-    try {
-      const answer = await ask(this.#options.exchange, servers, query, overTcp, () => this.#options.random(0x10000));
-      if (answer === null) return failed(RCODE.SERVFAIL);
-      this.#options.cache.put(key, answer);
-      return fitted(relayed(answer, query));
-    } finally {
-      this.#gate.leave();
-    }
+    const gates = [this.#gate, this.#options.common];
+    return (
+      (await through(gates, async () => {
+        const answer = await ask(this.#options.exchange, servers, query, overTcp, () => this.#options.random(0x10000));
+        if (answer === null) return failed(RCODE.SERVFAIL);
+        this.#options.cache.put(key, answer);
+        return fitted(relayed(answer, query));
+      })) ?? failed(RCODE.REFUSED)
+    );
   }
 
   /** So that of several sandboxes with one name each gets its share. */

@@ -4,7 +4,7 @@
 // user named for a sandbox are the sandbox's view of the world and asked from inside its namespace. So is every server when
 // all networks of the sandbox are internal: what is cut off from the outside must not get a way out through the daemon.
 
-import { addressRange, tryParseAddress } from "../net/address.ts";
+import { addressRange, parseAddress, tryParseAddress } from "../net/address.ts";
 import type { SandboxRecord } from "../records/records.ts";
 import { answersTo, encodeForwarded, type Query, RCODE, rcodeOf } from "./message.ts";
 
@@ -38,13 +38,22 @@ export function isLoopback(server: string): boolean {
   return address !== null && addressRange(address) === "loopback";
 }
 
+const RESOLVER = parseAddress(RESOLVER_ADDRESS).value;
+const MAPPED = (0xffffn << 32n) | RESOLVER;
+
+/** In either spelling: an IPv6 socket that asks ::ffff:127.0.0.11 asks by IPv4. */
+function isResolver(server: string): boolean {
+  const address = tryParseAddress(server);
+  return address !== null && address.value === (address.family === 4 ? RESOLVER : MAPPED);
+}
+
 /** `closed`: all of its networks are internal, or it has none. `hostServers`: of the host's resolv.conf. */
 export function upstreamServers(sandbox: SandboxRecord, closed: boolean, hostServers: readonly string[]): Server[] {
   const inside = (address: string): Server => ({ address, namespacePath: sandbox.namespacePath });
   const own = sandbox.dns.servers;
   const servers =
     own.length > 0
-      ? own.filter((address) => address !== RESOLVER_ADDRESS).map(inside)
+      ? own.filter((address) => !isResolver(address)).map(inside)
       : closed
         ? hostServers.filter((address) => !isLoopback(address) && !address.includes("%")).map(inside)
         : hostServers.map((address) => ({ address, namespacePath: null }));

@@ -6,6 +6,7 @@
 // sandbox that has IPv4 alone) it is a relay, and then each port of a range has one. The sockets are the addon's
 // (native/src/relay), whose thread carries what is relayed.
 import { readFileSync } from "node:fs";
+import { descriptorLimit } from "../config/descriptors.ts";
 import { addressInUse, unavailable } from "../errors.ts";
 import { addressBytes, parseAddress } from "../net/address.ts";
 import type { PortRange, Protocol } from "../net/port-spec.ts";
@@ -181,12 +182,6 @@ function sockets(file: string, protocol: Protocol): { address: string; port: num
 /** The lists print addresses as little-endian words of four bytes. */
 const reversed = (hex: string): string => hex.replace(/(..)(..)(..)(..)/g, "$4$3$2$1").toLowerCase();
 const hexOf = (address: string): string => Buffer.from(addressBytes(parseAddress(address))).toString("hex");
-
-/** Files that the daemon may have open. */
-function descriptorLimit(): number {
-  const [, soft] = /^Max open files\s+(\d+)/m.exec(readText("/proc/self/limits")) ?? [];
-  return soft === undefined ? 1024 : Number(soft);
-}
 
 /** The ports that the kernel gives to programs that ask for any: net.ipv4.ip_local_port_range. */
 export function ephemeralPorts(): PortRange {

@@ -2,6 +2,7 @@
 // read by dns-packet, which knows nothing of ours.
 import packet, { type Packet, type RecordType } from "dns-packet";
 import { AnswerCache } from "../../src/dns/cache.ts";
+import { Gate } from "../../src/dns/gate.ts";
 import { Resolver } from "../../src/dns/resolver.ts";
 import type { Server } from "../../src/dns/upstream.ts";
 import { type Member, networkNames } from "../../src/dns/zone.ts";
@@ -99,6 +100,7 @@ export function resolverOf(world: World, asker: SandboxRecord, upstream: Upstrea
       return answer;
     },
     cache: new AnswerCache({ monotonicMs: () => bench.nowMs }),
+    common: new Gate(10_000, 4000),
     random: draws.below,
   });
   return bench;

@@ -1,6 +1,7 @@
 // The embedded DNS by table: what Docker's answers, and where ours is meant to be better. Packets are dns-packet's.
 import packet from "dns-packet";
 import { afterEach, describe, expect, it, vi } from "vitest";
+import { AnswerCache } from "../../../src/dns/cache.ts";
 import { LOCAL_TTL_S } from "../../../src/dns/resolver.ts";
 import {
   type Asked,
@@ -389,5 +390,28 @@ describe("upstream", () => {
     expect(rcode(await answers[1024]!)).toBe("NOERROR");
     expect(rcode(await answers[1023]!)).toBe("NOERROR");
     expect(dataOf(await ask(bench, "me"))).toEqual(["10.1.0.2"]);
+  });
+});
+
+describe("what somebody else chooses has bounds", () => {
+  it("an answer by UDP is no longer than a datagram", async () => {
+    const crowd = Array.from({ length: 5000 }, (_, n) => sandbox(`c${n}`));
+    const endpoints = crowd.map((one, n) => endpoint(web, one, { ipv4: `10.0.${n >> 8}.${n & 255}/16`, aliases: ["crowd"] }));
+    const bench = resolverOf({ networks: [web], sandboxes: [me, ...crowd], endpoints: [endpoint(web, me), ...endpoints] }, me);
+    const query = encodeQuery("crowd", { edns: 65535 });
+    const answer = (await bench.resolver.answer(query, false))!;
+    expect(answer.length).toBeLessThanOrEqual(65507);
+    expect(decode(answer).flags! & packet.TRUNCATED_RESPONSE).not.toBe(0);
+  });
+
+  it("answers that are kept are counted in bytes", () => {
+    const cache = new AnswerCache({ monotonicMs: () => 0 });
+    const answers = Array.from({ length: 250 }, () => ({ type: "TXT", name: "x", ttl: 60, data: "y".repeat(250) }) as const);
+    const answer = packet.encode({ type: "response", questions: [{ type: "TXT", name: "x" }], answers });
+    for (let n = 0; n < 1000; n++) cache.put(`${n}`, answer);
+    expect(cache.bytes).toBeLessThanOrEqual(16 << 20);
+    expect(cache.size).toBe(Math.floor((16 << 20) / answer.length));
+    cache.put("999", answer);
+    expect(cache.bytes).toBe(cache.size * answer.length);
   });
 });
