@@ -63,7 +63,7 @@ test("keyed by hand, ESP without UDP, across a crash of one of them", async () =
   await rekey(a, UNDERLAYS.ipv6[1], { out: there, in: back });
   await rekey(b, UNDERLAYS.ipv6[0], { out: back, in: there });
   expect(await a.must("peer", "ls")).toContain("by hand, raw");
-  expect(await sa.ping(ADDRESSES.sb[1], ["-i", "0.02"], 7)).toBe(7);
+  expect(await sa.pings(ADDRESSES.sb[1], 7, 0.02)).toEqual({ sent: 7, received: 7 });
   const newest = async (): Promise<number> => (await a.json("sa")).find((one: { Direction: string }) => one.Direction === "in").Sequence;
   const received = await newest();
   await eventually("what was received is stored", () => storedNumbers(a).some((number) => number >= received && number < BLOCK));

@@ -102,9 +102,9 @@ describe("what the commands show", () => {
 test("new keys under way lose nothing", async () => {
   const index = async (): Promise<number> => (await a.json("cluster", "keys", "ls"))[0].Index;
   const before = await index();
-  const pinging = all.sandboxes.sa.ping(ADDRESSES.sb[0], ["-i", "0.01", "-w", "20"], 300);
+  const pinging = all.sandboxes.sa.pings(ADDRESSES.sb[0], 300, 0.01);
   for (const daemon of [a, b, a, b]) expect(await daemon.must("cluster", "keys", "rotate")).toBe("1 pair has a new key");
-  expect(await pinging).toBe(300);
+  expect(await pinging).toEqual({ sent: 300, received: 300 });
   // The hosts follow each other, and each moves on twice.
   expect(await index()).toBeGreaterThanOrEqual(before + 4);
   expect(await troubles()).toEqual([]);

@@ -6,6 +6,7 @@
 // `weft-t<pid>-`, by which `npm test` tells a run's leftovers from another, living run's.
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 
 export interface Outcome {
   /** 128 + n when signal n ended it, as a shell says it. */
@@ -21,6 +22,7 @@ export interface ExecuteOptions {
 }
 
 const TIMEOUT_MS = 30_000;
+const PING = fileURLToPath(new URL("ping.py", import.meta.url));
 
 /** Runs a program to its end. Rejects only if it can't be started or does not end in time. */
 export function execute(argv: readonly string[], options: ExecuteOptions = {}): Promise<Outcome> {
@@ -265,7 +267,18 @@ export class Host {
     return this.must(["ethtool", "-K", name, ...Object.entries(features).flat()]);
   }
 
-  /** Sends echo requests 50 ms apart until `count` were answered or 2 s are over; how many were answered. */
+  /** Exactly `count` echo requests, and how many of them were answered: for tests in which none may be lost. */
+  async pings(destination: string, count: number, intervalS: number): Promise<{ sent: number; received: number }> {
+    const argv = ["python3", PING, destination, String(count), String(intervalS)];
+    const timeoutMs = TIMEOUT_MS + count * intervalS * 1000;
+    const [sent, received] = (await this.must(argv, { timeoutMs })).trim().split(" ").map(Number);
+    return { sent: sent!, received: received! };
+  }
+
+  /**
+   * Sends echo requests 50 ms apart until `count` were answered or 2 s are over; how many were answered. It sends more where some
+   * are lost or late, so it tells whether there is a way, not whether all came through.
+   */
   async ping(destination: string, options: readonly string[] = [], count = 3): Promise<number> {
     // -w, for -W alone waits but two round trips for the last answer, too short on a busy machine.
     const argv = ["ping", "-n", "-i", "0.05", "-c", String(count), "-w", "2", ...options, destination];
