@@ -45,7 +45,7 @@ export function ipamEntries(flags: IpamFlags): IpamEntry[] {
   refuseOverlaps(subnet);
   const owner = (what: string, address: string): IpamEntry => {
     const found = entries.find((entry) => contains(entry.subnet, address));
-    if (found === undefined) throw invalidArgument(`no matching subnet for ${what} ${address}`);
+    if (found === undefined) throw invalidArgument(`no matching subnet for ${what} ${address}: give a --subnet that contains it`);
     return found;
   };
   for (const range of ipRange) {

@@ -76,8 +76,8 @@ function namedSubnet(request: SubnetRequest): Prefix | null {
   return request.subnet ? parsePrefix(request.subnet) : null;
 }
 
-/** Throws if a network can't have this subnet beside what there is. */
-export function checkSubnet(subnet: Prefix, plan: SubnetPlan): void {
+/** Throws INVALID_ARGUMENT if no network can have this subnet. */
+export function checkRange(subnet: Prefix): void {
   const kind = addressRange(firstAddress(subnet));
   if (kind === "multicast" || kind === "loopback" || kind === "broadcast" || (subnet.family === 4 && subnet.value >> 28n === 15n)) {
     throw invalidArgument(`invalid subnet ${formatPrefix(subnet)}: ${kind} addresses can't be given to interfaces; choose a private one`);
@@ -87,6 +87,11 @@ export function checkSubnet(subnet: Prefix, plan: SubnetPlan): void {
       `invalid subnet ${formatPrefix(subnet)}: larger than a ${subnet.family === 4 ? "/8" : "/32"}; choose a smaller one`,
     );
   }
+}
+
+/** Throws if a network can't have this subnet, or not beside what there is. */
+export function checkSubnet(subnet: Prefix, plan: SubnetPlan): void {
+  checkRange(subnet);
   const network = plan.networks.find(({ prefix }) => prefixesOverlap(prefix, subnet));
   if (network !== undefined) throw overlap(subnet, `${formatPrefix(network.prefix)} of network ${network.name}`);
   const route = plan.hostRoutes.find(({ prefix, onLink }) => onLink && prefixesOverlap(prefix, subnet));

@@ -6,7 +6,8 @@ on what Weft sends. Requests are held to the protocol (fields, types); books are
 
 SOCKET: a path, or tcp:PORT (0: any). With --client-ca only who has a certificate of that authority is served. Prints one JSON line per request, and {"ready": PORT} first. Three functions are not
 of the protocol: /Test.Books answers pools and addresses, /Test.TakeBooks empties them too, /Test.Fail {"method", "how"} makes the next call of a method fail:
-"error" ({"Error"}), "hang", "drop" (the connection closes), "huge", "garbage", or any text as the plugin's refusal.
+"error" ({"Error"}), "hang", "drop" (the connection closes), "huge", "garbage", "{...}" (it is the answer), or any text as the
+plugin's refusal.
 """
 
 import argparse
@@ -185,6 +186,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(200, b" " * (4 * 1024 * 1024))
         if how == "garbage":
             return self.answer(200, b"<html>")
+        if how is not None and how.startswith("{"):
+            return self.answer(200, how.encode())
         method = METHODS.get(self.path)
         if method is None:
             return self.answer(404, b"404 page not found\n")

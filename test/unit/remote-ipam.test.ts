@@ -147,6 +147,14 @@ describe("what goes wrong", () => {
     ["RequestPool", "drop", "UNAVAILABLE", "plugin books does not answer IpamDriver.RequestPool"],
     ["RequestPool", "garbage", "UNAVAILABLE", "something that is no JSON"],
     ["RequestAddress", "huge", "UNAVAILABLE", "an answer of more than 1048576 bytes"],
+    [
+      "RequestPool",
+      '{"PoolID":"p","Pool":"127.0.0.0/24"}',
+      "UNAVAILABLE",
+      "gives a pool that no network can have: invalid subnet 127.0.0.0/24",
+    ],
+    ["RequestPool", '{"PoolID":"p","Pool":7}', "UNAVAILABLE", "what can't be used: Pool: Invalid input: expected string"],
+    ["RequestAddress", '{"Address":"10.78.0.1/24"}', "UNAVAILABLE", "gives address 10.78.0.1, which is not in its pool 10.77.0.0/24"],
   ])("%s: %s", async (method, how, code, message) => {
     const { controller, store } = await world();
     await plugin.fail(method, how);
@@ -171,6 +179,38 @@ describe("what goes wrong", () => {
       message: expect.stringContaining("remote: Address already in use"),
     });
     expect((await plugin.books())["plocal/10.77.0.0/24"]!.addresses).toEqual(["10.77.0.1"]);
+    await controller.removeNetwork("net");
+  });
+
+  it("an address that is not the one asked for, or that somebody has", async () => {
+    const { controller, leases } = await world();
+    const other = { method: "RequestAddress", how: '{"Address":"10.79.0.7/24"}' };
+    await plugin.fail(other.method, other.how);
+    const gateway = controller.createNetwork({
+      name: "net",
+      ipamDriver: "books",
+      ipam: [{ subnet: "10.79.0.0/24", gateway: "10.79.0.1" }],
+    });
+    await expect(gateway).rejects.toThrow("plugin books gives address 10.79.0.7 where 10.79.0.1 was asked for");
+    expect(await plugin.books()).toEqual({});
+    const wish = { subnet: "10.79.0.0/24", gateway: "10.79.0.1", auxAddresses: { printer: "10.79.0.9" } };
+    await controller.createNetwork({ name: "net", ipamDriver: "books", ipam: [wish] });
+    await controller.createSandbox({ name: "has", networks: [{ network: "net", ipv4: "10.79.0.8" }] });
+    const books = await plugin.books();
+    for (const [how, asked, message] of [
+      [other.how, "10.79.0.5", "plugin books gives address 10.79.0.7 where 10.79.0.5 was asked for"],
+      ['{"Address":"10.79.0.1/24"}', null, "plugin books gives 10.79.0.1 twice: the gateway of network net has it"],
+      ['{"Address":"10.79.0.9/24"}', null, "plugin books gives 10.79.0.9 twice: an auxiliary address of network net has it"],
+      ['{"Address":"10.79.0.8/24"}', null, "plugin books gives 10.79.0.8 twice: an endpoint of network net has it"],
+    ] as const) {
+      await plugin.fail("RequestAddress", how);
+      const made = controller.createSandbox({ networks: [{ network: "net", ...(asked === null ? {} : { ipv4: asked }) }] });
+      await expect(made).rejects.toMatchObject({ code: "UNAVAILABLE", message });
+    }
+    // What others have it was not told to take back.
+    expect(await plugin.books()).toEqual(books);
+    expect(await leases()).toEqual([]);
+    await controller.removeSandbox("has", false);
     await controller.removeNetwork("net");
   });
 

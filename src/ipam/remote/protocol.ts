@@ -99,7 +99,7 @@ export class IpamPlugin {
     const parsed = ANSWERS[method].safeParse(answer);
     if (parsed.success) return parsed.data as z.infer<(typeof ANSWERS)[M]>;
     const [issue] = parsed.error.issues;
-    throw this.#wrong(method, `${issue?.path.join(".") ?? ""}: ${issue?.message ?? "invalid"}`);
+    throw this.#wrong(method, [...(issue?.path ?? []), issue?.message ?? "invalid"].join(": "));
   }
 
   #wrong(method: string, reason: string): Error {

@@ -3,7 +3,7 @@
 // what its networks have if it wants that after a restart (contact.ts).
 
 import { invalidArgument, unavailable, WeftError } from "../../errors.ts";
-import { type Address, formatAddress, parseAddress } from "../../net/address.ts";
+import { type Address, formatAddress, parseAddress, sameAddress } from "../../net/address.ts";
 import { containsAddress, formatPrefix, type Prefix, parseInterfaceAddress, parsePrefix, prefixesOverlap } from "../../net/prefix.ts";
 import type { Plugin } from "../../plugins/plugin.ts";
 import type { EndpointRecord, IpamConfig, NetworkRecord } from "../../records/records.ts";
@@ -12,7 +12,7 @@ import type { AddressLease, AddressRequest, IpamDriver, LeasedAddresses, LeaseRe
 import { addressLeaseKey, type LeaseEntry, type Leases, poolLeaseKey } from "../leases.ts";
 import { subnetPairs } from "../pairs.ts";
 import { outOfRange } from "../pool.ts";
-import { checkSubnet, configure, isAny, type WantedSubnet, wantedSubnets } from "../subnets.ts";
+import { checkRange, checkSubnet, configure, isAny, type WantedSubnet, wantedSubnets } from "../subnets.ts";
 import { FirstContact } from "./contact.ts";
 import { Holdings, type RemoteLog } from "./holdings.ts";
 import type { OpenNetwork, OpenNetworks } from "./open-networks.ts";
@@ -176,12 +176,13 @@ export class RemoteIpam implements IpamDriver {
     if (!isAny(subnet) && formatPrefix(pool.prefix) !== formatPrefix(subnet)) {
       throw unavailable(`plugin ${this.name} gives pool ${formatPrefix(pool.prefix)} where ${formatPrefix(subnet)} was asked for`);
     }
+    this.#checkPool(pool.prefix);
     const take = async (address: string, options: Readonly<Record<string, string>> | null): Promise<Address> => {
       const given = await this.#ipam.requestAddress(pool.id, address, options);
       const key = addressLeaseKey(networkId, formatAddress(given));
       await this.#holdings.hold(key, { driver: this.name, poolId: pool.id, address: formatAddress(given) });
       keys.push(key);
-      return this.#inside(given, pool.prefix);
+      return this.#asAsked(this.#inside(given, pool.prefix), address === "" ? null : parseAddress(address));
     };
     let { gateway } = pool;
     if (request.gateway || gateway === null) {
@@ -216,14 +217,30 @@ export class RemoteIpam implements IpamDriver {
     const prefix = parsePrefix(config.subnet);
     const key = addressLeaseKey(network.record.id, address);
     // Somebody here has it: taking it back would take it from him.
-    if (network.addresses.has(address)) {
-      throw unavailable(`plugin ${this.name} gives ${address} twice: an endpoint of network ${network.record.name} has it`);
-    }
+    const holder = holderOf(network, config, address);
+    if (holder !== null)
+      throw unavailable(`plugin ${this.name} gives ${address} twice: ${holder} of network ${network.record.name} has it`);
     await this.#holdings.hold(key, { driver: this.name, poolId: config.poolId, address });
     taken.push(key);
-    this.#inside(given, prefix);
+    this.#asAsked(this.#inside(given, prefix), asked);
     network.addresses.add(address);
     return `${address}/${prefix.length}`;
+  }
+
+  #checkPool(prefix: Prefix): void {
+    try {
+      checkRange(prefix);
+    } catch (error) {
+      throw unavailable(`plugin ${this.name} gives a pool that no network can have: ${(error as Error).message}`);
+    }
+  }
+
+  /** To the protocol an address is a preference, to who wrote --ip or --gateway it is none. */
+  #asAsked(given: Address, asked: Address | null): Address {
+    if (asked !== null && !sameAddress(given, asked)) {
+      throw unavailable(`plugin ${this.name} gives address ${formatAddress(given)} where ${formatAddress(asked)} was asked for`);
+    }
+    return given;
   }
 
   #inside(address: Address, pool: Prefix): Address {
@@ -232,6 +249,13 @@ export class RemoteIpam implements IpamDriver {
     }
     return address;
   }
+}
+
+/** Who has the address already; null: nobody. */
+function holderOf({ addresses }: OpenNetwork, { gateway, auxAddresses }: IpamConfig, address: string): string | null {
+  if (addresses.has(address)) return "an endpoint";
+  if (gateway === address) return "the gateway";
+  return Object.values(auxAddresses).includes(address) ? "an auxiliary address" : null;
 }
 
 const withoutLength = (text: string): string => formatAddress(parseInterfaceAddress(text).address);
