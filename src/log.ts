@@ -9,7 +9,7 @@ import { type DestinationStream, destination, type Logger, pino } from "pino";
 
 export type { Logger } from "pino";
 
-export const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
+const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 export type LogFormat = "json" | "text";
 

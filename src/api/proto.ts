@@ -20,7 +20,7 @@ const FILES = readdirSync(join(PROTO_PATH, FOLDER)).filter((name) => name.endsWi
 
 const PATHS = FILES.map((name) => `${FOLDER}/${name}`);
 
-export const packageDefinition: PackageDefinition = loadSync(PATHS, {
+const packageDefinition: PackageDefinition = loadSync(PATHS, {
   longs: String,
   enums: String,
   defaults: true,

@@ -27,9 +27,9 @@ import { type MethodsOf, type RequestOutOf, type ResponseOf, readAsWritten, SERV
 import { reflectable } from "./reflection.ts";
 import { toStatus } from "./status.ts";
 
-export const SOCKET_MODE = 0o660;
+const SOCKET_MODE = 0o660;
 /** sun_path of struct sockaddr_un, less its closing zero. */
-export const SOCKET_PATH_MAX = 107;
+const SOCKET_PATH_MAX = 107;
 /** Our calls under way at close have this long to end; then their answers have this long to leave. */
 const CLOSE_GRACE_MS = 2000;
 const FLUSH_MS = 50;

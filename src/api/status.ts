@@ -6,7 +6,7 @@ import { Metadata, type ServiceError, type StatusObject, status } from "@grpc/gr
 import { ERROR_CODES, type ErrorCode, WeftError } from "../errors.ts";
 import type { Logger } from "../log.ts";
 
-export const ERROR_CODE_TRAILER = "weft-error-code";
+const ERROR_CODE_TRAILER = "weft-error-code";
 
 const STATUS: Readonly<Record<ErrorCode, status>> = {
   INVALID_ARGUMENT: status.INVALID_ARGUMENT,

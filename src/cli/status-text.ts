@@ -12,7 +12,7 @@ const UNITS: readonly (readonly [seconds: number, below: number, plural: string,
 ];
 
 /** 90 -> "About a minute"; the largest unit alone. */
-export function roughly(seconds: number): string {
+function roughly(seconds: number): string {
   if (seconds < 1) return "Less than a second";
   const [length, , plural, one] = UNITS.find(([, below]) => seconds < below)!;
   const count = Math.floor(seconds / length);

@@ -75,7 +75,7 @@ export interface ControllerOptions {
   readonly log: ControllerLog;
 }
 
-export class PendingIds extends Set<Id> {
+class PendingIds extends Set<Id> {
   /** Grows with every id that is no longer pending. */
   generation = 0;
 

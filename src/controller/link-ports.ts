@@ -16,7 +16,7 @@ import { attachment, attempt, type Context } from "./context.ts";
 import { DEFAULT_BRIDGE } from "./names.ts";
 import type { Attachment } from "./wants.ts";
 
-export const linksOwner = (endpoint: Id): string => `links/${endpoint}`;
+const linksOwner = (endpoint: Id): string => `links/${endpoint}`;
 
 /** All that links open between endpoints that are there: for the start. */
 export function linkDeclarations(context: Context): Map<string, Declaration> {

@@ -24,7 +24,7 @@ function translationOf(context: Context, network: NetworkRecord): Translation | 
   return translation;
 }
 
-export function natPlan(context: Context): NatPlan {
+function natPlan(context: Context): NatPlan {
   const networks = [...context.state.networks.values()].flatMap((network) => translationOf(context, network) ?? []);
   const publishing = [...context.state.sandboxes.values()]
     .filter(({ ports }) => ports.length > 0)

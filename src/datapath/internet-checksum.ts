@@ -10,7 +10,7 @@ export function sum(bytes: Uint8Array, from = 0, length = bytes.length - from): 
 }
 
 /** A sum folded to 16 bits, carries added back in. */
-export function fold(total: number): number {
+function fold(total: number): number {
   let folded = total;
   while (folded > 0xffff) folded = (folded % 0x10000) + Math.floor(folded / 0x10000);
   return folded;

@@ -24,7 +24,7 @@ export function missingText(port: OpenPortDeclaration): string {
 export const isAbandoned = ({ port, fd }: OpenTap): boolean => port.kind === "packet" && (fd === LOST || !hasInterface(fd));
 
 /** What the sockets of these ports shall let in, by the packet port's id. */
-export function listeningOf(ports: Iterable<PortDeclaration>): Map<string, Listening> {
+function listeningOf(ports: Iterable<PortDeclaration>): Map<string, Listening> {
   const all = [...ports];
   const parentOf = new Map<string, string>();
   const wanted = new Map<string, { macs: Set<string>; promiscuous: boolean }>();

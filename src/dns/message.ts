@@ -9,11 +9,11 @@
 //
 // The question goes back as the bytes it came in, so its case is kept (RFC 1035 2.3.3, and programs that randomise it insist).
 
-export const HEADER_BYTES = 12;
+const HEADER_BYTES = 12;
 /** Without EDNS, by UDP (RFC 1035 section 4.2.1). */
 export const UDP_BYTES_MIN = 512;
 /** What we tell others that we can take: passes every link unfragmented. */
-export const EDNS_BYTES = 1232;
+const EDNS_BYTES = 1232;
 export const MESSAGE_BYTES_MAX = 65535;
 /** More no IPv4 datagram holds, whatever the asker says that it takes. */
 export const UDP_BYTES_MAX = 65507;
@@ -22,8 +22,8 @@ export const RCODE = { NOERROR: 0, FORMERR: 1, SERVFAIL: 2, NXDOMAIN: 3, NOTIMP:
 export const TYPE = { A: 1, SOA: 6, PTR: 12, AAAA: 28, SRV: 33, OPT: 41, IXFR: 251, AXFR: 252, ANY: 255 } as const;
 export const CLASS = { IN: 1, ANY: 255 } as const;
 
-export const FLAG_RESPONSE = 0x8000;
-export const FLAG_TRUNCATED = 0x0200;
+const FLAG_RESPONSE = 0x8000;
+const FLAG_TRUNCATED = 0x0200;
 const FLAG_RECURSION_DESIRED = 0x0100;
 const FLAG_RECURSION_AVAILABLE = 0x0080;
 const FLAG_AUTHENTIC_DATA = 0x0020;
@@ -287,7 +287,7 @@ export function answersTo(bytes: Uint8Array, asked: Uint8Array, query: Query): b
 }
 
 export const rcodeOf = (bytes: Uint8Array): number => u16(bytes, 2) & RCODE_MASK;
-export const isTruncated = (bytes: Uint8Array): boolean => (u16(bytes, 2) & FLAG_TRUNCATED) !== 0;
+const isTruncated = (bytes: Uint8Array): boolean => (u16(bytes, 2) & FLAG_TRUNCATED) !== 0;
 
 /** An upstream answer as the asker of `query` gets it: its id, its spelling of the question, times to live less `ageS`. */
 export function relayed(bytes: Uint8Array, query: Query, ttlOffsets: readonly number[] = [], ageS = 0): Uint8Array {

@@ -37,7 +37,7 @@ export interface NetworkNames {
 const SHORT_ID_DIGITS = 12;
 
 /** All that a member is called on its network, in the order in which Docker lists them. */
-export function memberNames({ endpoint, sandbox }: Member): string[] {
+function memberNames({ endpoint, sandbox }: Member): string[] {
   return [...new Set([endpoint.name, ...endpoint.aliases, sandbox.id.slice(0, SHORT_ID_DIGITS), sandbox.hostname])];
 }
 

@@ -28,10 +28,10 @@ const IPV4_POOLS: Readonly<Record<AddressSpace, readonly DefaultPool[]>> = {
   global: [pool("10.0.0.0/8", 24)],
 };
 
-export const ULA_SUBNET_LENGTH = 64;
+const ULA_SUBNET_LENGTH = 64;
 
 /** The /48 below fd00::/8 with a 40-bit global id, in hexadecimal (RFC 4193 section 3.1). */
-export function ulaPrefix(globalId: string): Prefix {
+function ulaPrefix(globalId: string): Prefix {
   return { family: 6, value: ((0xfdn << 40n) | BigInt(`0x${globalId}`)) << 80n, length: 48 };
 }
 

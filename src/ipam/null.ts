@@ -9,8 +9,8 @@ import { type AddressLease, type AddressRequest, type IpamDriver, NULL_IPAM, typ
 
 const pool = (subnet: string): IpamConfig => ({ subnet, ipRange: null, gateway: null, auxAddresses: {} });
 
-export const ANY_IPV4 = "0.0.0.0/0";
-export const ANY_IPV6 = "::/0";
+const ANY_IPV4 = "0.0.0.0/0";
+const ANY_IPV6 = "::/0";
 
 export class NullIpam implements IpamDriver {
   readonly name = NULL_IPAM;

@@ -9,8 +9,6 @@ import { describeAddress, findPlugin, type PluginAddress, type PluginFolders } f
 import { type Answer, NotConnected, post } from "./post.ts";
 import { TlsFailed } from "./tls.ts";
 
-/** Docker's. */
-export const RETRY_MS = 15_000;
 const PAUSE_FIRST_MS = 100;
 const PAUSE_MAX_MS = 2000;
 

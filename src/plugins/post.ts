@@ -7,8 +7,8 @@ import type { PluginAddress } from "./discovery.ts";
 import { explainTls } from "./tls.ts";
 
 const ACCEPT = "application/vnd.docker.plugins.v1.2+json";
-export const ANSWER_MAX_BYTES = 1024 * 1024;
-export const ANSWER_TIMEOUT_MS = 15_000;
+const ANSWER_MAX_BYTES = 1024 * 1024;
+const ANSWER_TIMEOUT_MS = 15_000;
 
 export interface Answer {
   readonly status: number;

@@ -17,7 +17,7 @@ export interface KernelVtepOptions {
 }
 
 /** Name of the VXLAN device in its host. */
-export const VXLAN_DEVICE = "vx0";
+const VXLAN_DEVICE = "vx0";
 /** Name of the guest's interface. */
 export const GUEST_DEVICE = "eth0";
 

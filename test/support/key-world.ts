@@ -26,7 +26,7 @@ export interface Sent {
 }
 
 /** A store whose disk can be full. */
-export class FillableStore extends MemoryStore {
+class FillableStore extends MemoryStore {
   isFull: () => boolean = () => false;
 
   override async commit(transaction: Transaction): Promise<CommitResult> {

@@ -4,7 +4,7 @@
 export type Bytes = Uint8Array;
 
 /** RFC 1071, word by word in network order. */
-export function checksum(bytes: Bytes, start = 0): number {
+function checksum(bytes: Bytes, start = 0): number {
   let sum = start;
   for (let i = 0; i < bytes.length; i += 2) {
     sum += ((bytes[i] ?? 0) << 8) | (bytes[i + 1] ?? 0);
@@ -195,7 +195,7 @@ export function concat(...parts: Bytes[]): Bytes {
 }
 
 /** The segment that `bytes` is the frame of: the inverse of `frame` for whatever that can build without IP options. */
-export function parse(bytes: Bytes): Segment {
+function parse(bytes: Bytes): Segment {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const tagged = view.getUint16(12) === 0x8100;
   const l3 = tagged ? 18 : 14;

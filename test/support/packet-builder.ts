@@ -48,7 +48,7 @@ export function mac(text: string): Uint8Array {
   return Uint8Array.from(text.split(":"), (byte) => Number.parseInt(byte, 16));
 }
 
-export function macText(bytes: Uint8Array): string {
+function macText(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(":");
 }
 
@@ -83,14 +83,14 @@ export function pattern(length: number, seed = 0): Uint8Array {
 }
 
 /** One's complement sum of 16-bit big-endian words, folded (RFC 1071). */
-export function onesSum(bytes: Uint8Array): number {
+function onesSum(bytes: Uint8Array): number {
   let sum = 0;
   for (let i = 0; i < bytes.length; i += 2) sum += ((bytes[i] ?? 0) << 8) | (bytes[i + 1] ?? 0);
   while (sum > 0xffff) sum = (sum & 0xffff) + Math.floor(sum / 0x10000);
   return sum;
 }
 
-export function internetChecksum(bytes: Uint8Array): number {
+function internetChecksum(bytes: Uint8Array): number {
   return ~onesSum(bytes) & 0xffff;
 }
 
@@ -270,10 +270,7 @@ export function udp(fields: UdpFields, payload: Uint8Array): L4 {
   };
 }
 
-export const FIN = 1;
 export const SYN = 2;
-export const RST = 4;
-export const PSH = 8;
 export const ACK = 16;
 
 export interface TcpFields {

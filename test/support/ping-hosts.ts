@@ -7,7 +7,7 @@ const execute = promisify(execFile);
 const PING = fileURLToPath(new URL("ping.py", import.meta.url));
 
 /** Runs `ip` and the like; rejects with what it wrote to stderr. */
-export async function run(program: string, ...args: string[]): Promise<string> {
+async function run(program: string, ...args: string[]): Promise<string> {
   const { stdout } = await execute(program, args, { encoding: "utf8" });
   return stdout;
 }

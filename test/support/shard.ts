@@ -30,7 +30,7 @@ function temporaryFolder(): string {
   return folder;
 }
 
-export const UNDERLAY_ADDRESS = "10.9.0.1";
+const UNDERLAY_ADDRESS = "10.9.0.1";
 
 export class TestShard {
   readonly poller = new MemoryPoller();

@@ -490,7 +490,7 @@ export function macWords(text: string): [number, number] {
   return [view.getUint16(0), view.getUint32(2)];
 }
 
-export function vnetBytes(header: VnetHeader): Uint8Array {
+function vnetBytes(header: VnetHeader): Uint8Array {
   const bytes = new Uint8Array(VNET_HEADER_LENGTH);
   const view = new DataView(bytes.buffer);
   view.setUint8(0, header.flags);

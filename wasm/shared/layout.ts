@@ -9,12 +9,10 @@
 //   0x0100_0000  rx arena: where native puts frames
 //   0x0200_0000  the big tables: neighbours, security associations and their operations, FDB
 
-export const PAGE_LENGTH = 65536;
 export const MEMORY_PAGES = 1536;
 export const MEMORY_LENGTH = 0x6000000; // 96 MiB
 
 export const CONSTANTS = 0x10000; // v128 constants that hot loops load (core/checksum)
-export const CONSTANTS_LENGTH = 0x1000;
 export const ARGUMENTS = 0x11000; // the host puts the arguments of table calls here (addresses, frames to inject)
 export const ARGUMENTS_LENGTH = 0xf000;
 export const COUNTERS = 0x20000; // u64 each; engine writes, host reads (shared/counters.ts)

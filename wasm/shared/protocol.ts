@@ -21,13 +21,9 @@ export const VID_MAX = 4094; // IEEE 802.1Q table 9-2: 0 is a priority tag, 4095
 export const IPV4_HEADER_LENGTH = 20;
 export const IPV6_HEADER_LENGTH = 40;
 export const UDP_HEADER_LENGTH = 8;
-export const TCP_HEADER_LENGTH = 20;
 export const VXLAN_HEADER_LENGTH = 8;
 
 export const VXLAN_PORT = 4789; // RFC 7348, IANA
-/** Outer Ethernet 14 is not counted: IPv4 20 + UDP 8 + VXLAN 8 + inner Ethernet 14. */
-export const VXLAN_OVERHEAD_IPV4 = 50;
-export const VXLAN_OVERHEAD_IPV6 = 70;
 /** Source ports that VXLAN should use for entropy (RFC 7348 section 5). */
 export const ENTROPY_PORT_MIN = 49152;
 export const VNI_MAX = 16777215;

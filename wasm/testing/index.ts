@@ -29,13 +29,6 @@ export function checksumComplementNonZero(p: u32, length: u32): u32 {
   return checksum.complementNonZero(checksum.sum(p, length));
 }
 
-/** For bench/micro: sums the same bytes `times` over. */
-export function checksumRepeat(p: u32, length: u32, times: u32): u32 {
-  let total: u64 = 0;
-  for (let i: u32 = 0; i < times; i++) total += checksum.sum(p, length);
-  return checksum.fold(total);
-}
-
 /** Classifies `length` bytes at `p` and answers where the packet's descriptor stands; 0 if an IP header contradicts them. */
 export function classifyFrame(p: u32, length: u32): u32 {
   packets.reset();

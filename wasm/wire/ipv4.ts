@@ -131,16 +131,6 @@ const OFFSET_MASK: u32 = 0x1fff;
 }
 
 // @ts-ignore: decorator
-@inline export function setIdentification(p: usize, id: u32): void {
-  store<u16>(p, bswap<u16>(<u16>id), IDENTIFICATION);
-}
-
-// @ts-ignore: decorator
-@inline export function setFragment(p: usize, word: u32): void {
-  store<u16>(p, bswap<u16>(<u16>word), FRAGMENT);
-}
-
-// @ts-ignore: decorator
 @inline export function setTtl(p: usize, ttl: u32): void {
   store<u8>(p, <u8>ttl, TTL);
 }

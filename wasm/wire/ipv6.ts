@@ -40,12 +40,6 @@ export const EXTENSION_LENGTH_MIN: u32 = 8;
   return <u32>bswap<u16>(load<u16>(p, PAYLOAD_LENGTH));
 }
 
-/** Version, traffic class and flow label as one word. */
-// @ts-ignore: decorator
-@inline export function versionClassFlow(p: usize): u32 {
-  return bswap<u32>(load<u32>(p));
-}
-
 // @ts-ignore: decorator
 @inline export function nextHeader(p: usize): u32 {
   return load<u8>(p, NEXT_HEADER);

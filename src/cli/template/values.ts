@@ -16,8 +16,7 @@ export const METHODS = Symbol("methods");
 
 type Method = (...values: unknown[]) => unknown;
 
-export const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
+const isObject = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null && !Array.isArray(value);
 
 export function truthy(value: unknown): boolean {
   if (value === undefined || value === null || value === false || value === 0 || value === 0n || value === "") return false;

@@ -27,7 +27,7 @@ import {
   sectionHeader,
 } from "./pcapng.ts";
 
-export const SNAP_LENGTH_DEFAULT = 262144;
+const SNAP_LENGTH_DEFAULT = 262144;
 /** Bytes that wait for a subscriber's reader. */
 const QUEUE_BYTES_MAX = 64 * 1024 * 1024;
 

@@ -11,7 +11,7 @@ import type { Views } from "../memory.ts";
 import { selfTest, type Tested } from "./aead-self-test.ts";
 import type { Cipher } from "./cipher.ts";
 
-export const CRYPTO_CHOICES = ["auto", "native", "wasm"] as const;
+const CRYPTO_CHOICES = ["auto", "native", "wasm"] as const;
 export type CryptoChoice = (typeof CRYPTO_CHOICES)[number];
 
 export interface Aead extends Cipher {

@@ -58,7 +58,7 @@ export interface TrapBatch {
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
 
 /** The batch as pcapng. Descriptors that point outside of the memory (they may be what was wrong) are named and left out. */
-export function trapCapture(batch: TrapBatch): Uint8Array<ArrayBuffer> {
+function trapCapture(batch: TrapBatch): Uint8Array<ArrayBuffer> {
   const { bytes, data } = batch.views;
   const chunks: Uint8Array[] = [sectionHeader("weft", `received in the batch that trapped the engine: ${batch.reason}`)];
   const interfaces = new Map<number, number>();

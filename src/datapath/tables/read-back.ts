@@ -96,7 +96,7 @@ export function readAddress(view: DataView, at: number): AddressWords {
 }
 
 /** domain << 48 | MAC. */
-export function readKey(view: DataView, at: number): { domain: number; high: number; low: number } {
+function readKey(view: DataView, at: number): { domain: number; high: number; low: number } {
   return { low: view.getUint32(at, true), high: view.getUint16(at + 4, true), domain: view.getUint16(at + 6, true) };
 }
 
@@ -228,7 +228,7 @@ export function* neighborRecords(entries: Uint8Array): Generator<NeighborRecord>
   }
 }
 
-export function* memberRecords(entries: Uint8Array): Generator<{ domain: number; vtep: number }> {
+function* memberRecords(entries: Uint8Array): Generator<{ domain: number; vtep: number }> {
   const view = viewOf(entries);
   for (let at = 0; at < view.byteLength; at += MEMBER_ENTRY_LENGTH) {
     yield { vtep: view.getUint16(at + MEMBER_VTEP, true), domain: view.getUint16(at + MEMBER_DOMAIN, true) };

@@ -12,7 +12,7 @@ import { neighbors, tapEndpoint, withLength } from "../wants.ts";
 import { readBridgeOptions } from "./options.ts";
 
 /** An Ethernet's. */
-export const BRIDGE_MTU_DEFAULT = 1500;
+const BRIDGE_MTU_DEFAULT = 1500;
 
 export interface BridgeState {
   readonly interfaceName: string;

@@ -3,7 +3,7 @@ import { invalidArgument } from "../../errors.ts";
 import { COMMON_OPTIONS } from "../common-options.ts";
 import { type Option, type OptionValues, readOptions } from "../options.ts";
 
-export const PARENT_KEY = "parent";
+const PARENT_KEY = "parent";
 export const MODE_KEY = "macvlan_mode";
 
 const MODES = ["bridge", "private", "vepa", "passthru"] as const;

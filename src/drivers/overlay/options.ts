@@ -3,11 +3,11 @@ import { invalidArgument } from "../../errors.ts";
 import { COMMON_OPTIONS } from "../common-options.ts";
 import { boolean, type Option, type OptionValues, readOptions } from "../options.ts";
 
-export const ENCRYPTED_KEY = "encrypted";
+const ENCRYPTED_KEY = "encrypted";
 export const VNI_KEY = "com.docker.network.driver.overlay.vxlanid_list";
 
 // Specification: 24 bits (RFC 7348 section 5). 0 is left out as by everybody.
-export const VNI_MIN = 1;
+const VNI_MIN = 1;
 export const VNI_MAX = 2 ** 24 - 1;
 /** Docker's: those below are for switches of other people. */
 export const VNI_AUTOMATIC_MIN = 4096;

@@ -23,12 +23,12 @@ export const overlayState = (network: NetworkRecord): OverlayState => network.dr
 export const isEncryptedOverlay = (network: NetworkRecord): boolean => overlayState(network).encrypted === true;
 
 /** The network's id, with `/<n>` behind it where it has several. */
-export function overlayDomain(network: NetworkRecord, index: number): string {
+function overlayDomain(network: NetworkRecord, index: number): string {
   return overlayState(network).vnis.length === 1 ? network.id : `${network.id}/${index}`;
 }
 
 /** The peers of a network: its own, and those of all networks that it doesn't name itself. */
-export function effectivePeers(network: NetworkRecord, peers: readonly PeerRecord[]): PeerRecord[] {
+function effectivePeers(network: NetworkRecord, peers: readonly PeerRecord[]): PeerRecord[] {
   const own = peers.filter((peer) => peer.networkId === network.id);
   const named = new Set(own.map((peer) => peer.address));
   return [...own, ...peers.filter((peer) => peer.networkId === null && !named.has(peer.address))];
