@@ -29,5 +29,8 @@ export function declareNetwork(context: Context, network: NetworkRecord): Promis
 
 export async function configureHost(context: Context, network: NetworkRecord): Promise<void> {
   const driver = context.drivers.get(network.driver);
-  for (const config of driver.hostInterfaces(network)) await context.namespaces.configure(null, config);
+  for (const { withoutIpv6, ...config } of driver.hostInterfaces(network)) {
+    if (withoutIpv6) await context.namespaces.enableIpv6(null, config.name, false);
+    await context.namespaces.configure(null, config);
+  }
 }

@@ -80,6 +80,12 @@ export interface Translation extends NatNetwork {
   readonly hostBindingIpv4: AddressText | null;
 }
 
+/** An interface of the daemon's own namespace. */
+export interface HostInterface extends InterfaceConfig {
+  /** The kernel gives it no IPv6 address either: whoever is on the network doesn't reach the host. */
+  readonly withoutIpv6?: boolean;
+}
+
 export interface Driver {
   readonly name: string;
   readonly scope: "local" | "global";
@@ -107,7 +113,7 @@ export interface Driver {
   createNetwork(draft: NetworkDraft, host: DriverHost): Promise<DriverState>;
   declareNetwork(network: NetworkRecord, peers: readonly PeerRecord[]): Declaration;
   /** Interfaces of the network in the daemon's own namespace, to be configured once they are declared. */
-  hostInterfaces(network: NetworkRecord): readonly InterfaceConfig[];
+  hostInterfaces(network: NetworkRecord): readonly HostInterface[];
   /** What the host does for it as a router between it and the world; absent: the host is none. */
   translation?(network: NetworkRecord): Translation;
 

@@ -32,5 +32,5 @@ export interface NetworkNamespaces {
   deleteRoutes(path: string | null, routes: readonly { destination: string; gateway?: string }[]): Promise<void>;
   /** By sysctl(8)'s names; of the namespace. */
   writeSysctls(path: string, values: Readonly<Record<string, string>>): Promise<void>;
-  enableIpv6(path: string, interfaceName: string, enabled: boolean): Promise<void>;
+  enableIpv6(path: string | null, interfaceName: string, enabled: boolean): Promise<void>;
 }

@@ -78,7 +78,7 @@ export class NativeNamespaces implements NetworkNamespaces {
     return this.#native.writeSysctls(path, { ...values });
   }
 
-  async enableIpv6(path: string, interfaceName: string, enabled: boolean): Promise<void> {
+  async enableIpv6(path: string | null, interfaceName: string, enabled: boolean): Promise<void> {
     try {
       const settings = `net.ipv6.conf.${interfaceName}`;
       // In the order of their names: a link-local address that comes with IPv6 is looked for nowhere, as those that IPAM gives.

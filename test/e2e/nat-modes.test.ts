@@ -80,6 +80,8 @@ it("nat-unprotected: whoever has a route reaches all ports; isolated: the host h
   expect(await ask(a!, OUTSIDE6, 7000)).toBe(HOST6);
   expect(await ask(outside, "10.80.2.9", 99)).toBe("");
   expect(await addresses("alone0")).toEqual([]);
+  // Not even a link-local one, by which its sandboxes would reach the host's programs.
+  expect(await routed.host.must(["ip", "-6", "address", "show", "dev", "alone0"])).toBe("");
   expect(await ask(d!, "10.80.3.9", 99)).toMatch(/^10\.80\.3\./);
   expect(await ask(d!, "fd00:80:3::9", 99)).toMatch(/^fd00:80:3::/);
   const refused = await daemon.cli(["network", "create", ...mode("isolated"), "x"]);

@@ -134,7 +134,7 @@ export class MemoryNamespaces implements NetworkNamespaces {
     for (const { destination, gateway } of routes) if (namespace.routes.get(destination) === gateway) namespace.routes.delete(destination);
   }
 
-  async enableIpv6(path: string, interfaceName: string, enabled: boolean): Promise<void> {
+  async enableIpv6(path: string | null, interfaceName: string, enabled: boolean): Promise<void> {
     this.link(path, interfaceName).ipv6 = enabled;
   }
 

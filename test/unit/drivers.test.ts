@@ -194,6 +194,24 @@ describe("bridge", () => {
     expect(namespaces.at(sandbox.namespacePath).routes.size).toBe(0);
   });
 
+  it("has no address at all where it is isolated, for what families it has", async () => {
+    const { controller, namespaces } = await startController();
+    const modes = (...families: number[]) =>
+      Object.fromEntries(families.map((family) => [`com.docker.network.bridge.gateway_mode_ipv${family}`, "isolated"]));
+    const without: string[] = [];
+    namespaces.enableIpv6 = async (path, name, enabled) => {
+      if (path === null && !enabled) without.push(name);
+    };
+    const create = (name: string, options: Record<string, string>, enableIpv6: boolean) =>
+      controller.createNetwork({ name, enableIpv6, internal: true, options: { [NAME]: name, ...options } });
+    await create("dual", modes(4, 6), true);
+    await create("ipv4", modes(4), false);
+    await create("half", modes(4), true);
+    await create("usual", {}, true);
+    expect(without).toEqual(["dual", "ipv4"]);
+    expect(namespaces.link(null, "dual").addresses).toEqual([]);
+  });
+
   it("leaves the gateway's IPv4 address out with inhibit_ipv4", async () => {
     const { controller, namespaces } = await startController();
     const options = { "com.docker.network.bridge.inhibit_ipv4": "true", [NAME]: "br0" };

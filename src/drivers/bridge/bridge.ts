@@ -8,10 +8,19 @@ import type { Declaration } from "../../datapath/declarations.ts";
 import { addressInUse, invalidArgument } from "../../errors.ts";
 import { subnetPairs } from "../../ipam/pairs.ts";
 import { randomMac } from "../../net/mac.ts";
-import type { InterfaceConfig } from "../../ports/native.ts";
 import type { EndpointRecord, NetworkRecord } from "../../records/records.ts";
 import { checkMtu } from "../common-options.ts";
-import type { Driver, DriverHost, DriverState, EndpointDraft, Join, LinkPair, NetworkDraft, Translation } from "../driver.ts";
+import type {
+  Driver,
+  DriverHost,
+  DriverState,
+  EndpointDraft,
+  HostInterface,
+  Join,
+  LinkPair,
+  NetworkDraft,
+  Translation,
+} from "../driver.ts";
 import { readBridgeOptions } from "./options.ts";
 import {
   type BridgeState,
@@ -71,7 +80,7 @@ export class BridgeDriver implements Driver {
     return { ...bridgeTranslation(network), hostBindingIpv4: readBridgeOptions(network.options).hostBindingIpv4 };
   }
 
-  hostInterfaces(network: NetworkRecord): readonly InterfaceConfig[] {
+  hostInterfaces(network: NetworkRecord): readonly HostInterface[] {
     return [bridgeHostInterface(network)];
   }
 

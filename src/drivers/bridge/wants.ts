@@ -5,9 +5,8 @@ import type { Declaration } from "../../datapath/declarations.ts";
 import { subnetPairs } from "../../ipam/pairs.ts";
 import type { GatewayMode, NatFamily, NatNetwork } from "../../nat/types.ts";
 import { parseInterfaceAddress } from "../../net/prefix.ts";
-import type { InterfaceConfig } from "../../ports/native.ts";
 import type { EndpointRecord, IpamConfig, NetworkRecord } from "../../records/records.ts";
-import type { LinkPair } from "../driver.ts";
+import type { HostInterface, LinkPair } from "../driver.ts";
 import { neighbors, tapEndpoint, withLength } from "../wants.ts";
 import { readBridgeOptions } from "./options.ts";
 
@@ -73,8 +72,16 @@ export function bridgeNetwork(network: NetworkRecord): Declaration {
   };
 }
 
-export function bridgeHostInterface(network: NetworkRecord): InterfaceConfig {
-  return { name: stateOf(network).interfaceName, addresses: gatewayAddresses(network), up: true };
+export function bridgeHostInterface(network: NetworkRecord): HostInterface {
+  const { gatewayModeIpv4, gatewayModeIpv6 } = readBridgeOptions(network.options);
+  // Its link-local address would lead to the host, too: from any sandbox that has IPv6, or gives itself an address.
+  const withoutIpv6 = (network.enableIpv6 ? gatewayModeIpv6 : gatewayModeIpv4) === "isolated";
+  return {
+    name: stateOf(network).interfaceName,
+    addresses: gatewayAddresses(network),
+    up: true,
+    ...(withoutIpv6 ? { withoutIpv6 } : {}),
+  };
 }
 
 export function bridgeEndpoint(network: NetworkRecord, endpoint: EndpointRecord, namespacePath: string): Declaration {
