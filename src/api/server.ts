@@ -17,14 +17,12 @@ import {
   type ServiceDefinition,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
-import { loadSync } from "@grpc/proto-loader";
-import { ReflectionService } from "@grpc/reflection";
-import { HealthImplementation, protoPath as healthProtoPath } from "grpc-health-check";
+import { HealthImplementation } from "grpc-health-check";
 import { alreadyExists, invalidArgument, WeftError } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { makeFolders } from "../paths.ts";
-import { type MethodsOf, type RequestOutOf, type ResponseOf, readAsWritten, SERVICE_NAMES, SERVICES, type Services } from "./proto.ts";
-import { reflectable } from "./reflection.ts";
+import { addReflection } from "./late-reflection.ts";
+import { type MethodsOf, type RequestOutOf, type ResponseOf, SERVICE_NAMES, SERVICES, type Services } from "./proto.ts";
 import { toStatus } from "./status.ts";
 
 const SOCKET_MODE = 0o660;
@@ -168,8 +166,7 @@ export async function startApi(options: ApiOptions): Promise<ApiServer> {
   }
   const health = new HealthImplementation(Object.fromEntries(["", ...SERVICE_NAMES].map((name) => [name, "SERVING" as const])));
   health.addToServer(server);
-  const described = { ...readAsWritten(), ...loadSync(healthProtoPath, { keepCase: true }) };
-  new ReflectionService(reflectable(described)).addToServer(server);
+  addReflection(server);
 
   try {
     makeFolders(dirname(path), 0o755);
