@@ -1,5 +1,5 @@
 // `npm test`: set-up, build, lint, all tests, and a look for what the tests left behind. The last line is the verdict,
-// `N passed, N failed`; the exit code says the same. `npm test -- test/unit/fdb.test.ts` hands its arguments to vitest and
+// `N passed, N failed`; the exit code says the same. `npm test -- test/unit/imports.test.ts` hands its arguments to vitest and
 // leaves the lint gate out.
 //
 // Nothing is skipped silently: a missing prerequisite, a file that does not load and a skipped test are failures.

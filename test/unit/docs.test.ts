@@ -1,4 +1,4 @@
-// Documents that list what the code lists must list all of it: drop reasons, counters, nodes, and links that lead somewhere.
+// Documents that list what the code lists must list all of it: drop reasons, counters, nodes, rooms; and what they name must be there.
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
@@ -26,6 +26,25 @@ describe("docs/datapath.md", () => {
   it("has every node", () => {
     const nodes = readdirSync(join(ROOT, "wasm/nodes")).map((name) => name.replace(/\.ts$/, ""));
     expect(nodes.filter((name) => !listed.has(name))).toEqual([]);
+  });
+});
+
+describe("ARCHITECTURE.md", () => {
+  it("says of every room of src what it knows", () => {
+    const text = read("ARCHITECTURE.md");
+    const table = text.slice(text.indexOf("## Rooms and directions"), text.indexOf("## Where to add"));
+    const leaves = ["net", "config"];
+    const rooms = readdirSync(join(ROOT, "src"), { withFileTypes: true }).filter((entry) => entry.isDirectory());
+    const missing = rooms.map(({ name }) => name).filter((name) => !leaves.includes(name) && !table.includes(`src/${name}`));
+    expect(missing).toEqual([]);
+  });
+
+  it("names files that are there", () => {
+    const named = [...read("ARCHITECTURE.md").matchAll(/(?<![\w./-])(?:src|wasm|native|test|docs|bench)\/[\w./-]*\w/g)].map(
+      ([path]) => path,
+    );
+    const there = (path: string): boolean => ["", ".ts", ".rs"].some((ending) => existsSync(join(ROOT, path + ending)));
+    expect(named.filter((path) => !there(path))).toEqual([]);
   });
 });
 
