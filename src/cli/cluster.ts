@@ -10,6 +10,10 @@ const SEED_BYTES = 32;
 const ALONE =
   "is encrypted and no peer has keys for it, so it reaches no other host: make a seed (weft cluster keys new), and on both hosts weft peer add --key-file FILE ADDRESS";
 
+/** A seed that differs looks like a peer that is down: neither answers. */
+const SILENT =
+  "has not been heard with these keys: there, weft peer add --key-file FILE with the same seed and this host's address; between the hosts UDP port 4500 must pass (with --esp-transport raw IP protocol 50)";
+
 const row = (peer: KeyedPeer__Output) => ({
   Address: peer.address,
   Encryption: peer.encryption,
@@ -28,8 +32,9 @@ export function register(program: Command, host: Session): void {
     usage: "new",
     summary: "Print a new seed, from which two hosts derive their keys; needs no daemon",
     examples: [
-      "(umask 077; weft cluster keys new > pair.key)       copy it to both hosts, then on each",
-      "weft peer add --key-file pair.key 192.0.2.2",
+      "(umask 077; weft cluster keys new > pair.key)       on one host; copy the file to the other, then",
+      "weft peer add --key-file pair.key 192.0.2.2         on 192.0.2.1, and",
+      "weft peer add --key-file pair.key 192.0.2.1         on 192.0.2.2",
     ],
     async run(context) {
       const seed = randomBytes(SEED_BYTES);
@@ -50,7 +55,7 @@ export function register(program: Command, host: Session): void {
 
   leaf(keys, host, {
     usage: "ls",
-    summary: "Pairs that have keys, and how old these are",
+    summary: "Pairs that have keys, how old these are, and what is missing where a pair or a network has none that work",
     examples: ["weft cluster keys ls", "weft cluster keys ls --format json"],
     async run(context) {
       const { peers, networksAlone } = await context.client.call("key", "List", {});
@@ -64,6 +69,9 @@ export function register(program: Command, host: Session): void {
         id: (one) => one.Address,
         right: [3],
       });
+      for (const { address, heard, encryption } of peers) {
+        if (!heard && encryption === "key") context.complain(`peer ${address} ${SILENT}`);
+      }
       for (const network of networksAlone.sort()) context.complain(`network ${network} ${ALONE}`);
     },
   }).alias("list");

@@ -81,10 +81,11 @@ export function register(program: Command, host: Session): void {
     summary: "Make a network",
     examples: [
       "weft network create web                                        a bridge, addresses from the default pools",
-      "weft network create -d overlay --subnet 10.1.0.0/24 prod       a VXLAN overlay",
+      "weft network create -d overlay prod                            a VXLAN overlay",
       "weft network create -d overlay --subnet 10.2.0.0/24 \\",
+      "     --ip-range 10.2.0.64/26 \\",
       "     -o com.docker.network.driver.overlay.vxlanid_list=5000 \\",
-      "     -o com.docker.network.driver.mtu=1400 fixed                with a VNI and an MTU of one's own",
+      "     -o com.docker.network.driver.mtu=1400 wide                 one of several hosts: --ip-range is each one's own",
       "weft network create -d overlay --opt encrypted secret           in ESP; peers need keys (weft peer add --key-file)",
       "weft network create --ipv6 --subnet fd00:1::/64 --internal lab  both families, no way out",
       "weft network create --ipam-driver dhcp --ipam-opt if=eth0 lan    addresses from the plugin dhcp",

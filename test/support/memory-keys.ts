@@ -17,6 +17,9 @@ export class MemoryKeys implements KeyService {
   /** Where peers are that are sent to by UDP; null: at home. */
   remote: { readonly address: string; readonly port: number } | null = null;
 
+  /** Whether peers were. */
+  heard = true;
+
   constructor(stored: Map<string, StoredSecret> = new Map()) {
     this.stored = stored;
   }
@@ -48,7 +51,7 @@ export class MemoryKeys implements KeyService {
         vxlanPort,
         index: secret.kind === "seed" ? 7 : null,
         since: "2026-01-31T12:00:00.000Z",
-        heard: true,
+        heard: this.heard,
         remote: transport === "raw" ? null : (this.remote ?? { address, port: 4500 }),
       };
     });

@@ -116,6 +116,19 @@ describe("cluster keys", () => {
   });
 });
 
+describe("a peer that has keys and was not heard", () => {
+  it("is named by cluster keys ls, with what to do", async () => {
+    const secret = { kind: "seed", seed: undefined as never, transport: "udp", localId: null, peerId: null } as const;
+    await api.keys.setPeer("192.0.2.2", 4789, secret);
+    api.keys.heard = false;
+    const silent = await weft(["cluster", "keys", "ls"]);
+    expect(silent).toMatchObject({ code: 0, stdout: expect.stringMatching(/^192\.0\.2\.2 .* no$/m) });
+    expect(silent.stderr).toMatch(/^weft: peer 192\.0\.2\.2 has not been heard .* weft peer add --key-file FILE .* UDP port 4500 .*\n$/);
+    api.keys.heard = true;
+    expect((await weft(["cluster", "keys", "ls"])).stderr).toBe("");
+  });
+});
+
 describe("an encrypted network that has no peer with keys", () => {
   it("is named by cluster keys ls, with what to do, beside the list", async () => {
     await weft(["network", "create", "-d", "overlay", "--opt", "encrypted", "prod"]);

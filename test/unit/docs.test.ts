@@ -48,6 +48,14 @@ describe("ARCHITECTURE.md", () => {
   });
 });
 
+describe("README.md", () => {
+  it("gives each host of an overlay addresses and a VNI that fit the other's", () => {
+    const commands = [...read("README.md").matchAll(/weft network create -d overlay(?:[^\n]*\\\n)*[^\n]*/g)].map(([command]) => command);
+    expect(commands.length).toBeGreaterThan(1);
+    expect(commands.filter((command) => !/--ip-range .*vxlanid_list=/s.test(command))).toEqual([]);
+  });
+});
+
 describe("links in documents", () => {
   const documents = ["", "docs"].flatMap((folder) =>
     readdirSync(join(ROOT, folder))

@@ -5,6 +5,7 @@ import { overlayMtu } from "../../src/drivers/overlay/overlay.ts";
 import type { PeerSecret } from "../../src/keys/key-service.ts";
 import { type Bench, startController } from "../support/controller.ts";
 
+const VNI_KEY = "com.docker.network.driver.overlay.vxlanid_list";
 const MTU = "com.docker.network.driver.mtu";
 
 const seed = (): PeerSecret => ({
@@ -44,7 +45,7 @@ describe("the option encrypted", () => {
     const { network, encrypted: shown, chosenOptions } = controller.inspectNetwork("n");
     expect(network.options.encrypted).toBe(value);
     expect(shown).toBe(is);
-    expect(chosenOptions).toEqual(is ? { [MTU]: "1408" } : {});
+    expect(chosenOptions).toEqual({ [VNI_KEY]: "4096", ...(is && { [MTU]: "1408" }) });
   });
 
   it("is refused without a cipher, in words, and nothing is left of the network", async () => {

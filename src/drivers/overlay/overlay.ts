@@ -81,9 +81,10 @@ export class OverlayDriver implements Driver {
     return isEncryptedOverlay(network);
   }
 
-  /** Of an encrypted network the MTU: users have to know it who attach a device of their own. */
+  /** What must be the same on all hosts: the VNIs, as Docker shows them, and of an encrypted network the MTU. */
   chosenOptions(network: NetworkRecord): Readonly<Record<string, string>> {
-    return isEncryptedOverlay(network) ? { [MTU_KEY]: String(overlayState(network).mtuBytes) } : {};
+    const { vnis, mtuBytes } = overlayState(network);
+    return { [VNI_KEY]: vnis.join(","), ...(isEncryptedOverlay(network) && { [MTU_KEY]: String(mtuBytes) }) };
   }
 
   hostInterfaces(): readonly InterfaceConfig[] {
