@@ -9,7 +9,9 @@
 //
 // An entry that nobody in this process is busy with is therefore left over from a crash, or from a driver that did not answer:
 // it is to be given back. The one gap is between the driver's answer and our writing it down, which no order can close as long
-// as the protocol has no way to ask what one holds.
+// as the protocol has no way to ask what one holds. An intent, written before asking, would say at the next start that there may be
+// such a thing: of "any address" not which one; of a certain one not whether it is ours, for giving it back frees it under whoever
+// else has it at the plugin by then, and asking again is refused in both cases. So the address is lost there, not given twice.
 
 import { formatAddress } from "../net/address.ts";
 import { containsAddress, parseInterfaceAddress, parsePrefix } from "../net/prefix.ts";
