@@ -5,7 +5,7 @@ import { type Context, collect, collectList, group, leaf, type Session } from ".
 import { networkDocument, networkRow } from "./documents.ts";
 import { ReportedError } from "./errors.ts";
 import { type IpamFlags, ipamEntries } from "./ipam-flags.ts";
-import { link, pairs, strictPairs, wholeNumber } from "./values.ts";
+import { labels, link, pairs, strictPairs, unquoted, wholeNumber } from "./values.ts";
 
 interface CreateFlags extends IpamFlags {
   readonly driver?: string;
@@ -40,7 +40,7 @@ async function create(context: Context, name: string, flags: CreateFlags): Promi
     configOnly: flags.configOnly ?? false,
     configFrom: flags.configFrom ?? "",
     options: pairs(flags.opt),
-    labels: pairs(flags.label),
+    labels: labels(flags.label),
   });
   context.print(`${network!.id}\n`);
 }
@@ -95,9 +95,9 @@ export function register(program: Command, host: Session): void {
     run: (context, [name], flags) => create(context, name!, flags),
   })
     .option("-d, --driver <driver>", "bridge, overlay or macvlan (default: bridge); of host and none there is one network each")
-    .option("--subnet <cidr>", "subnet, repeatable", collect)
-    .option("--ip-range <cidr>", "hand out addresses of this part of the subnet only, repeatable", collect)
-    .option("--gateway <address>", "gateway of the subnet, repeatable", collect)
+    .option("--subnet <cidr>", "subnet, repeatable", collectList)
+    .option("--ip-range <cidr>", "hand out addresses of this part of the subnet only, repeatable", collectList)
+    .option("--gateway <address>", "gateway of the subnet, repeatable", collectList)
     .option("--aux-address <name=address>", "an address that belongs to something else, repeatable", collect)
     .option("--ipv4", "IPv4 addresses (default)")
     .option("--no-ipv4", "none")
@@ -204,7 +204,7 @@ export function register(program: Command, host: Session): void {
           linkLocalIps: flags.linkLocalIp ?? [],
           aliases: flags.alias ?? [],
           links: (flags.link ?? []).map(link),
-          driverOptions: strictPairs("--driver-opt", flags.driverOpt),
+          driverOptions: strictPairs("--driver-opt", flags.driverOpt?.map(unquoted)),
           gwPriority: flags.gwPriority === undefined ? 0 : wholeNumber("--gw-priority", flags.gwPriority),
         },
       });
@@ -215,7 +215,7 @@ export function register(program: Command, host: Session): void {
     .option("--ip6 <address>", "IPv6 address")
     .option("--mac <mac>", "MAC address")
     .option("--link-local-ip <address>", "further address, of 169.254.0.0/16 or fe80::/10, repeatable", collectList)
-    .option("--alias <name>", "another name of the sandbox on this network, repeatable", collect)
+    .option("--alias <name>", "another name of the sandbox on this network, repeatable", collectList)
     .option("--link <sandbox[:alias]>", "a name for that sandbox on this network, for this one alone, repeatable", collect)
     .option("--driver-opt <key=value>", "com.docker.network.endpoint.sysctls or .ifname, repeatable", collect)
     .option("--gw-priority <number>", "the highest gives the sandbox its default route (default: 0)");

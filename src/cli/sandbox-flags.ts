@@ -7,7 +7,7 @@ import { parseExposed, parsePortSpec } from "../net/port-spec.ts";
 import { type Context, collect, collectList } from "./command.ts";
 import { type EnvironmentFlags, environment, environmentOptions } from "./environment.ts";
 import { UsageError } from "./errors.ts";
-import { type AttachmentFlags, attachment, link, pairs } from "./values.ts";
+import { type AttachmentFlags, attachment, labels, link, pairs } from "./values.ts";
 
 /** Docker's name for it. */
 const DEFAULT_NETWORK = "default";
@@ -166,7 +166,7 @@ export function createRequest(
     domainname: flags.domainname ?? "",
     extraHosts: (flags.addHost ?? []).map(addHost),
     sysctls: sysctls(flags.sysctl ?? []),
-    labels: pairs(flags.label),
+    labels: labels(flags.label),
     environment: environment(flags, caller),
     publish: portSpecs(flags.publish),
     expose: (flags.expose ?? []).map((text) => written(text, exposeMessage)),

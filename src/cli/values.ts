@@ -16,6 +16,19 @@ export function strictPairs(option: string, texts: readonly string[] | undefined
   return pairs(texts);
 }
 
+/** `--label key[=value]`, as Docker checks it. */
+export function labels(texts: readonly string[] | undefined): Record<string, string> {
+  for (const text of texts ?? []) {
+    const key = text.split("=")[0]!.trimStart();
+    if (key === "") throw new UsageError(`invalid label '${text}': empty name`);
+    if (/\s/.test(key)) throw new UsageError(`label '${key}' contains whitespaces`);
+  }
+  return pairs(texts);
+}
+
+/** `"key=a,b"` in quotes of its own, as Docker's documentation writes a value with commas -> key=a,b */
+export const unquoted = (text: string): string => text.replace(/^"(.*)"$/s, "$1");
+
 const UNIT_MS: Readonly<Record<string, number>> = { "": 1000, ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 
 /** What timers can count to; a longer one would fire at once. */

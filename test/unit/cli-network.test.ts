@@ -171,6 +171,38 @@ describe("network prune", () => {
   });
 });
 
+describe("values with commas", () => {
+  it("are lists where Docker's are", async () => {
+    await given(
+      "network create -d overlay --subnet 10.1.0.0/24,fd01::/64 --gateway 10.1.0.9,fd01::9 --ip-range 10.1.0.128/25,fd01::80/121 web",
+      "sandbox create a",
+      'network connect --alias db,store --driver-opt "com.docker.network.endpoint.sysctls=net.ipv4.conf.IFNAME.x=1,net.ipv4.conf.IFNAME.y=2" web a',
+    );
+    const [create, , connect] = api.controller.requests;
+    expect(create).toMatchObject({
+      ipam: [
+        { subnet: "10.1.0.0/24", gateway: "10.1.0.9", ipRange: "10.1.0.128/25" },
+        { subnet: "fd01::/64", gateway: "fd01::9", ipRange: "fd01::80/121" },
+      ],
+    });
+    const driverOptions = { "com.docker.network.endpoint.sysctls": "net.ipv4.conf.IFNAME.x=1,net.ipv4.conf.IFNAME.y=2" };
+    expect(connect).toMatchObject({ aliases: ["db", "store"], driverOptions });
+  });
+
+  it.each([
+    ["=x", "weft: invalid label '=x': empty name\n"],
+    ["a b=x", "weft: label 'a b' contains whitespaces\n"],
+  ])("a label %j is refused", async (label, stderr) => {
+    for (const words of [
+      ["network", "create"],
+      ["sandbox", "create"],
+    ]) {
+      const { code, stderr: said } = await weft([...words, "--label", label, "x"]);
+      expect([code, said.split("(see")[0]]).toEqual([2, stderr]);
+    }
+  });
+});
+
 describe("labels in rows", () => {
   it("are one text, sorted, or asked for one by one, as Docker's templates do", async () => {
     await given("network create --label tier=web --label com.example.cost-centre=7 web", "network create bare");
