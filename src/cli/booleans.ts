@@ -1,5 +1,6 @@
-// Switches with a value, which scripts for Docker write (`--ipv6=false`, `--internal=1`): made into what commander knows, a
-// switch or its negation, before it parses. Which words are switches is asked of the command that argv names; what stands behind
+// Options as scripts for Docker write them, which reads them as Go does: switches with a value (`--ipv6=false`, `-d=1`) and short
+// options with a "=" before theirs (`-p=80`, `-dp=80`). Made into what commander knows before it parses: a switch or its negation,
+// an option and its value. Which words are switches is asked of the command that argv names; what stands behind
 // "--" or belongs to a program (`run a cmd --x=true` is no option of ours) stays as it is.
 import type { Command } from "commander";
 import { UsageError } from "./errors.ts";
@@ -16,6 +17,11 @@ export function plainBooleans(argv: readonly string[], program: Command): string
   const words: string[] = [];
   for (let at = 0; at < argv.length; at += 1) {
     const word = argv[at]!;
+    const short = shortWithValue(command, word);
+    if (short !== null) {
+      words.push(...short);
+      continue;
+    }
     const [, name, value] = /^(-\w|--[\w-]+)(?:=(.*))?$/s.exec(word) ?? [];
     if (name === undefined) {
       const next = command.commands.find((one) => one.name() === word || one.aliases().includes(word));
@@ -31,6 +37,18 @@ export function plainBooleans(argv: readonly string[], program: Command): string
     if (option?.required && value === undefined && at + 1 < argv.length) words.push(argv[++at]!);
   }
   return words;
+}
+
+/** `-abc=value`: c's value, if a and b are switches; null: it is something else. */
+function shortWithValue(command: Command, word: string): string[] | null {
+  const [, letters, value = ""] = /^-(\w+)=(.*)$/s.exec(word) ?? [];
+  if (letters === undefined) return null;
+  const options = [...letters].map((letter) => command.options.find(({ short }) => short === `-${letter}`));
+  const last = options.pop();
+  if (last === undefined || !options.every((option) => option?.isBoolean())) return null;
+  const before = letters.length > 1 ? [`-${letters.slice(0, -1)}`] : [];
+  if (last.isBoolean() && last.long !== undefined) return [...before, ...plain(command, last.long, value)];
+  return last.required ? [...before, last.short!, value] : null;
 }
 
 function plain(command: Command, name: string, value: string): string[] {

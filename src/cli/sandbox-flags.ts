@@ -32,38 +32,45 @@ export interface SandboxFlags extends EnvironmentFlags {
   readonly dns?: readonly string[];
   readonly dnsSearch?: readonly string[];
   readonly dnsOpt?: readonly string[];
+  /** Docker has both. */
+  readonly dnsOption?: readonly string[];
   readonly publish?: readonly string[];
   readonly publishAll?: boolean;
   readonly expose?: readonly string[];
 }
 
 export function sandboxOptions(command: Command): Command {
-  return environmentOptions(command)
-    .option(
-      "--network <network>",
-      "NET[,ip=A][,ip6=A][,mac=M][,link-local-ip=A][,alias=X][,gw-priority=N][,driver-opt=K=V]..., repeatable; or host, none, sandbox:NAME (its stack)",
-      collect,
-    )
-    .addOption(new Option("--net <network>").argParser(collect).hideHelp())
-    .addOption(new Option("--net-alias <name>").argParser(collect).hideHelp())
-    .option("--network-alias <name>", "another name on the first network, repeatable", collect)
-    .option("--link <sandbox[:alias]>", "a name for that sandbox on the first network, for this one alone, repeatable", collect)
-    .option("-p, --publish <spec>", "[ip:][hostPort]:port[/tcp|udp|sctp], ports or ranges, repeatable", collect)
-    .option("-P, --publish-all", "publish exposed ports at free ports of the host")
-    .option("--expose <port>", "port or range that it serves, as 80 or 80-90/udp, repeatable", collect)
-    .option("--netns <path>", "take this namespace instead of making one")
-    .option("--hostname <name>", "its name for itself (default: the beginning of its id)")
-    .option("--domainname <name>", "behind its hostname")
-    .option("--add-host <host:ip>", "line of /etc/hosts, repeatable; host-gateway for the host's own address", collect)
-    .option("--sysctl <net.key=value>", "kernel setting of its network namespace, repeatable", collect)
-    .option("--ip <address>", "IPv4 address on the first network")
-    .option("--ip6 <address>", "IPv6 address on the first network")
-    .option("--mac-address <mac>", "MAC address on the first network")
-    .option("--link-local-ip <address>", "further address on the first network, of 169.254.0.0/16 or fe80::/10, repeatable", collectList)
-    .option("--dns <address>", "DNS server, asked from inside, repeatable (default: the host's)", collect)
-    .option("--dns-search <domain>", 'search domain, repeatable; "." for none (default: the host\'s)', collect)
-    .option("--dns-opt <option>", "option of resolv.conf, repeatable (default: the host's, and ndots:0)", collect)
-    .option("--label <key=value>", "label, repeatable", collect);
+  return (
+    environmentOptions(command)
+      .option(
+        "--network <network>",
+        "NET[,KEY=VALUE]... (ip, ip6, mac, link-local-ip, alias, gw-priority, driver-opt), repeatable; or host, none, sandbox:NAME (its stack)",
+        collect,
+      )
+      .addOption(new Option("--net <network>").argParser(collect).hideHelp())
+      .addOption(new Option("--net-alias <name>").argParser(collect).hideHelp())
+      .option("--network-alias <name>", "another name on the first network, repeatable", collect)
+      .option("--link <sandbox[:alias]>", "a name for that sandbox on the first network, for this one alone, repeatable", collect)
+      .option("-p, --publish <spec>", "[ip:][hostPort]:port[/tcp|udp|sctp], ports or ranges, repeatable", collect)
+      .option("-P, --publish-all", "publish exposed ports at free ports of the host")
+      .option("--expose <port>", "port or range that it serves, as 80 or 80-90/udp, repeatable", collect)
+      .option("--netns <path>", "take this namespace instead of making one")
+      // Docker's short form; help is --help alone there, too.
+      .helpOption("--help", "display help for command")
+      .option("-h, --hostname <name>", "its name for itself (default: the beginning of its id)")
+      .option("--domainname <name>", "behind its hostname")
+      .option("--add-host <host:ip>", "line of /etc/hosts, repeatable; host-gateway for the host's own address", collect)
+      .option("--sysctl <net.key=value>", "kernel setting of its network namespace, repeatable", collect)
+      .option("--ip <address>", "IPv4 address on the first network")
+      .option("--ip6 <address>", "IPv6 address on the first network")
+      .option("--mac-address <mac>", "MAC address on the first network")
+      .option("--link-local-ip <address>", "further address on the first network, of 169.254.0.0/16 or fe80::/10, repeatable", collectList)
+      .option("--dns <address>", "DNS server, asked from inside, repeatable (default: the host's)", collect)
+      .option("--dns-search <domain>", 'search domain, repeatable; "." for none (default: the host\'s)', collect)
+      .option("--dns-opt <option>", "option of resolv.conf, repeatable (default: the host's, and ndots:0)", collect)
+      .addOption(new Option("--dns-option <option>").argParser(collect).hideHelp())
+      .option("-l, --label <key=value>", "label, repeatable", collect)
+  );
 }
 
 /** Links, and aliases of their own option, belong to the first network, which is `bridge` where none is named. */
@@ -157,7 +164,8 @@ export function createRequest(
   flags: SandboxFlags,
   caller: Readonly<Record<string, string | undefined>>,
 ): CreateSandboxRequest {
-  const dns = [flags.dns, flags.dnsSearch, flags.dnsOpt];
+  const dnsOptions = [...(flags.dnsOpt ?? []), ...(flags.dnsOption ?? [])];
+  const dns = [flags.dns, flags.dnsSearch, flags.dnsOpt, flags.dnsOption];
   return {
     name: name ?? "",
     attachments: attachments(flags),
@@ -172,7 +180,7 @@ export function createRequest(
     expose: (flags.expose ?? []).map((text) => written(text, exposeMessage)),
     publishAll: flags.publishAll ?? false,
     ...(dns.some((values) => values !== undefined)
-      ? { dns: { servers: [...(flags.dns ?? [])], search: [...(flags.dnsSearch ?? [])], options: [...(flags.dnsOpt ?? [])] } }
+      ? { dns: { servers: [...(flags.dns ?? [])], search: [...(flags.dnsSearch ?? [])], options: dnsOptions } }
       : {}),
   };
 }

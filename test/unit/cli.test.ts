@@ -251,6 +251,19 @@ describe("sandbox create", () => {
     await given("sandbox create --netns /run/netns/x --hostname h --label a=b");
     expect(api.controller.requests).toEqual([{ namespacePath: "/run/netns/x", hostname: "h", labels: { a: "b" }, removeOnExit: false }]);
   });
+
+  it("has Docker's short and other forms; help is --help", async () => {
+    await given("sandbox create -h h -l a=b -l=c=d -e=X=1 --dns-opt ndots:1 --dns-option rotate s");
+    expect(api.controller.requests).toMatchObject([
+      { hostname: "h", labels: { a: "b", c: "d" }, environment: ["X=1"], dns: { options: ["ndots:1", "rotate"] } },
+    ]);
+    for (const argv of [
+      ["run", "--help"],
+      ["sandbox", "create", "--help"],
+    ]) {
+      expect(await weft(argv)).toMatchObject({ code: 0, stdout: expect.stringContaining("-h, --hostname <name>") });
+    }
+  });
 });
 
 describe("inspect", () => {
