@@ -4,7 +4,10 @@
 //   a (10.9.0.1, fd09::1) ── r ── b (10.9.1.1, fd09:1::1)        sandboxes 10.0.0.1 and 10.0.0.2 behind them
 //
 // Routers of Linux say what is too long, scapy builds what is forged; the test's own numbers are those on ICMP's wire.
+import { spawnSync } from "node:child_process";
+import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { ROOT } from "../../src/paths.ts";
 import { eventually } from "../support/daemon.ts";
 import { drops, ESP_VNI, type EspEnd, espEnd } from "../support/esp-hosts.ts";
 import { type Host, Lab } from "../support/hosts.ts";
@@ -114,5 +117,20 @@ describe.each(FAMILIES)("by %s", (family) => {
     } finally {
       await router.ip("link set rb mtu 1500");
     }
+  });
+});
+
+it("goes on without CAP_NET_RAW, by what the kernel believes, and says so", () => {
+  const underlay = JSON.stringify(join(ROOT, "build/dist/src/ports/underlay.js"));
+  const script = `const { openUnderlay } = await import(${underlay});
+    const warnings = [];
+    const { fds, errorsFd } = await openUnderlay(null, "127.0.0.1", 48_765, 1, (message) => warnings.push(message));
+    console.log(JSON.stringify({ sockets: fds.length, hears: errorsFd !== null, warnings }));`;
+  const node = [process.execPath, "--input-type=module", "-e", script];
+  const run = ([command, ...argv]: readonly string[]) => JSON.parse(spawnSync(command!, argv, { encoding: "utf8" }).stdout);
+  expect(run(node)).toEqual({ sockets: 17, hears: true, warnings: [] });
+  expect(run(["setpriv", "--bounding-set", "-net_raw", "--inh-caps", "-net_raw", ...node])).toEqual({
+    ...{ sockets: 17, hears: false },
+    warnings: [expect.stringMatching(/^cannot open a raw socket for ICMP on 127\.0\.0\.1: .*CAP_NET_RAW/)],
   });
 });
