@@ -7,30 +7,21 @@
 // What can't be done now, because the store or the datapath refuses, is wanted still and tried again by the next ticks.
 import type { EspEvent } from "../datapath/datapath-api.ts";
 import type { AssociationDeclaration } from "../datapath/declarations.ts";
-import { KeyMaterial } from "../datapath/key-material.ts";
-import { espPairKey } from "../store/keys.ts";
-import type { Json } from "../store/store.ts";
 import { Deafness } from "./deaf.ts";
 import type { KeyedPeer, SeedSecret } from "./key-service.ts";
 import * as pair from "./pair.ts";
+import { associationOf, idOf } from "./pair-association.ts";
 import { Made, ownerOf, type Peer, type PeerHost } from "./peer.ts";
 import { Probing } from "./probing.ts";
 import { Quota } from "./quota.ts";
 import { followed, homeOf, isSame, type Remote } from "./remote.ts";
-import { seedFingerprint, withIdentity } from "./seeded-identity.ts";
+import { withIdentity } from "./seeded-identity.ts";
+import { readRing, storeRing } from "./seeded-ring.ts";
 import { TAG_BITS } from "./spi.ts";
 
 const CONTEND_MS = 10_000;
 /** Datagrams of unknown keys that are looked at, a second. */
 const LOOKS_A_SECOND = 10;
-
-interface Ring {
-  readonly fingerprint: string;
-  readonly index: number;
-  readonly peer: pair.Session | null;
-  /** Absent: at home. */
-  readonly remote?: Remote | null;
-}
 
 export class SeededPeer implements Peer {
   readonly address: string;
@@ -92,7 +83,7 @@ export class SeededPeer implements Peer {
 
   async renew(): Promise<void> {
     this.#identity((identity) => identity); // throws if there can't be one
-    const ring = await this.#ring();
+    const ring = await readRing(this.#host, this.address, this.#secret);
     const epoch = await this.#host.epoch();
     const own = { epoch, tag: this.#freshTag() };
     const state = pair.renewed({ index: Math.max(ring.index, this.#state?.index ?? 0), peer: ring.peer }, own);
@@ -116,13 +107,6 @@ export class SeededPeer implements Peer {
     return entries.reduce((sum, { peer, direction, packets }) => sum + (peer === this.address && direction === "in" ? packets : 0n), 0n);
   }
 
-  /** As stored; of another seed nothing counts. */
-  async #ring(): Promise<Ring> {
-    const mine = seedFingerprint(this.#secret);
-    const stored = (await this.#host.get(espPairKey(this.address))) as unknown as Ring | null;
-    return stored?.fingerprint === mine ? stored : { fingerprint: mine, index: 0, peer: null };
-  }
-
   #identity<T>(use: (identity: pair.PairIdentity) => T): T {
     return withIdentity(this.#secret, this.address, this.#host.underlayAddresses, use);
   }
@@ -135,8 +119,7 @@ export class SeededPeer implements Peer {
     // Before the peer is heard, it may be a recording of it that says where it is.
     const stays = this.#isHeard ? remote : this.#stored;
     if (!isKnown || !isSame(stays, this.#stored)) {
-      const ring: Ring = { fingerprint: seedFingerprint(this.#secret), index: next.index, peer: next.peer, remote: stays };
-      await this.#host.put([{ key: espPairKey(this.address), value: ring as unknown as Json }]);
+      await storeRing(this.#host, this.address, this.#secret, { index: next.index, peer: next.peer, remote: stays });
     }
     this.#state = next;
     this.#stored = stays;
@@ -158,43 +141,17 @@ export class SeededPeer implements Peer {
   #associations(state: pair.PairState): AssociationDeclaration[] {
     const { address, port } = this.#remote;
     const made = this.#identity((identity) => {
-      return pair.slotsOf(state).map((slot) => this.#made.ensure(this.#id(slot), () => this.#association(identity, slot)));
+      const terms = { peer: this.address, vxlanPort: this.#vxlanPort, udpPort: this.#isUdp ? this.#home.port : null, ...this.#host.limits };
+      return pair.slotsOf(state).map((slot) => this.#made.ensure(idOf(this.address, slot), () => associationOf(identity, slot, terms)));
     });
     // Where it is sent to is no part of an association's protection, and changes while it stands.
     return made.map((one) => (one.direction === "out" && this.#isUdp ? { ...one, udpPort: port, remote: address } : one));
   }
 
-  #id({ direction, epoch, index, tag }: pair.Slot): string {
-    return `${this.address}/${direction}/${epoch}.${tag}/${index}`;
-  }
-
-  #association(identity: pair.PairIdentity, slot: pair.Slot): AssociationDeclaration {
-    const { packetLimit, byteLimit } = this.#host.limits;
-    const isIn = slot.direction === "in";
-    return {
-      id: this.#id(slot),
-      direction: slot.direction,
-      peer: this.address,
-      vxlanPort: this.#vxlanPort,
-      spi: slot.spi,
-      algorithm: identity.algorithm,
-      icvBytes: 16,
-      esn: true,
-      udpPort: this.#isUdp ? this.#home.port : null,
-      innerChecksum: false,
-      packetLimit: isIn ? Number.MAX_SAFE_INTEGER : packetLimit,
-      byteLimit: isIn ? Number.MAX_SAFE_INTEGER : byteLimit,
-      firstSequence: 0,
-      notify: isIn,
-      current: !isIn,
-      key: new KeyMaterial(pair.keyOf(identity, slot)),
-    };
-  }
-
   async event(event: Exclude<EspEvent, { kind: "lost" | "path-mtu" }>): Promise<boolean> {
     if (this.#state === null) return false;
     if (event.kind === "unknown-spi") return await this.#unknown(event.spi, event.datagram, seenAt(event));
-    const slot = pair.slotsOf(this.#state).find((one) => this.#id(one) === event.association);
+    const slot = pair.slotsOf(this.#state).find((one) => idOf(this.address, one) === event.association);
     if (slot === undefined) return true;
     if (event.kind === "first-use") {
       this.#isHeard = true;
