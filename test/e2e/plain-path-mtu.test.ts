@@ -9,56 +9,27 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { ROOT } from "../../src/paths.ts";
 import { eventually } from "../support/daemon.ts";
-import { drops, ESP_VNI, type EspEnd, espEnd } from "../support/esp-hosts.ts";
-import { type Host, Lab } from "../support/hosts.ts";
-import { Scapy } from "../support/scapy.ts";
-import { servers, transfer } from "../support/traffic.ts";
+import { drops, ESP_VNI } from "../support/esp-hosts.ts";
+import { Lab } from "../support/hosts.ts";
+import { forgetPaths, INNER, NARROW, type NarrowPath, narrowPath, OUTER, pingWhole } from "../support/narrow-path.ts";
+import { transfer } from "../support/traffic.ts";
 
 const MTU = 1430; // fits 1500 by IPv6
-const NARROW = 1400;
 const FAMILIES = ["ipv4", "ipv6"] as const;
-const OUTER = { ipv4: ["10.9.0.1", "10.9.1.1"], ipv6: ["fd09::1", "fd09:1::1"] } as const;
 const OVERHEAD = { ipv4: 50, ipv6: 70 } as const; // IP, UDP, VXLAN, Ethernet
 const LEAST = { ipv4: 576, ipv6: 1280 } as const;
-const INNER = ["10.0.0.1", "10.0.0.2"] as const;
 
 const lab = new Lab();
-const ends: EspEnd[] = [];
-let hosts: [Host, Host];
-let router: Host;
-let forger: Scapy;
+let path: NarrowPath;
 
 beforeAll(async () => {
-  const [a, r, b] = [await lab.host("a"), await lab.host("r"), await lab.host("b")];
-  hosts = [a, b];
-  router = r;
-  await lab.wire([a, "up0", "10.9.0.1/24", "fd09::1/64"], [r, "ra", "10.9.0.254/24", "fd09::fe/64"]);
-  await lab.wire([b, "up0", "10.9.1.1/24", "fd09:1::1/64"], [r, "rb", "10.9.1.254/24", "fd09:1::fe/64"]);
-  await r.must(["sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv6/conf/all/forwarding"]);
-  await a.ip("route add default via 10.9.0.254\nroute add ::/0 via fd09::fe");
-  await b.ip("route add default via 10.9.1.254\nroute add ::/0 via fd09:1::fe");
-  for (const [i, host] of hosts.entries()) {
-    const addresses = FAMILIES.map((family) => OUTER[family][i]!);
-    const mac = `02:42:0a:00:00:0${i + 1}`;
-    const inner = [`${INNER[i]}/24`];
-    ends.push(await espEnd(lab, { host, name: `w${i}`, addresses, peers: [], inner, mac, mtuBytes: MTU, encrypted: false }));
-  }
-  await servers(lab, ends[1]!.sandbox);
-  forger = await Scapy.start(lab, router);
+  path = await narrowPath(lab, { mtuBytes: MTU, encrypted: false });
 }, 60_000);
 afterAll(() => lab.dispose());
 
-/** Pings with packets of so many bytes that may not be fragmented; how many of three were answered. */
-const ping = (bytes: number): Promise<number> => ends[0]!.sandbox.ping(INNER[1], ["-M", "do", "-s", String(bytes - 28)]);
-const dropped = async (name: string): Promise<bigint> => (await drops(ends[0]!.datapath))[name] ?? 0n;
-
-/** What routers said is forgotten, in the hosts and in the sandboxes. */
-async function forget(): Promise<void> {
-  for (const host of [hosts[0], hosts[1], ends[0]!.sandbox, ends[1]!.sandbox]) {
-    await host.ip("route flush cache");
-    await host.must(["ip", "-6", "route", "flush", "cache"]);
-  }
-}
+const ping = (bytes: number): Promise<number> => pingWhole(path, bytes);
+const forget = (): Promise<void> => forgetPaths(path);
+const dropped = async (name: string): Promise<bigint> => (await drops(path.ends[0].datapath))[name] ?? 0n;
 
 describe.each(FAMILIES)("by %s", (family) => {
   const [ours, theirs] = OUTER[family];
@@ -66,31 +37,31 @@ describe.each(FAMILIES)("by %s", (family) => {
 
   beforeAll(async () => {
     for (const i of [1, 0]) {
-      await ends[i]!.datapath.declare("peers", {}); // with the peer goes what was known of its path
-      await ends[i]!.datapath.declare("peers", { vteps: [{ domain: "n1", address: OUTER[family][1 - i]!, port: 4789 }] });
+      await path.ends[i]!.datapath.declare("peers", {}); // with the peer goes what was known of its path
+      await path.ends[i]!.datapath.declare("peers", { vteps: [{ domain: "n1", address: OUTER[family][1 - i]!, port: 4789 }] });
     }
     await eventually("an answer to pings", async () => (await ping(MTU)) === 3);
   });
   afterEach(async () => {
-    const stats = await ends[0]!.datapath.stats();
+    const stats = await path.ends[0].datapath.stats();
     expect([stats.lawDifference, await dropped("send-refused")]).toEqual([0n, 0n]);
     await forget();
   });
 
   /** Sends a an error of the router's about an IP packet; `quoted` is scapy's, `bytes` long with the outer header. */
   async function forge(quoted: string, bytes: number, mtuBytes: number): Promise<void> {
-    const [from, to] = [(await router.link("ra")).address, (await hosts[0].link("up0")).address];
+    const [from, to] = [(await path.router.link("ra")).address, (await path.hosts[0].link("up0")).address];
     const packet =
       family === "ipv4"
         ? `IP(src="10.9.0.254",dst="${ours}")/ICMP(type=3,code=4,nexthopmtu=${mtuBytes})/` +
           `IP(src="${ours}",dst="${theirs}",flags="DF",proto=17,len=${bytes})/${quoted}`
         : `IPv6(src="fd09::fe",dst="${ours}")/ICMPv6PacketTooBig(mtu=${mtuBytes})/` +
           `IPv6(src="${ours}",dst="${theirs}",nh=17,plen=${bytes - 40})/${quoted}`;
-    await forger.send("ra", `Ether(src="${from}",dst="${to}")/${packet}`);
+    await path.forger.send("ra", `Ether(src="${from}",dst="${to}")/${packet}`);
   }
 
   it("goes on at full length whoever forges errors about it, and the kernel's route cache does not count", async () => {
-    const sourcePort = ends[0]!.datapath.info().underlay[0]!.sourcePorts[0]!;
+    const sourcePort = path.ends[0].datapath.info().underlay[0]!.sourcePorts[0]!;
     const [before, learned] = [await dropped("path-mtu-unproven"), await dropped("path-mtu-learned")];
     for (let i = 0; i < 3; i++) {
       const tcp = `Ether(src="02:42:0a:00:00:01",dst="02:42:0a:00:00:02")/IP(src="${INNER[0]}",dst="${INNER[1]}",flags="DF")/TCP(seq=${i})/Raw(bytes(400))`;
@@ -98,24 +69,24 @@ describe.each(FAMILIES)("by %s", (family) => {
     }
     await expect.poll(() => dropped("path-mtu-unproven")).toBe(before + 3n);
     // The kernel has believed it: who asks it for the route is told of the small MTU.
-    expect(await hosts[0].must(["ip", "route", "get", theirs])).toContain(`mtu ${LEAST[family]}`);
+    expect(await path.hosts[0].must(["ip", "route", "get", theirs])).toContain(`mtu ${LEAST[family]}`);
     expect(await ping(MTU)).toBe(3);
-    await transfer(ends[0]!.sandbox, INNER[1], 2);
+    await transfer(path.ends[0].sandbox, INNER[1], 2);
     expect(await dropped("path-mtu-learned")).toBe(learned);
   });
 
   it("hears of a narrow link of a router, tells the sandbox, and TCP goes on through it", async () => {
-    await router.ip(`link set rb mtu ${NARROW}`);
+    await path.router.ip(`link set rb mtu ${NARROW}`);
     try {
       const before = await dropped("path-mtu-learned");
-      await transfer(ends[0]!.sandbox, INNER[1], 8);
+      await transfer(path.ends[0].sandbox, INNER[1], 8);
       expect(await dropped("path-mtu-learned")).toBe(before + 1n);
       await forget();
       expect(await ping(inner(NARROW))).toBe(3);
       expect(await ping(inner(NARROW) + 1)).toBe(0);
-      expect(await ends[0]!.sandbox.must(["ip", "route", "get", INNER[1]])).toContain(`mtu ${inner(NARROW)}`);
+      expect(await path.ends[0].sandbox.must(["ip", "route", "get", INNER[1]])).toContain(`mtu ${inner(NARROW)}`);
     } finally {
-      await router.ip("link set rb mtu 1500");
+      await path.router.ip("link set rb mtu 1500");
     }
   });
 });

@@ -2,36 +2,26 @@
 // device on the other. How ESP itself gets on with it, esp-kernel.test.ts has; here is what an administrator does.
 import { chmodSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import type { EspAlgorithm } from "../../src/datapath/declarations.ts";
 import { Daemon } from "../support/daemon.ts";
 import { type TestAssociation, testAssociation } from "../support/esp-hosts.ts";
 import { type Host, Lab } from "../support/hosts.ts";
-import { holdEncapsulation, kernelSide, kernelTrouble } from "../support/kernel-esp.ts";
-import { KernelGuest } from "../support/kernel-guest.ts";
+import { INNER, kernelEnd, kernelSide, kernelTrouble, OUTER, STREAM, type Way } from "../support/kernel-esp.ts";
+import type { KernelGuest } from "../support/kernel-guest.ts";
 import { formsOf } from "../support/key-forms.ts";
 import { datagramSizes, servers, transfer } from "../support/traffic.ts";
 
-const OUTER = { ipv4: ["10.9.0.1", "10.9.0.2"], ipv6: ["fd09::1", "fd09::2"] } as const;
-const INNER = ["10.44.0.2", "10.44.0.3"] as const;
 const VNI = 4097;
-const STREAM = `/usr/bin/python3 ${fileURLToPath(new URL("../support/stream.py", import.meta.url))}`;
 
-interface Way {
-  readonly family: "ipv4" | "ipv6";
-  readonly transport: "udp" | "raw";
-  readonly esn: boolean;
-  readonly algorithm: EspAlgorithm;
+interface FileWay extends Way {
   /** As the file calls it. */
   readonly called: string;
   /** To the guest, and back. */
   readonly icvBytes: readonly [8 | 12 | 16, 8 | 12 | 16];
-  readonly window: number;
 }
 
 const GCM = "rfc4106(gcm(aes))";
-const WAYS: readonly Way[] = [
+const WAYS: readonly FileWay[] = [
   { family: "ipv4", transport: "udp", esn: true, algorithm: "aes-128-gcm", called: GCM, icvBytes: [16, 16], window: 128 },
   { family: "ipv6", transport: "raw", esn: false, algorithm: "aes-256-gcm", called: "aes-256-gcm", icvBytes: [16, 16], window: 32 },
   { family: "ipv4", transport: "raw", esn: true, algorithm: "aes-256-gcm", called: GCM, icvBytes: [8, 12], window: 128 },
@@ -45,14 +35,7 @@ let sandbox: Host;
 let mtuBytes: number;
 
 beforeAll(async () => {
-  underlay = await lab.host("w");
-  guest = await KernelGuest.start(lab, underlay, "up0");
-  await underlay.ip("address add 10.9.0.1/24 dev up0\naddress add fd09::1/64 dev up0 nodad");
-  // An address is taken into use when its kernel has a way to it: both families' at once.
-  await guest.run("ip address add 10.9.0.2/24 dev eth0; ip address add fd09::2/64 dev eth0 nodad; ip link set eth0 up");
-  await holdEncapsulation(guest);
-  await guest.run(`${STREAM} serve 4 5001 >/run/serve & ${STREAM} echo 4 5002 >/run/echo &
-    until grep -q listening /run/serve && grep -q listening /run/echo; do sleep 0.1; done`);
+  ({ underlay, guest } = await kernelEnd(lab));
   weft = await Daemon.start(lab, underlay, {
     underlayAddress: OUTER.ipv4[0],
     args: ["--underlay-address", OUTER.ipv6[0], "--log-level", "trace"],
@@ -68,7 +51,7 @@ afterEach(() => weft?.law());
 afterAll(() => lab.dispose());
 
 /** The file of docs/encryption.md. */
-function saFile(way: Way, ours: TestAssociation, theirs: TestAssociation): string {
+function saFile(way: FileWay, ours: TestAssociation, theirs: TestAssociation): string {
   const entry = ({ spi, esn, icvBytes, transport, key }: TestAssociation) => ({
     spi: `0x${spi.toString(16)}`,
     algorithm: way.called,

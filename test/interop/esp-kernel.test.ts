@@ -3,29 +3,16 @@
 // has the keys, reads what crossed the link.
 //
 // Nothing here is ours on the other side: not ESP, not the cipher, not VXLAN, not TCP.
-import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { EspAlgorithm } from "../../src/datapath/declarations.ts";
 import { declared, drops, ESP_VNI, type EspEnd, espEnd, type TestAssociation, testAssociation } from "../support/esp-hosts.ts";
 import { type Host, Lab } from "../support/hosts.ts";
-import { holdEncapsulation, kernelSide, kernelTrouble } from "../support/kernel-esp.ts";
-import { KernelGuest } from "../support/kernel-guest.ts";
+import { INNER, kernelEnd, kernelSide, kernelTrouble, OUTER, STREAM, type Way } from "../support/kernel-esp.ts";
+import type { KernelGuest } from "../support/kernel-guest.ts";
 import { LinkCapture } from "../support/link-capture.ts";
 import { datagramSizes, servers, transfer } from "../support/traffic.ts";
 import { type EspKey, espFields } from "../support/tshark-esp.ts";
 
-const OUTER = { ipv4: ["10.9.0.1", "10.9.0.2"], ipv6: ["fd09::1", "fd09::2"] } as const;
-const INNER = ["10.44.0.2", "10.44.0.3"] as const;
 const MTU = 1380;
-const STREAM = `/usr/bin/python3 ${fileURLToPath(new URL("../support/stream.py", import.meta.url))}`;
-interface Way {
-  readonly family: "ipv4" | "ipv6";
-  readonly transport: "udp" | "raw";
-  readonly esn: boolean;
-  readonly algorithm: EspAlgorithm;
-  /** The kernel's; one without ESN can have 32 at most in its old form. */
-  readonly window: number;
-}
 
 const WAYS: readonly Way[] = [
   { family: "ipv4", transport: "udp", esn: true, algorithm: "aes-128-gcm", window: 128 },
@@ -42,11 +29,7 @@ let guest: KernelGuest;
 let weft: EspEnd;
 
 beforeAll(async () => {
-  underlay = await lab.host("w");
-  guest = await KernelGuest.start(lab, underlay, "up0");
-  await underlay.ip("address add 10.9.0.1/24 dev up0\naddress add fd09::1/64 dev up0 nodad");
-  // An address is taken into use when its kernel has a way to it: both families' at once.
-  await guest.run("ip address add 10.9.0.2/24 dev eth0; ip address add fd09::2/64 dev eth0 nodad; ip link set eth0 up");
+  ({ underlay, guest } = await kernelEnd(lab));
   weft = await espEnd(lab, {
     host: underlay,
     name: "w",
@@ -57,9 +40,6 @@ beforeAll(async () => {
     mtuBytes: MTU,
   });
   await servers(lab, weft.sandbox);
-  await holdEncapsulation(guest);
-  await guest.run(`${STREAM} serve 4 5001 >/run/serve & ${STREAM} echo 4 5002 >/run/echo &
-    until grep -q listening /run/serve && grep -q listening /run/echo; do sleep 0.1; done`);
 });
 afterAll(() => lab.dispose());
 

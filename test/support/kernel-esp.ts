@@ -1,7 +1,39 @@
 // The kernel of a guest as one end of an encrypted network: `ip xfrm` and a VXLAN device, told by hand.
+import { fileURLToPath } from "node:url";
 import type { EspAlgorithm } from "../../src/datapath/declarations.ts";
 import type { TestAssociation } from "./esp-hosts.ts";
-import type { KernelGuest } from "./kernel-guest.ts";
+import type { Host, Lab } from "./hosts.ts";
+import { KernelGuest } from "./kernel-guest.ts";
+
+/** Weft's host and the guest, on the link between them and inside. */
+export const OUTER = { ipv4: ["10.9.0.1", "10.9.0.2"], ipv6: ["fd09::1", "fd09::2"] } as const;
+export const INNER = ["10.44.0.2", "10.44.0.3"] as const;
+
+/** stream.py, in the guest. */
+export const STREAM = `/usr/bin/python3 ${fileURLToPath(new URL("./stream.py", import.meta.url))}`;
+
+/** How the two speak to each other. */
+export interface Way {
+  readonly family: "ipv4" | "ipv6";
+  readonly transport: "udp" | "raw";
+  readonly esn: boolean;
+  readonly algorithm: EspAlgorithm;
+  /** The kernel's; one without ESN can have 32 at most in its old form. */
+  readonly window: number;
+}
+
+/** A guest behind a host of its own, with addresses, programs that take and echo streams inside, and ESP in UDP let in. */
+export async function kernelEnd(lab: Lab): Promise<{ readonly underlay: Host; readonly guest: KernelGuest }> {
+  const underlay = await lab.host("w");
+  const guest = await KernelGuest.start(lab, underlay, "up0");
+  await underlay.ip(`address add ${OUTER.ipv4[0]}/24 dev up0\naddress add ${OUTER.ipv6[0]}/64 dev up0 nodad`);
+  // An address is taken into use when its kernel has a way to it: both families' at once.
+  await guest.run(`ip address add ${OUTER.ipv4[1]}/24 dev eth0; ip address add ${OUTER.ipv6[1]}/64 dev eth0 nodad; ip link set eth0 up`);
+  await holdEncapsulation(guest);
+  await guest.run(`${STREAM} serve 4 5001 >/run/serve & ${STREAM} echo 4 5002 >/run/echo &
+    until grep -q listening /run/serve && grep -q listening /run/echo; do sleep 0.1; done`);
+  return { underlay, guest };
+}
 
 const XFRM_ALGORITHMS: Readonly<Record<EspAlgorithm, string>> = {
   "aes-128-gcm": "rfc4106(gcm(aes))",
@@ -48,7 +80,7 @@ export function kernelSide({ here, there, ours, theirs, window, vni, mtuBytes, i
 }
 
 /** Has a program of the guest hold what takes UDP-encapsulated ESP in: a socket, for each family (UDP_ENCAP, UDP_ENCAP_ESPINUDP). */
-export async function holdEncapsulation(guest: KernelGuest): Promise<void> {
+async function holdEncapsulation(guest: KernelGuest): Promise<void> {
   const hold = [
     "import socket,time",
     "s=[socket.socket(f,socket.SOCK_DGRAM) for f in (socket.AF_INET,socket.AF_INET6)]",
