@@ -61,11 +61,11 @@ export async function choosePorts(
   const others = [...context.state.sandboxes.values()].filter(({ id }) => id !== own?.id);
   const taken = [...others.flatMap(({ ports }) => ports), ...(own?.kept ?? [])];
   const modes = { 4: reachedBy(ways, "ipv4"), 6: reachedBy(ways, "ipv6") };
-  const chosen: PublishedPort[] = [];
+  const kept = taken.length;
   for (const candidate of candidates(context, request, hostBinding(ways), modes)) {
-    chosen.push(await choose(context, candidate, [...taken, ...chosen], modes));
+    taken.push(await choose(context, candidate, taken, modes));
   }
-  return chosen;
+  return taken.slice(kept);
 }
 
 type Modes = Readonly<Record<4 | 6, GatewayMode | null>>;

@@ -4,7 +4,7 @@
 // user named for a sandbox are the sandbox's view of the world and asked from inside its namespace. So is every server when
 // all networks of the sandbox are internal: what is cut off from the outside must not get a way out through the daemon.
 
-import { addressRange, parseAddress, tryParseAddress } from "../net/address.ts";
+import { addressRange, formatAddress, tryParseAddress, unmapped } from "../net/address.ts";
 import type { SandboxRecord } from "../records/records.ts";
 import { answersTo, encodeForwarded, type Query, RCODE, rcodeOf } from "./message.ts";
 
@@ -35,16 +35,13 @@ export const RESOLVER_ADDRESS = "127.0.0.11";
 
 export function isLoopback(server: string): boolean {
   const address = tryParseAddress(server);
-  return address !== null && addressRange(address) === "loopback";
+  return address !== null && addressRange(unmapped(address)) === "loopback";
 }
-
-const RESOLVER = parseAddress(RESOLVER_ADDRESS).value;
-const MAPPED = (0xffffn << 32n) | RESOLVER;
 
 /** In either spelling: an IPv6 socket that asks ::ffff:127.0.0.11 asks by IPv4. */
 function isResolver(server: string): boolean {
   const address = tryParseAddress(server);
-  return address !== null && address.value === (address.family === 4 ? RESOLVER : MAPPED);
+  return address !== null && formatAddress(unmapped(address)) === RESOLVER_ADDRESS;
 }
 
 /** `closed`: all of its networks are internal, or it has none. `hostServers`: of the host's resolv.conf. */

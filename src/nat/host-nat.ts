@@ -177,8 +177,13 @@ export class KernelNat implements HostNat {
   async #make(plan: NatPlan): Promise<void> {
     const forward = wanted(plan);
     const translated = plan.publications.filter(({ mode }) => mode === "nat" || mode === "nat-unprotected");
-    for (const { hostAddress, hostPort, protocol } of this.#ports.follow(translated, plan.relays)) {
-      this.#log("warn", "a program of the host has a port that is published: it gets nothing", { hostAddress, hostPort, protocol });
+    for (const { hostAddress, hostPort, protocol, reason } of this.#ports.follow(translated, plan.relays)) {
+      this.#log("warn", "a published port can't be held: a program of the host that has it gets nothing", {
+        hostAddress,
+        hostPort,
+        protocol,
+        reason,
+      });
     }
     const rules = rulesOf(plan, this.#forwarding.closed(forward));
     const anew = this.#applied === null;

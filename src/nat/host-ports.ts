@@ -7,7 +7,7 @@
 // (native/src/relay), whose thread carries what is relayed.
 import { readFileSync } from "node:fs";
 import { descriptorLimit } from "../config/descriptors.ts";
-import { addressInUse, unavailable } from "../errors.ts";
+import { addressInUse, exhausted, unavailable, WeftError } from "../errors.ts";
 import { addressBytes, parseAddress } from "../net/address.ts";
 import type { PortRange, Protocol } from "../net/port-spec.ts";
 import type { Native } from "../ports/native.ts";
@@ -19,6 +19,11 @@ interface Held {
   readonly port: HostPort;
   /** What the addon calls it. */
   readonly handle: number;
+}
+
+/** A published port that somebody else has, as a rule. */
+export interface Lost extends HostPort {
+  readonly reason: string;
 }
 
 /** IPv4. */
@@ -51,10 +56,15 @@ const shown = ({ protocol, hostAddress, hostPort }: HostPort): string =>
 export class HostPorts {
   readonly #native: PortHolder;
   readonly #held = new Map<string, Held>();
+  /** Keys of what is held, by port. */
+  readonly #byNumber = new Map<number, Set<string>>();
+  readonly #mostHeld: number;
 
-  constructor(native: PortHolder) {
+  /** `files`: that the daemon may have open. Half of them may be held ports, a quarter what is relayed. */
+  constructor(native: PortHolder, files = descriptorLimit()) {
     this.#native = native;
-    native.limitRelays(Math.min(RELAYED_MAX, Math.floor(descriptorLimit() / 8)), UDP_IDLE_MS);
+    this.#mostHeld = Math.floor(files / 2);
+    native.limitRelays(Math.min(RELAYED_MAX, Math.floor(files / 8)), UDP_IDLE_MS);
   }
 
   /** Throws ADDRESS_IN_USE if a program of the host has one of the ports. A single port is held from here on. */
@@ -70,6 +80,7 @@ export class HostPorts {
     try {
       this.#hold(wish);
     } catch (error) {
+      if (error instanceof WeftError) throw error;
       const { code, message } = error as NodeJS.ErrnoException;
       // A host without IPv6 has no such port that anybody could take.
       if (wish.hostAddress === "::" && code === "EAFNOSUPPORT") return;
@@ -80,8 +91,8 @@ export class HostPorts {
     }
   }
 
-  /** Holds the ports of these and no others, and leads relays where they shall; answers those that a program has taken. */
-  follow(publications: readonly Publication[], relays: readonly RelayedPorts[]): HostPort[] {
+  /** Holds the ports of these and no others, and leads relays where they shall; answers those that can't be, and why. */
+  follow(publications: readonly Publication[], relays: readonly RelayedPorts[]): Lost[] {
     const wanted = new Map<string, Wanted>();
     for (const port of publications) {
       if (port.count === 1 && port.protocol !== "sctp") wanted.set(keyOf(port), { port, place: null });
@@ -90,13 +101,14 @@ export class HostPorts {
     for (const [key, held] of this.#held) {
       if (!wanted.has(key)) this.#release(key, held);
     }
-    const lost: HostPort[] = [];
+    const lost: Lost[] = [];
     for (const [key, { port, place }] of wanted) {
       try {
         if (!this.#held.has(key)) this.#hold(port);
         this.#native.leadPort(this.#held.get(key)!.handle, place?.address ?? null, place?.port ?? 0);
       } catch (error) {
-        if (port.hostAddress !== "::" || (error as NodeJS.ErrnoException).code !== "EAFNOSUPPORT") lost.push(port);
+        const { code, message } = error as NodeJS.ErrnoException;
+        if (port.hostAddress !== "::" || code !== "EAFNOSUPPORT") lost.push({ ...port, reason: message });
       }
     }
     return lost;
@@ -108,26 +120,41 @@ export class HostPorts {
 
   /** What is held for ports that nobody publishes as they were: who asks for them has looked. */
   #giveUp(wish: HostPort): void {
-    for (const [key, held] of this.#held) {
-      const { protocol, hostAddress, hostPort } = held.port;
+    const held =
+      wish.count > 1 ? [...this.#held] : [...(this.#byNumber.get(wish.hostPort) ?? [])].map((key) => [key, this.#held.get(key)!] as const);
+    for (const [key, one] of held) {
+      const { protocol, hostAddress, hostPort } = one.port;
       const overlaps = [hostAddress, wish.hostAddress].some((address) => ANYWHERE.includes(address)) || hostAddress === wish.hostAddress;
       const inRange = wish.hostPort <= hostPort && hostPort < wish.hostPort + wish.count;
       if (key === keyOf(wish) && wish.count === 1) continue;
       if (protocol !== wish.protocol || !inRange || !overlaps || isIpv6(hostAddress) !== isIpv6(wish.hostAddress)) continue;
-      this.#release(key, held);
+      this.#release(key, one);
     }
   }
 
   #hold(wish: HostPort): void {
     const { protocol, hostAddress, hostPort } = wish;
     if (protocol === "sctp") return;
+    if (this.#held.size >= this.#mostHeld) {
+      throw exhausted(
+        `failed to bind host port ${shown(wish)}: the daemon holds ${this.#held.size} ports, half of the files that it may open: ` +
+          "publish a range at a range of the host (10000-19999:10000-19999), of which none is held, or raise its limit (LimitNOFILE)",
+      );
+    }
     const handle = this.#native.holdPort(protocol, hostAddress, hostPort);
-    this.#held.set(keyOf(wish), { port: wish, handle });
+    const key = keyOf(wish);
+    this.#held.set(key, { port: wish, handle });
+    const others = this.#byNumber.get(hostPort);
+    if (others === undefined) this.#byNumber.set(hostPort, new Set([key]));
+    else others.add(key);
   }
 
-  #release(key: string, { handle }: Held): void {
+  #release(key: string, { handle, port: { hostPort } }: Held): void {
     this.#native.releasePort(handle);
     this.#held.delete(key);
+    const others = this.#byNumber.get(hostPort);
+    others?.delete(key);
+    if (others?.size === 0) this.#byNumber.delete(hostPort);
   }
 }
 

@@ -58,6 +58,14 @@ export function compareAddresses(a: Address, b: Address): number {
   return a.value < b.value ? -1 : a.value > b.value ? 1 : 0;
 }
 
+const MAPPED = 0xffffn;
+
+/** The IPv4 address that ::ffff:192.0.2.1 stands for (RFC 4291 section 2.5.5.2); others as they are. */
+export function unmapped(address: Address): Address {
+  if (address.family === 4 || address.value >> 32n !== MAPPED) return address;
+  return { family: 4, value: address.value & 0xffffffffn };
+}
+
 export const sameAddress = (a: Address, b: Address): boolean => a.family === b.family && a.value === b.value;
 
 /** Canonical text of `text`: what two spellings of one address have in common. Throws as parseAddress does. */

@@ -9,7 +9,7 @@
 //   8000-8010:80-90        each at its own
 //   [::1]:8080:80          IPv6 addresses in brackets
 import { invalidArgument } from "../errors.ts";
-import { canonicalAddress, tryParseAddress } from "./address.ts";
+import { addressRange, formatAddress, tryParseAddress, unmapped } from "./address.ts";
 
 export const PROTOCOLS = ["tcp", "udp", "sctp"] as const;
 export type Protocol = (typeof PROTOCOLS)[number];
@@ -95,5 +95,15 @@ function parseHostAddress(text: string): string {
   if (address === null || (bracketed === undefined && address.family === 6)) {
     throw invalidArgument(`invalid IP address: ${text}: give an address of this host, an IPv6 one in brackets: [::1]:8080:80`);
   }
-  return canonicalAddress(bracketed ?? text);
+  const own = unmapped(address);
+  const range = addressRange(own);
+  if (range === "multicast" || range === "broadcast") {
+    throw invalidArgument(`invalid IP address: ${text}: nobody is reached at a ${range} address: give an address of this host`);
+  }
+  if (own.family === 6 && range === "linkLocal") {
+    throw invalidArgument(
+      `invalid IP address: ${text}: a link-local address is another on each interface: publish at [::], or give a wider one`,
+    );
+  }
+  return formatAddress(own);
 }

@@ -93,8 +93,14 @@ test("publish, move, unpublish: before or after, wherever the daemon is killed",
       found.add(`${after === then ? "before" : "after"} of ${name}`);
     }
   }
-  // What is made is stored first, what is unmade is stored last.
-  expect([...found].sort()).toEqual(["after of move", "after of publish", "after of unpublish", "before of unpublish"]);
+  // What is made is stored first, once its ports are held; what is unmade is stored last.
+  expect([...found].sort()).toEqual([
+    "after of move",
+    "after of publish",
+    "after of unpublish",
+    "before of publish",
+    "before of unpublish",
+  ]);
   await gone();
   await daemon.must("network", "rm", "web");
   expect(await rules()).toBe(before);

@@ -33,8 +33,8 @@ it("puts back what was flushed, deleted, changed or added, and is itself no caus
   const handle = async (): Promise<string> => /iifname @internal drop # handle (\d+)/.exec(await nft("list chain inet weft forward"))![1]!;
   const attacks: (() => Promise<unknown>)[] = [
     () => nft("delete table inet weft"),
-    () => nft("delete element inet weft moved4 { tcp . 0.0.0.0/0 . 8080 }"),
-    () => nft("delete element inet weft kept6 { udp . ::/0 . 9000-9999 }"),
+    () => nft("delete element inet weft anywhere4 { tcp . 8080 }"),
+    () => nft("delete element inet weft ranges6 { udp . ::/0 . 9000-9999 }"),
     async () => nft(`delete rule inet weft forward handle ${await handle()}`),
     () => nft("insert rule inet weft forward accept"),
     () => nft("table inet weft { flags dormant; }"),

@@ -26,7 +26,7 @@ export const OF_REFUSALS = [
     docker: /^0?$/,
     title: "Mistakes that Docker takes are refused",
     reason:
-      "Unknown driver options (`-o foo=bar`: a misspelt one would be without effect and nobody told), names with a slash, a space or a leading dot, unknown scopes, subnets of the multicast range or of everything, an IPv6 subnet with `--ipv6=false`, host names that are none, protocols that are none, an IPv6 address without brackets in `-p`.",
+      "Unknown driver options (`-o foo=bar`: a misspelt one would be without effect and nobody told), names with a slash, a space or a leading dot, unknown scopes, subnets of the multicast range or of everything, an IPv6 subnet with `--ipv6=false`, host names that are none, protocols that are none, in `-p` an IPv6 address without brackets, a multicast and a link-local one.",
   },
   {
     id: "library-words",

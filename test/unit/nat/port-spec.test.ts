@@ -26,6 +26,7 @@ describe("-p", () => {
     ["[::1]:80:80", tcp("::1", [80, 80], 80)],
     ["[::]:8080:80", tcp("::", [8080, 8080], 80)],
     ["[2001:0db8::0001]::80/tcp", tcp("2001:db8::1", null, 80)],
+    ["[::ffff:192.0.2.1]:8080:80", tcp("192.0.2.1", [8080, 8080], 80)],
     ["10000-19999:10000-19999/udp", tcp(null, [10000, 19999], 10000, 19999, "udp")],
   ])("%s", (text, expected) => {
     expect(parsePortSpec(text)).toEqual(expected);
@@ -50,6 +51,12 @@ describe("-p", () => {
     ["::1:80:80", "invalid IP address: ::1"],
     ["1.2.3:80:80", "invalid IP address: 1.2.3"],
     ["[127.0.0.300]:80:80", "invalid IP address: [127.0.0.300]"],
+    ["224.0.0.1:8080:80/udp", "nobody is reached at a multicast address"],
+    ["[::ffff:224.0.0.1]:8080:80", "nobody is reached at a multicast address"],
+    ["255.255.255.255:8080:80", "nobody is reached at a broadcast address"],
+    ["[ff02::1]:8080:80", "nobody is reached at a multicast address"],
+    ["[fe80::1]:8080:80", "a link-local address is another on each interface"],
+    ["[fe80::1%eth0]:8080:80", "invalid IP address: [fe80::1%eth0]"],
     ["1.2.3.4:5:80:80", "invalid IP address: 1.2.3.4:5"],
   ])("%s is refused: %s", (text, message) => {
     expect(() => parsePortSpec(text)).toThrow(message);

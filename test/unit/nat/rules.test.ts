@@ -103,14 +103,15 @@ describe("the ruleset", () => {
       ),
       OPEN,
     );
-    expect(elements(text, "kept4")).toEqual(["udp . 127.0.0.1 . 53 : 10.1.0.2", "udp . 0.0.0.0/0 . 10000-19999 : 10.1.0.2"]);
-    expect(elements(text, "moved4")).toEqual([
-      "tcp . 0.0.0.0/0 . 8080 : 10.1.0.2 . 80",
-      "tcp . 0.0.0.0/0 . 9000 : 10.1.0.2 . 90",
-      "tcp . 0.0.0.0/0 . 9001 : 10.1.0.2 . 91",
-      "tcp . 0.0.0.0/0 . 9002 : 10.1.0.2 . 92",
+    expect(elements(text, "ranges4")).toEqual(["udp . 0.0.0.0/0 . 10000-19999 : 10.1.0.2"]);
+    expect(elements(text, "at4")).toEqual(["udp . 127.0.0.1 . 53 : 10.1.0.2 . 53"]);
+    expect(elements(text, "anywhere4")).toEqual([
+      "tcp . 8080 : 10.1.0.2 . 80",
+      "tcp . 9000 : 10.1.0.2 . 90",
+      "tcp . 9001 : 10.1.0.2 . 91",
+      "tcp . 9002 : 10.1.0.2 . 92",
     ]);
-    expect(elements(text, "moved6")).toEqual(["tcp . ::/0 . 8080 : fd00:1::2 . 80"]);
+    expect(elements(text, "anywhere6")).toEqual(["tcp . 8080 : fd00:1::2 . 80"]);
     expect(elements(text, "open4")).toEqual(["10.1.0.2 . tcp . 70-71"]);
     checkedByNft(text);
   });
