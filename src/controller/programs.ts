@@ -19,10 +19,17 @@ export function programState({ programs }: Pick<Context, "programs">, sandbox: S
   return programs.alive(process) ? { state: "running" } : { state: "exited", exit: null };
 }
 
-/** The caller holds the sandbox. Throws FORBIDDEN if its program runs, or with `force` ends it. */
+/**
+ * The caller holds the sandbox. Throws FORBIDDEN if its program runs, or with `force` ends it, and what `run` and `exec` left in
+ * the background. Not of a `run --rm`, which removes by force itself when its program has ended.
+ */
 export async function endProgram(context: Context, sandbox: SandboxRecord, force: boolean): Promise<void> {
   const { programs } = context;
-  if (programs === undefined || programState(context, sandbox).state !== "running") return;
+  if (programs === undefined) return;
+  if (programState(context, sandbox).state !== "running") {
+    if (force && !sandbox.removeOnExit) await programs.kill(sandbox.id, [], null);
+    return;
+  }
   if (!force) {
     throw forbidden(
       `cannot remove sandbox "${sandbox.name}": sandbox is running: stop its program before attempting removal or force remove (-f)`,

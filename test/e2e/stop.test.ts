@@ -1,5 +1,6 @@
 // weft sandbox stop: the signal, the time, the kill, and what is known afterwards.
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { processOf } from "../../src/netns/process.ts";
 import { Daemon, eventually } from "../support/daemon.ts";
 import { execute, Lab } from "../support/hosts.ts";
 
@@ -53,4 +54,16 @@ test("of --rm it is gone afterwards; mistakes are told, and the others are stopp
   expect([signal.code, signal.stderr]).toEqual([1, expect.stringContaining("invalid signal: SIGNOTHING")]);
   expect((await daemon.cli(["sandbox", "stop", "-t", "soon", "good"])).code).toBe(2);
   await daemon.must("sandbox", "rm", "good");
+});
+
+test("rm -f ends what was left in the background, where the program has ended and where there was none", async () => {
+  await daemon.must("sandbox", "create", "bare");
+  const left = async (...argv: readonly string[]): Promise<number> =>
+    Number(await daemon.must(...argv, "sh", "-c", "sleep 600 >/dev/null 2>&1 & echo $!"));
+  const pids = [await left("sandbox", "exec", "bare", "--"), await left("run", "--name", "ended", "--")];
+  const kept = await left("run", "--rm", "--");
+  expect([...pids, kept].map((pid) => processOf(pid) !== null)).toEqual([true, true, true]);
+  await daemon.must("sandbox", "rm", "-f", "bare", "ended");
+  expect([...pids, kept].map((pid) => processOf(pid) !== null)).toEqual([false, false, true]);
+  process.kill(kept, "SIGKILL");
 });
