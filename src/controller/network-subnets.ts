@@ -35,11 +35,13 @@ export async function chooseSubnets(
   const { enableIpv4, enableIpv6, ipam: requests = [] } = request;
   if (ipam === null) return configurationSubnets(requests, enableIpv4, enableIpv6);
   if (driver.addressSpace === null) return [];
+  const skips = driver.skipsGateway?.({ options: request.options ?? {}, internal: request.internal ?? false });
   const plan = {
     space: driver.addressSpace,
     requests,
     enableIpv4,
     enableIpv6,
+    ...(skips === undefined ? {} : { withoutGateway: skips }),
     networks: takenSubnets(context),
     hostRoutes: driver.avoidsHostRoutes ? await hostRoutes(context) : [],
     ulaGlobalId: ulaGlobalId(context, enableIpv6 && ipam.name === DEFAULT_IPAM ? puts : []),

@@ -13,6 +13,7 @@
 import type { AddressText, Declaration } from "../datapath/declarations.ts";
 import type { CipherInfo } from "../datapath/messages.ts";
 import type { AddressSpace } from "../ipam/default-pools.ts";
+import type { GatewaySkips } from "../ipam/ipam.ts";
 import type { NatNetwork } from "../nat/types.ts";
 import type { Exposed } from "../net/port-spec.ts";
 import type { InterfaceConfig, LinkInfo } from "../ports/native.ts";
@@ -100,6 +101,8 @@ export interface Driver {
   readonly withoutAddresses?: boolean;
   /** The host has an address in its subnets, so they must not overlap what the host routes elsewhere. */
   readonly avoidsHostRoutes: boolean;
+  /** Whether addresses of gateways, unless the user gives them, would be nobody's; absent: they wouldn't. */
+  skipsGateway?(draft: Pick<NetworkRecord, "options" | "internal">): GatewaySkips;
   /** Its networks have no gateway: a sandbox that is on such ones only is given another way out of the host. */
   readonly leadsNowhere?: boolean;
   /** Whether static VTEPs mean anything to its networks. */

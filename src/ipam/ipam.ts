@@ -21,14 +21,20 @@ export interface SubnetRequest {
   readonly subnet?: string | undefined;
   readonly ipRange?: string | undefined;
   readonly gateway?: string | undefined;
+  /** None is chosen where none is given: nobody would have it. */
+  readonly withoutGateway?: boolean;
   readonly auxAddresses?: Readonly<Record<string, string>> | undefined;
 }
+
+export type GatewaySkips = Readonly<Record<4 | 6, boolean>>;
 
 export interface SubnetPlan {
   readonly space: AddressSpace;
   readonly requests: readonly SubnetRequest[];
   readonly enableIpv4: boolean;
   readonly enableIpv6: boolean;
+  /** Families that need no gateway; absent: both do. */
+  readonly withoutGateway?: GatewaySkips;
   /** Subnets of the networks there are. */
   readonly networks: readonly { readonly name: string; readonly prefix: Prefix }[];
   /** Empty where the host's own routing does not matter to the network. */

@@ -20,7 +20,7 @@ export interface WantedSubnet {
 }
 
 /** What is asked for: the subnets that are named, and one of each family that is on and has none. Throws INVALID_ARGUMENT. */
-export function wantedSubnets(plan: Pick<SubnetPlan, "requests" | "enableIpv4" | "enableIpv6">): WantedSubnet[] {
+export function wantedSubnets(plan: Pick<SubnetPlan, "requests" | "enableIpv4" | "enableIpv6" | "withoutGateway">): WantedSubnet[] {
   const wanted = plan.requests.map((request) => ({ request, subnet: namedSubnet(request) }));
   for (const { request, subnet } of wanted) {
     if (subnet?.family === 6 && !plan.enableIpv6) {
@@ -40,7 +40,10 @@ export function wantedSubnets(plan: Pick<SubnetPlan, "requests" | "enableIpv4" |
   const named = wanted.filter((entry): entry is WantedSubnet => entry.subnet !== null);
   if (plan.enableIpv4 && !named.some(({ subnet }) => subnet.family === 4)) named.unshift({ request: {}, subnet: anySubnet(4) });
   if (plan.enableIpv6 && !named.some(({ subnet }) => subnet.family === 6)) named.push({ request: {}, subnet: anySubnet(6) });
-  return named;
+  return named.map(({ request, subnet }) => ({
+    request: plan.withoutGateway?.[subnet.family] ? { ...request, withoutGateway: true } : request,
+    subnet,
+  }));
 }
 
 /** Throws INVALID_ARGUMENT, ADDRESS_IN_USE or RESOURCE_EXHAUSTED. */
@@ -119,9 +122,10 @@ export function configure(subnet: Prefix, request: SubnetRequest): IpamConfig {
     }
     ipRange = formatPrefix(range);
   }
-  const gateway = request.gateway ? inside(subnet, request.gateway, "gateway") : defaultGateway(subnet);
+  const chosen = request.withoutGateway ? null : defaultGateway(subnet);
+  const gateway = request.gateway ? inside(subnet, request.gateway, "gateway") : chosen;
   const auxAddresses: Record<string, string> = Object.create(null); // names are the user's, `__proto__` among them
-  const seen: Address[] = [gateway];
+  const seen: Address[] = gateway === null ? [] : [gateway];
   for (const [name, text] of Object.entries(request.auxAddresses ?? {})) {
     const address = inside(subnet, text, "auxiliary address");
     if (seen.some((other) => sameAddress(other, address))) {
@@ -132,7 +136,7 @@ export function configure(subnet: Prefix, request: SubnetRequest): IpamConfig {
     seen.push(address);
     auxAddresses[name] = formatAddress(address);
   }
-  return { subnet: formatPrefix(subnet), ipRange, gateway: formatAddress(gateway), auxAddresses };
+  return { subnet: formatPrefix(subnet), ipRange, gateway: gateway === null ? null : formatAddress(gateway), auxAddresses };
 }
 
 function inside(subnet: Prefix, text: string, what: string): Address {

@@ -212,6 +212,31 @@ describe("bridge", () => {
     expect(namespaces.link(null, "dual").addresses).toEqual([]);
   });
 
+  it("keeps no address for a gateway that nobody would have, unless one is given", async () => {
+    const { controller, store } = await startController();
+    const [v4, v6, inhibit] = ["gateway_mode_ipv4", "gateway_mode_ipv6", "inhibit_ipv4"].map((key) => `com.docker.network.bridge.${key}`);
+    const gateways = async (name: string, options: Record<string, string>, internal = true, gateway = {}) => {
+      const ipam = [{ subnet: "10.1.0.0/24", ...gateway }, { subnet: "fd01::/64" }];
+      const network = await controller.createNetwork({ name, internal, enableIpv6: true, ipam, options });
+      const { endpoints } = await controller.createSandbox({ name, networks: [{ network: name }] });
+      const found = [...network.ipam.map((one) => one.gateway), endpoints[0]!.endpoint.ipv4, endpoints[0]!.endpoint.ipv6];
+      await (await startController({ store })).controller.restore();
+      await controller.removeSandbox(name, false);
+      await controller.removeNetwork(name);
+      return found;
+    };
+    expect(await gateways("both", { [v4!]: "isolated", [v6!]: "isolated" })).toEqual([null, null, "10.1.0.1/24", "fd01::1/64"]);
+    expect(await gateways("half", { [v6!]: "isolated" })).toEqual(["10.1.0.1", null, "10.1.0.2/24", "fd01::1/64"]);
+    expect(await gateways("inhibited", { [inhibit!]: "true" })).toEqual([null, "fd01::1", "10.1.0.1/24", "fd01::2/64"]);
+    expect(await gateways("out", { [inhibit!]: "true" }, false)).toEqual(["10.1.0.1", "fd01::1", "10.1.0.2/24", "fd01::2/64"]);
+    expect(await gateways("given", { [v4!]: "isolated" }, true, { gateway: "10.1.0.9" })).toEqual([
+      "10.1.0.9",
+      "fd01::1",
+      "10.1.0.1/24",
+      "fd01::2/64",
+    ]);
+  });
+
   it("leaves the gateway's IPv4 address out with inhibit_ipv4", async () => {
     const { controller, namespaces } = await startController();
     const options = { "com.docker.network.bridge.inhibit_ipv4": "true", [NAME]: "br0" };

@@ -6,6 +6,7 @@
 
 import type { Declaration } from "../../datapath/declarations.ts";
 import { addressInUse, invalidArgument } from "../../errors.ts";
+import type { GatewaySkips } from "../../ipam/ipam.ts";
 import { subnetPairs } from "../../ipam/pairs.ts";
 import { randomMac } from "../../net/mac.ts";
 import type { EndpointRecord, NetworkRecord } from "../../records/records.ts";
@@ -43,6 +44,12 @@ export class BridgeDriver implements Driver {
   readonly addressSpace = "local";
   readonly avoidsHostRoutes = true;
   readonly hasPeers = false;
+
+  /** As in Docker: an isolated network's host has no address, and nobody goes by that of one that is internal and has none. */
+  skipsGateway({ options, internal }: Pick<NetworkRecord, "options" | "internal">): GatewaySkips {
+    const { gatewayModeIpv4, gatewayModeIpv6, inhibitIpv4 } = readBridgeOptions(options);
+    return { 4: gatewayModeIpv4 === "isolated" || (inhibitIpv4 && internal), 6: gatewayModeIpv6 === "isolated" };
+  }
 
   async createNetwork(draft: NetworkDraft, host: DriverHost): Promise<DriverState> {
     const options = readBridgeOptions(draft.options);

@@ -185,7 +185,7 @@ export class RemoteIpam implements IpamDriver {
       return this.#asAsked(this.#inside(given, pool.prefix), address === "" ? null : parseAddress(address));
     };
     let { gateway } = pool;
-    if (request.gateway || gateway === null) {
+    if (request.gateway || (gateway === null && !request.withoutGateway)) {
       try {
         gateway = await take(request.gateway ?? "", { [ADDRESS_TYPE_OPTION]: GATEWAY_TYPE });
       } catch (error) {
@@ -198,7 +198,7 @@ export class RemoteIpam implements IpamDriver {
     return {
       subnet: formatPrefix(pool.prefix),
       ipRange: request.ipRange ?? null,
-      gateway: formatAddress(this.#inside(gateway, pool.prefix)),
+      gateway: gateway === null ? null : formatAddress(this.#inside(gateway, pool.prefix)),
       auxAddresses,
       poolId: pool.id,
     };
