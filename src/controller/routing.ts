@@ -89,19 +89,30 @@ function relaysOf(sandbox: SandboxRecord, ways: readonly WayTo[]): RelayedPorts[
     }));
 }
 
-/** Which of a sandbox's ports IPv6 clients do not come to, though they were published for them too. */
+/** Which of a sandbox's ports clients of a family do not come to, though they were published for them too. */
 export function publishWarnings(context: Context, sandbox: SandboxRecord): string[] {
-  if (sandbox.ports.every(mayRelay)) return [];
-  return byRelay(sandbox, waysTo(context, sandbox))
-    .filter((port) => !mayRelay(port))
-    .map(({ protocol, hostAddress, hostPort, count }) => {
-      const range = formatRange({ first: hostPort, last: hostPort + count - 1 });
-      return (
-        `[${hostAddress ?? "::"}]:${range}/${protocol} is not published: the sandbox has no IPv6, and only TCP and UDP are relayed to it, ` +
-        `at most ${RELAYED_PORTS_MAX} ports of one -p: publish in parts, or give its network IPv6`
-      );
-    });
+  if (sandbox.ports.length === 0) return [];
+  const ways = waysTo(context, sandbox);
+  const [way] = ways;
+  const ipv4Lacks = way?.family === 6 ? sandbox.ports.filter(({ hostAddress }) => hostAddress?.includes(".") === true) : [];
+  return [
+    ...byRelay(sandbox, ways)
+      .filter((port) => !mayRelay(port))
+      .map(
+        (port) =>
+          `[${port.hostAddress ?? "::"}]:${hostRange(port)} is not published: the sandbox has no IPv6, and only TCP and UDP are relayed to it, ` +
+          `at most ${RELAYED_PORTS_MAX} ports of one -p: publish in parts, or give its network IPv6`,
+      ),
+    ...ipv4Lacks.map(
+      (port) =>
+        `${port.hostAddress}:${hostRange(port)} is not published: the sandbox has no IPv4, and nothing is relayed from IPv4 to IPv6: ` +
+        "publish at an IPv6 address ([::]:8080:80), or give its network IPv4",
+    ),
+  ];
 }
+
+const hostRange = ({ protocol, hostPort, count }: PublishedPort): string =>
+  `${formatRange({ first: hostPort, last: hostPort + count - 1 })}/${protocol}`;
 
 /** Makes the host route as the stored objects say. */
 export async function routeHost(context: Context): Promise<void> {

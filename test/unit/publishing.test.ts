@@ -111,6 +111,17 @@ describe("ports of a sandbox", () => {
     expect(nat.relayed).toEqual([]);
   });
 
+  it("say that IPv4 clients don't come to a sandbox with IPv6 only", async () => {
+    await bench.controller.createNetwork({ name: "new", enableIpv4: false, enableIpv6: true, ipam: [{ subnet: "fd00:5::/64" }] });
+    await create("a", specs("8080:80", "127.0.0.1:8081:81", "[::1]:8082:82"), "new");
+    const warnings = () => bench.controller.sandboxWarnings(bench.controller.inspectSandbox("a").sandbox);
+    expect(nat.published).toEqual(["tcp :::8080+1 -> fd00:5::2:80", "tcp ::1:8082+1 -> fd00:5::2:82"]);
+    expect(warnings()).toEqual([expect.stringMatching(/^127\.0\.0\.1:8081\/tcp is not published: the sandbox has no IPv4/)]);
+    await web();
+    await bench.controller.connect("a", { network: "web" });
+    expect(warnings()).toEqual([]);
+  });
+
   it("take none of the host's where the network is routed", async () => {
     const routed = { [`${ALL}.gateway_mode_ipv4`]: "routed", [`${ALL}.gateway_mode_ipv6`]: "routed" };
     await web(routed);
