@@ -106,6 +106,26 @@ impl State {
         Some(number)
     }
 
+    /// Room for a connection: datagrams cost whoever sends them, under whatever address, less than a connection does.
+    pub fn forget_silentest(&mut self) -> bool {
+        let sessions = self.items.iter().filter_map(|(token, item)| match item {
+            Item::Session(session) => Some((session.heard, *token, session.port, session.client)),
+            _ => None,
+        });
+        let Some((_, token, port, client)) = sessions.min_by_key(|(heard, ..)| *heard) else { return false };
+        self.end(token, port, &client);
+        true
+    }
+
+    fn end(&mut self, token: Token, port: Token, client: &Client) {
+        self.items.remove(&token);
+        self.open -= 1;
+        self.sessions -= 1;
+        if let Some(Item::Udp(port)) = self.items.get_mut(&port) {
+            port.sessions.remove(client);
+        }
+    }
+
     /// Forgets who has been silent; answers how long the thread may sleep.
     pub fn sweep(&mut self) -> EpollTimeout {
         if !self.again.is_empty() {
@@ -131,12 +151,7 @@ impl State {
         };
         let ended: Vec<_> = self.items.iter().filter_map(|(token, item)| Some((*token, silent(item)?))).collect();
         for (token, (port, client)) in ended {
-            self.items.remove(&token);
-            self.open -= 1;
-            self.sessions -= 1;
-            if let Some(Item::Udp(port)) = self.items.get_mut(&port) {
-                port.sessions.remove(&client);
-            }
+            self.end(token, port, &client);
         }
     }
 }

@@ -110,8 +110,8 @@ fn read_order() -> Option<Order> {
 
 fn start(order: &Order) -> Result<(Child, OwnedFd, log::Log), String> {
     let refused = |error: SystemError| format!("cannot enter the sandbox: {error}");
-    let file = log::Log::open(&order.log, order.log_bytes)
-        .map_err(|error| format!("cannot write {}: {error}", order.log))?;
+    let file =
+        log::Log::open(&order.log, order.log_bytes).map_err(|error| format!("cannot write {}: {error}", order.log))?;
     enter(order).map_err(refused)?;
     let mut command = Command::new(&order.argv[0]);
     command.args(&order.argv[1..]);

@@ -269,6 +269,20 @@ describe("UDP", () => {
     expect(await exchange(b!, port, "b")).not.toBe(second);
   });
 
+  it("makes room for connections", async () => {
+    relay.limitRelays(2, 60_000);
+    const { port } = await held("udp", await udpSandbox("db"));
+    const [a, b] = await Promise.all([bound("udp6"), bound("udp6")]);
+    await exchange(a!, port, "a");
+    const second = await exchange(b!, port, "b");
+    const { call } = await held("tcp", await sandbox((socket) => void socket.pipe(socket)));
+    const client = await call();
+    client.write("x");
+    expect(String((await once(client, "data"))[0])).toBe("x");
+    expect(relay.relayed()).toBe(2);
+    expect(await exchange(b!, port, "b")).toBe(second);
+  });
+
   it("ends with its place, and takes answers from nobody else", async () => {
     const [one, two] = await Promise.all([udpSandbox("one"), udpSandbox("two")]);
     const made = await held("udp", one!);
