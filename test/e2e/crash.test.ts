@@ -95,9 +95,10 @@ test("kill -9 under traffic: everything is there again and flows go on", async (
   await b.law();
 });
 
+// More of this, against a model: acknowledged.test.ts; at each step: cnm-crash.test.ts.
 test("kill -9 again and again, in the middle of changes: each is done or not, nothing is half there", async () => {
   const before = await snapshot();
-  for (const afterMs of [0, 2, 5, 10, 20, 40]) {
+  for (const afterMs of [0, 5, 20]) {
     const name = `torn-${afterMs}`;
     const change = a.api
       .call("network", "Create", { name, driver: "bridge" })
