@@ -12,25 +12,11 @@ use std::time::{Duration, Instant};
 use nix::sys::epoll::{EpollFlags, EpollTimeout};
 
 use super::sockets::{Client, datagrams_to, receive, send};
-use super::state::{Item, State};
+use super::state::{Item, Session, State, UdpPort};
 use super::{Relay, Token};
 
 /// Datagrams of a turn.
 const SHARE: usize = 64;
-
-pub struct UdpPort {
-    pub socket: Arc<UdpSocket>,
-    pub place: Option<SocketAddrV4>,
-    pub sessions: HashMap<Client, Token>,
-}
-
-pub struct Session {
-    port: Token,
-    client: Client,
-    back: Arc<UdpSocket>,
-    socket: UdpSocket,
-    heard: Instant,
-}
 
 impl UdpPort {
     pub fn new(socket: UdpSocket) -> Self {

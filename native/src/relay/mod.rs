@@ -31,9 +31,8 @@ use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
 use crate::error::{SystemError, SystemResult};
-use datagram::UdpPort;
 use sockets::{bind_datagrams, listen};
-use state::{Item, State, TcpPort};
+use state::{Item, State, TcpPort, UdpPort};
 
 type Token = u64;
 

@@ -2,14 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
-use std::net::{SocketAddrV4, TcpListener};
+use std::net::{SocketAddrV4, TcpListener, UdpSocket};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::epoll::EpollFlags;
 
-use super::datagram::{Session, UdpPort};
 use super::stream::{Pair, Progress};
 use super::{Relay, Token, sockets};
 
@@ -30,6 +30,21 @@ pub struct TcpPort {
     pub listener: TcpListener,
     pub place: Option<SocketAddrV4>,
     pub pairs: HashSet<Token>,
+}
+
+pub struct UdpPort {
+    pub socket: Arc<UdpSocket>,
+    pub place: Option<SocketAddrV4>,
+    pub sessions: HashMap<sockets::Client, Token>,
+}
+
+/// A client of a UDP port (datagram.rs).
+pub struct Session {
+    pub port: Token,
+    pub client: sockets::Client,
+    pub back: Arc<UdpSocket>,
+    pub socket: UdpSocket,
+    pub heard: Instant,
 }
 
 pub struct State {
