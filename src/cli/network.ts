@@ -191,6 +191,7 @@ export function register(program: Command, host: Session): void {
     examples: [
       "weft network connect web a",
       "weft network connect --ip 10.1.0.9 --alias db web a",
+      "weft network connect --link-local-ip 169.254.7.1 web a",
       "weft network connect --driver-opt com.docker.network.endpoint.sysctls=net.ipv4.conf.IFNAME.log_martians=1 web a",
     ],
     async run(context, [reference, sandbox], flags) {

@@ -58,6 +58,8 @@ export async function prepareAttachment(
   if (request.ipv6 && !network.enableIpv6) {
     throw invalidArgument(`invalid address ${request.ipv6}: network ${network.name} has no IPv6 subnet, create it with --ipv6`);
   }
+  const isOnHost = mac !== null && driver.linkOf !== undefined;
+  const hostMacs = new Set(isOnHost ? (await context.namespaces.hostLinks()).map((link) => link.mac) : []);
   const lease = !numbered
     ? { ipv4: null, ipv6: null, puts: [] }
     : await ipam.requestAddresses(network.id, { ipv4: request.ipv4 || null, ipv6: request.ipv6 || null, mac });
@@ -72,7 +74,7 @@ export async function prepareAttachment(
     const takenMacs = new Set(neighbours.flatMap(({ mac: other }) => other ?? []));
     for (const text of context.reserved) if (text.startsWith(reservation(""))) takenMacs.add(text.slice(reservation("").length));
     const id = newId(context);
-    const made = driver.createEndpoint(network, { id, ipv4: lease.ipv4, ipv6: lease.ipv6, mac, takenMacs }, context.host);
+    const made = driver.createEndpoint(network, { id, ipv4: lease.ipv4, ipv6: lease.ipv6, mac, takenMacs, hostMacs }, context.host);
     const { interfacePrefix } = driver.join(network, lease);
     const interfaceName =
       interfacePrefix === null ? null : (wishedName(options, linkNames) ?? freeInterfaceName(interfacePrefix, linkNames));

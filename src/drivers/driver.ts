@@ -57,6 +57,8 @@ export interface EndpointDraft {
   readonly mac: string | null;
   /** MACs on the network already, and on others of its link. */
   readonly takenMacs: ReadonlySet<string>;
+  /** MACs of the host's own interfaces; empty where no MAC is wished, or the network is on none of them. */
+  readonly hostMacs: ReadonlySet<string>;
 }
 
 export interface Join {

@@ -76,6 +76,7 @@ export function driverCompliance(name: string, { make, variants }: DriverCase): 
       ipv6: driver.addressSpace === null ? null : "fd01::7/64",
       mac: null,
       takenMacs: new Set(),
+      hostMacs: new Set(),
       ...wish,
     });
 

@@ -372,6 +372,15 @@ describe("macvlan", () => {
     expect(controller.listSandboxes()).toHaveLength(2);
   });
 
+  it("gives no sandbox the MAC of an interface of the host", async () => {
+    const { controller, namespaces } = await startController();
+    await controller.createNetwork({ name: "lan", driver: "macvlan", options: { parent: "eth0" } });
+    const [, { mac } = { mac: "" }] = await namespaces.hostLinks();
+    const join = controller.createSandbox({ networks: [{ network: "lan", mac }] });
+    await expect(join).rejects.toThrow(`MAC address ${mac} is that of an interface of this host`);
+    expect(controller.listSandboxes()).toEqual([]);
+  });
+
   it("has routers out there: none but the one it is given", async () => {
     const { controller, namespaces } = await startController();
     const ipam = [

@@ -79,6 +79,9 @@ export class MacvlanDriver implements Driver {
       return { mac: parentMac, driverState: {} };
     }
     if (draft.mac !== null) {
+      if (draft.hostMacs.has(draft.mac)) {
+        throw addressInUse(`MAC address ${draft.mac} is that of an interface of this host, which would get its frames too: choose another`);
+      }
       if (draft.takenMacs.has(draft.mac))
         throw addressInUse(`MAC address ${draft.mac} is already used on network ${network.name} or another on its parent: choose another`);
       return { mac: draft.mac, driverState: {} };
