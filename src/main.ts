@@ -15,7 +15,8 @@ const host: CliHost = {
   stdout: process.stdout,
   stderr: process.stderr,
   stdoutIsTerminal: process.stdout.isTTY === true,
-  columns: process.stdout.isTTY ? process.stdout.columns : undefined,
+  // 0: a terminal whose width nobody has told the kernel (a serial console, one that a script opened).
+  columns: process.stdout.isTTY ? process.stdout.columns || undefined : undefined,
   readLine() {
     const lines = createInterface({ input: process.stdin });
     return new Promise((done) => {

@@ -1,6 +1,6 @@
 // weft run -d: the program is left to a shim (native/src/shim), a small process in a session of its own, which outlives this one
 // and the daemon. It says on a pipe whether the program could be started.
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { dirname } from "node:path";
 import type { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
@@ -43,11 +43,8 @@ export async function startDetached(
   const input = options.terminal ? "terminal" : options.interactive ? "open" : "null";
   const order = [sandbox.namespacePath, hostname, domainname, sandbox.logPath, String(options.logBytes), sandbox.exitPath, input];
   const mounts = files.map(({ source, target }) => `${source}:${target}`);
-  const shim = spawn(SHIM_PATH, [...order, ...mounts, "--", ...argv], {
-    detached: true,
-    stdio: ["ignore", "ignore", "ignore", "pipe"],
-    env: { ...process.env, ...sandboxEnvironment(sandbox) },
-  });
+  const shim = start([...order, ...mounts, "--", ...argv], sandbox);
+  if (shim === null) return { failure: startFailure(argv[0]!, sandbox.name, "E2BIG"), exitCode: startExitCode("E2BIG") };
   const failed = new Promise<never>((_, reject) =>
     shim.once("error", (error) => reject(unavailable(`${SHIM_PATH} can't be run (${error.message}): build it with \`npm run build\``))),
   );
@@ -59,4 +56,18 @@ export async function startDetached(
   if (errno !== undefined) return { failure: startFailure(argv[0]!, sandbox.name, errno), exitCode: startExitCode(errno) };
   const [, reason] = /^failed (.*)\n/.exec(report) ?? [];
   return { failure: `sandbox ${sandbox.name}: ${reason ?? "weft-shim ended without a word"}`, exitCode: FAILED };
+}
+
+/** Null: arguments and variables are more than the kernel passes on, to the shim as to its program. */
+function start(argv: readonly string[], sandbox: Sandbox__Output): ChildProcess | null {
+  try {
+    return spawn(SHIM_PATH, argv, {
+      detached: true,
+      stdio: ["ignore", "ignore", "ignore", "pipe"],
+      env: { ...process.env, ...sandboxEnvironment(sandbox) },
+    });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "E2BIG") throw error;
+    return null;
+  }
 }

@@ -28,7 +28,8 @@ test("what can't be run is said in Docker's words, in the foreground and in the 
     ["/etc/passwd", 126, "permission denied: is it executable (chmod +x)?"],
     ["/tmp", 126, "is a directory"],
   ] as const) {
-    for (const flags of [[], ["-d"]]) {
+    // By the same errno in the background: two will do.
+    for (const flags of ["no-such-program", "/tmp"].includes(program) ? [[], ["-d"]] : [[]]) {
       expect(await daemon.cli(["run", "--rm", "--name", "box", ...flags, "--", program]), `${program} ${flags}`).toEqual({
         code,
         stdout: "",
@@ -58,6 +59,22 @@ test("a program's streams are as the caller's, whose pipe may be slow: a write w
     expect(stdout.endsWith("\n99999\n100000\n")).toBe(true);
   }
   await daemon.must("sandbox", "rm", "streams");
+});
+
+test("a program in the background holds nothing that its caller had open, and hears why it can't be started", async () => {
+  const inherited = join(daemon.stateDir, "inherited");
+  const weft = [WEFT, "--socket", daemon.socket, "run", "-d", "--name"];
+  const started = ["sh", "-c", `exec 9>${inherited}; "$@"`, "sh", ...weft, "open", "--", "ls", "-l", "/proc/self/fd"];
+  expect(await execute(started)).toMatchObject({ code: 0 });
+  expect(await daemon.must("logs", "-f", "open")).toMatch(/ 2 -> pipe:(?:(?!inherited)[^])*$/);
+  await daemon.must("sandbox", "rm", "open");
+  const big = join(daemon.stateDir, "big.env");
+  writeFileSync(big, `BIG=${"x".repeat(200_000)}\n`);
+  for (const flags of [[], ["-d"]]) {
+    const { code, stderr } = await daemon.cli(["run", "--rm", ...flags, "--env-file", big, "--", "true"]);
+    expect([code, stderr]).toEqual([126, expect.stringContaining("argument list too long")]);
+  }
+  expect(await names()).toEqual([]);
 });
 
 test.each(["SIGALRM", "SIGWINCH", "SIGUSR1"] as const)("%s to the command is the program's", async (signal) => {

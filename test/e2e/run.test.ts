@@ -78,6 +78,10 @@ describe("a terminal", () => {
     expect(shown.split("\n").filter((line) => /^\d+$/.test(line))).toHaveLength(20000);
   });
 
+  test("one whose width nobody knows has tables whole", async () => {
+    expect(await onTerminal(["network", "ls"], "size 0 0")).toMatch(/^NETWORK ID .*\n[^…]*\b10\.87\.0\.0\/24\n/);
+  });
+
   test("for exec; and refused where the input is none", async () => {
     await daemon.must("sandbox", "create", "--network", "web", "box");
     expect(await onTerminal(["sandbox", "exec", "-it", "box", "--", "tty"])).toMatch(/^\/dev\/pts\/\d+\n\nexit 0 restored\n$/);

@@ -58,6 +58,7 @@ fn main() -> ExitCode {
         eprintln!("weft-shim: started by `weft run -d`, not by hand");
         return ExitCode::from(2);
     };
+    close_inherited();
     // SAFETY: our parent opened it for us; nobody else in this process knows it.
     let mut report = unsafe { File::from_raw_fd(REPORT_FD) };
     // SAFETY: no pointers; the program must not inherit it, or its reader would wait for its end.
@@ -78,6 +79,13 @@ fn main() -> ExitCode {
     PROGRAM.store(0, Ordering::SeqCst);
     let _ = record(&order.exit_file, code);
     ExitCode::SUCCESS
+}
+
+/// What the caller had open beside (a lock of flock(1), a pipe whose end somebody waits for) is not to be held for as long as the
+/// program runs. A kernel before 5.9 can't: then it is held.
+fn close_inherited() {
+    // SAFETY: no pointers. This process has opened nothing yet, so nobody in it knows any of these.
+    unsafe { libc::syscall(libc::SYS_close_range, REPORT_FD as libc::c_uint + 1, libc::c_uint::MAX, 0) };
 }
 
 fn read_order() -> Option<Order> {
