@@ -28,6 +28,8 @@ interface RunFlags extends SandboxFlags {
 const FAILED = 125;
 const LOG_BYTES_DEFAULT = 16 * 2 ** 20;
 const LOG_BYTES_MIN = 2 ** 12;
+/** `weft logs` reads it whole. */
+const LOG_BYTES_MAX = 2 ** 31;
 
 async function create(context: Context, argv: readonly string[], flags: RunFlags): Promise<Sandbox__Output> {
   const { sandbox } = await context.client.call("sandbox", "Create", {
@@ -111,6 +113,7 @@ function logSize(options: readonly string[] | undefined): number {
   if (unknown !== undefined) throw new UsageError(`unknown log opt '${unknown}': there is max-size`);
   const bytes = size === undefined ? LOG_BYTES_DEFAULT : byteSize("max-size", size);
   if (bytes < LOG_BYTES_MIN) throw new UsageError(`invalid max-size "${size}": at least 4k`);
+  if (bytes > LOG_BYTES_MAX) throw new UsageError(`invalid max-size "${size}": at most 2g`);
   return bytes;
 }
 

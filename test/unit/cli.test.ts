@@ -252,6 +252,15 @@ describe("sandbox create", () => {
     expect(api.controller.requests).toEqual([{ namespacePath: "/run/netns/x", hostname: "h", labels: { a: "b" }, removeOnExit: false }]);
   });
 
+  it.each([
+    ["max-size=1k", 'invalid max-size "1k": at least 4k'],
+    ["max-size=3g", 'invalid max-size "3g": at most 2g'],
+    ["max-file=2", "unknown log opt 'max-file': there is max-size"],
+  ])("has no log of %s", async (option, message) => {
+    expect(await weft(["run", "-d", "--log-opt", option, "--", "true"])).toMatchObject({ code: 2, stderr: `weft: ${message}\n` });
+    expect(api.controller.requests).toEqual([]);
+  });
+
   it("has Docker's short and other forms; help is --help", async () => {
     await given("sandbox create -h h -l a=b -l=c=d -e=X=1 --dns-opt ndots:1 --dns-option rotate s");
     expect(api.controller.requests).toMatchObject([
