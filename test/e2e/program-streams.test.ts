@@ -66,7 +66,9 @@ test("a program in the background holds nothing that its caller had open, and he
   const weft = [WEFT, "--socket", daemon.socket, "run", "-d", "--name"];
   const started = ["sh", "-c", `exec 9>${inherited}; "$@"`, "sh", ...weft, "open", "--", "ls", "-l", "/proc/self/fd"];
   expect(await execute(started)).toMatchObject({ code: 0 });
-  expect(await daemon.must("logs", "-f", "open")).toMatch(/ 2 -> pipe:(?:(?!inherited)[^])*$/);
+  const descriptors = await daemon.must("logs", "-f", "open");
+  expect(descriptors).toContain(" 2 -> pipe:");
+  expect(descriptors).not.toContain(inherited);
   await daemon.must("sandbox", "rm", "open");
   const big = join(daemon.stateDir, "big.env");
   writeFileSync(big, `BIG=${"x".repeat(200_000)}\n`);
