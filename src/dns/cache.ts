@@ -2,7 +2,8 @@
 // asked of different servers or from different places. The oldest entries go when it is full: it is counted in bytes too, for
 // an answer by TCP may have 64 KB, and who owns a name chooses.
 import type { Clock } from "../clock.ts";
-import { lifetimeOf, type Query, relayed } from "./message.ts";
+import { lifetimeOf, relayed } from "./forwarded.ts";
+import type { Query } from "./message.ts";
 
 interface Entry {
   readonly bytes: Uint8Array;

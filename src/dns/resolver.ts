@@ -6,24 +6,12 @@
 //   an address of its networks, reversed       ─> its name
 //   anything else                              ─> cache, upstream servers, SERVFAIL if none answers
 import type { SandboxRecord } from "../records/records.ts";
+import { encodeAnswer, truncatedAnswer } from "./answer.ts";
 import type { AnswerCache } from "./cache.ts";
+import { cacheKey, relayed } from "./forwarded.ts";
 import { Gate, through } from "./gate.ts";
-import {
-  CLASS,
-  cacheKey,
-  encodeAnswer,
-  isBad,
-  MESSAGE_BYTES_MAX,
-  parseQuery,
-  type Query,
-  RCODE,
-  type Resource,
-  relayed,
-  TYPE,
-  truncatedAnswer,
-  UDP_BYTES_MAX,
-  UDP_BYTES_MIN,
-} from "./message.ts";
+import { CLASS, MESSAGE_BYTES_MAX, type Query, RCODE, type Resource, TYPE, UDP_BYTES_MAX, UDP_BYTES_MIN } from "./message.ts";
+import { isBad, parseQuery } from "./query.ts";
 import { servicePort } from "./services.ts";
 import { ask, type Exchange, IO_TIMEOUT_MS, type Server } from "./upstream.ts";
 import { addressesOf, encodedFullName, findAddress, findHosts, type Host, type NetworkNames } from "./zone.ts";

@@ -6,7 +6,8 @@
 
 import { addressRange, formatAddress, tryParseAddress, unmapped } from "../net/address.ts";
 import type { SandboxRecord } from "../records/records.ts";
-import { answersTo, encodeForwarded, type Query, RCODE, rcodeOf } from "./message.ts";
+import { answersTo, encodeForwarded } from "./forwarded.ts";
+import { type Query, RCODE, rcodeOf } from "./message.ts";
 
 export interface Server {
   readonly address: string;

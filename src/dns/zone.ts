@@ -9,7 +9,7 @@
 
 import { addressBytes, parseAddress } from "../net/address.ts";
 import type { EndpointRecord, NetworkRecord, SandboxRecord } from "../records/records.ts";
-import { encodeName, isEncodable } from "./message.ts";
+import { encodeName, isEncodable } from "./answer.ts";
 
 export interface Member {
   readonly endpoint: EndpointRecord;
