@@ -30,8 +30,8 @@ describe("run", () => {
     { what: "an exit code", argv: ["sh", "-c", "exit 7"], code: 7 },
     { what: "success", argv: ["true"], code: 0 },
     { what: "a signal", argv: ["sh", "-c", "kill -9 $$"], code: 137 },
-    { what: "a program that is not there", argv: ["no-such-program"], code: 127, says: "weft: cannot run no-such-program" },
-    { what: "a program that is none", argv: ["/etc/passwd"], code: 126, says: "weft: cannot run /etc/passwd" },
+    { what: "a program that is not there", argv: ["no-such-program"], code: 127, says: 'weft: cannot run "no-such-program" in' },
+    { what: "a program that is none", argv: ["/etc/passwd"], code: 126, says: 'weft: cannot run "/etc/passwd" in' },
   ])("passes $what on, and --rm leaves nothing", async ({ argv, code, says }) => {
     const outcome = await daemon.cli(["run", "--rm", "--network", "web", "--", ...argv]);
     expect(outcome.code).toBe(code);
@@ -91,7 +91,7 @@ describe("run", () => {
   test("-d says so if the program can't be started", async () => {
     const outcome = await daemon.cli(["run", "-d", "--rm", "--", "no-such-program"]);
     expect(outcome).toMatchObject({ code: 127, stdout: "" });
-    expect(outcome.stderr).toContain("weft: cannot run no-such-program");
+    expect(outcome.stderr).toContain('weft: cannot run "no-such-program" in');
     await eventually("its sandbox is gone", async () => (await names()).length === 1);
   });
 });
