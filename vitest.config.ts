@@ -1,6 +1,5 @@
 // Two kinds of tests. "unit" ones live in memory; "host" ones make namespaces, TAPs and daemons and look at what crosses them,
-// after the rest. Two files run at a time, for two cores is what Weft is tuned on, and three of host tests, which wait for
-// daemons to start and for packets half of the time. A file of host tests has a lab of its
+// after the rest. Of both two files run at a time, for two cores is what Weft is tuned on. A file of host tests has a lab of its
 // own (test/support/hosts.ts): nothing of it is seen by another, and no test relies on having the machine to itself.
 // `--no-file-parallelism` runs one at a time.
 import { defineConfig } from "vitest/config";
@@ -29,7 +28,7 @@ export default defineConfig({
         test: {
           name: "host",
           include: HOST_TESTS,
-          maxWorkers: 3,
+          maxWorkers: 2,
           testTimeout: 120_000,
           hookTimeout: 120_000,
           sequence: { groupOrder: 1 },

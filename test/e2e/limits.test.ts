@@ -1,6 +1,6 @@
 // What the host may do to a daemon without killing it: too few descriptors, a stop for a while, its state directory moved away. It
 // refuses with the reason what it can't do, changes nothing then, and goes on afterwards without a restart.
-import { renameSync } from "node:fs";
+import { readdirSync, readFileSync, renameSync } from "node:fs";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { ApiClient } from "../../src/api/client.ts";
 import { Daemon, eventually } from "../support/daemon.ts";
@@ -60,9 +60,16 @@ test("no descriptors left", async () => {
 
 test("stopped for a while, and continued", async () => {
   process.kill(daemon.pid, "SIGSTOP");
-  const waits = create("waits");
-  expect(await one.ping("10.85.0.1", ["-w", "1"], 1)).toBe(0);
-  process.kill(daemon.pid, "SIGCONT");
+  const threads = `/proc/${daemon.pid}/task`;
+  const stopped = (thread: string): boolean => /\) T /.test(readFileSync(`${threads}/${thread}/stat`, "utf8"));
+  let waits: Promise<unknown> | undefined;
+  try {
+    await eventually("each thread has stopped", () => readdirSync(threads).every(stopped));
+    waits = create("waits");
+    expect(await one.ping("10.85.0.1", ["-w", "1"], 1)).toBe(0);
+  } finally {
+    process.kill(daemon.pid, "SIGCONT");
+  }
   await waits;
   await remove("waits");
   await goesOn();
