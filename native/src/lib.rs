@@ -37,6 +37,7 @@ mod process;
 mod promise;
 mod raw;
 mod relay;
+mod service;
 mod sysctl;
 mod tap;
 mod terminal;

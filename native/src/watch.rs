@@ -6,17 +6,17 @@
 use std::collections::HashMap;
 use std::fs;
 use std::os::fd::{FromRawFd, OwnedFd};
-use std::sync::{Mutex, OnceLock};
-use std::thread;
+use std::sync::Mutex;
 
 use napi::bindgen_prelude::Function;
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Env, Status};
 use napi_derive::napi;
 use nix::errno::Errno;
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags, EpollTimeout};
 
 use crate::error::{SystemError, SystemResult, check};
+use crate::service::{Begin, Service};
 
 const STACK_BYTES: usize = 64 * 1024;
 
@@ -28,7 +28,7 @@ struct Watch {
     waiting: Mutex<HashMap<u64, (OwnedFd, Ended)>>,
 }
 
-static WATCH: OnceLock<Watch> = OnceLock::new();
+static WATCH: Service<Watch> = Service::new();
 
 /// When the process began, in clock ticks since boot; None if there is no such process, or it has ended and nobody has
 /// waited for it yet.
@@ -79,23 +79,15 @@ fn watch(pid: u32, start: u64, ended: Ended) -> SystemResult<bool> {
 }
 
 fn running() -> SystemResult<&'static Watch> {
-    if let Some(watch) = WATCH.get() {
-        return Ok(watch);
-    }
-    let epoll =
-        Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(|errno| SystemError::new("epoll_create1", "", errno))?;
-    if WATCH.set(Watch { epoll, waiting: Mutex::new(HashMap::new()) }).is_ok() {
-        thread::Builder::new()
-            .name("weft-watch".to_owned())
-            .stack_size(STACK_BYTES)
-            .spawn(follow)
-            .map_err(|error| SystemError::io("pthread_create", "", &error))?;
-    }
-    Ok(WATCH.get().expect("set above"))
+    WATCH.start(Begin {
+        name: "weft-watch",
+        stack_bytes: STACK_BYTES,
+        share: |epoll| Watch { epoll, waiting: Mutex::new(HashMap::new()) },
+        serve: follow,
+    })
 }
 
-fn follow() {
-    let watch = WATCH.get().expect("set before this thread");
+fn follow(watch: &'static Watch) {
     let mut events = [EpollEvent::empty(); 16];
     loop {
         let count = match watch.epoll.wait(&mut events, EpollTimeout::NONE) {

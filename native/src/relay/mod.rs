@@ -21,16 +21,17 @@ use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock};
+use std::sync::{Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
 use napi::Env;
 use napi_derive::napi;
 use nix::errno::Errno;
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags, EpollTimeout};
 
 use crate::error::{SystemError, SystemResult};
+use crate::service::{Begin, Service};
 use sockets::{bind_datagrams, listen};
 use state::{Item, State, TcpPort, UdpPort};
 
@@ -46,7 +47,7 @@ struct Relay {
     waiting: AtomicUsize,
 }
 
-static RELAY: OnceLock<Relay> = OnceLock::new();
+static RELAY: Service<Relay> = Service::new();
 
 /// Binds "tcp" or "udp" at an address of the daemon's namespace, IPv6 without IPv4; who calls is turned away until the port
 /// leads somewhere. Answers the port's name for the other calls.
@@ -63,7 +64,7 @@ pub fn lead_port(env: &Env, held: f64, address: Option<String>, port: u32) -> na
         _ => Err(SystemError::new("connect", format!("{text} port {port}"), Errno::EINVAL)),
     });
     let place = parsed.transpose().map_err(|error| error.into_js(env))?;
-    if let Some(relay) = RELAY.get() {
+    if let Some(relay) = RELAY.running() {
         relay.borrow().lead(held as Token, place);
     }
     Ok(())
@@ -72,7 +73,7 @@ pub fn lead_port(env: &Env, held: f64, address: Option<String>, port: u32) -> na
 /// Lets the port go and ends what it carries.
 #[napi(catch_unwind)]
 pub fn release_port(held: f64) {
-    if let Some(relay) = RELAY.get() {
+    if let Some(relay) = RELAY.running() {
         let mut state = relay.borrow();
         state.lead(held as Token, None);
         state.items.remove(&(held as Token));
@@ -92,7 +93,7 @@ pub fn limit_relays(env: &Env, most: u32, udp_idle_ms: u32) -> napi::Result<()> 
 /// Connections and UDP clients that are relayed now.
 #[napi(catch_unwind)]
 pub fn relayed() -> u32 {
-    RELAY.get().map_or(0, |relay| relay.borrow().open as u32)
+    RELAY.running().map_or(0, |relay| relay.borrow().open as u32)
 }
 
 fn hold(protocol: &str, address: &str, port: u32) -> SystemResult<Token> {
@@ -119,23 +120,15 @@ fn hold(protocol: &str, address: &str, port: u32) -> SystemResult<Token> {
 }
 
 fn running() -> SystemResult<&'static Relay> {
-    if let Some(relay) = RELAY.get() {
-        return Ok(relay);
-    }
-    let epoll =
-        Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(|errno| SystemError::new("epoll_create1", "", errno))?;
-    if RELAY.set(Relay { epoll, state: Mutex::new(State::new()), waiting: AtomicUsize::new(0) }).is_ok() {
-        thread::Builder::new()
-            .name("weft-relay".to_owned())
-            .stack_size(STACK_BYTES)
-            .spawn(serve)
-            .map_err(|error| SystemError::io("pthread_create", "", &error))?;
-    }
-    Ok(RELAY.get().expect("set above"))
+    RELAY.start(Begin {
+        name: "weft-relay",
+        stack_bytes: STACK_BYTES,
+        share: |epoll| Relay { epoll, state: Mutex::new(State::new()), waiting: AtomicUsize::new(0) },
+        serve,
+    })
 }
 
-fn serve() {
-    let relay = RELAY.get().expect("set before this thread");
+fn serve(relay: &'static Relay) {
     let mut events = [EpollEvent::empty(); EVENTS];
     let mut timeout = EpollTimeout::NONE;
     loop {
