@@ -35,7 +35,8 @@ export const addressInUse = (message: string): WeftError => new WeftError("ADDRE
 export const exhausted = (message: string): WeftError => new WeftError("RESOURCE_EXHAUSTED", message);
 export const unavailable = (message: string): WeftError => new WeftError("UNAVAILABLE", message);
 
-const DISK_TROUBLE: Readonly<Record<string, readonly [ErrorCode, string]>> = {
+/** What a disk refuses without a bug of ours, by errno's name: what it is to us, and what to do about the file system. */
+export const DISK_TROUBLE: Readonly<Record<string, readonly [ErrorCode, string]>> = {
   ENOSPC: ["RESOURCE_EXHAUSTED", "free some space on its file system"],
   EDQUOT: ["RESOURCE_EXHAUSTED", "free some space in its quota"],
   EROFS: ["FORBIDDEN", "its file system is read-only: mount it writable"],

@@ -1,5 +1,5 @@
 // What LMDB and the host's file system fail with, in the store's words: whose fault it is, and the remedy.
-import { type ErrorCode, WeftError } from "../errors.ts";
+import { DISK_TROUBLE, WeftError } from "../errors.ts";
 
 /** errno of failures that are the host's and not the file's. */
 const HOST_ERRORS: Readonly<Record<number, string>> = {
@@ -20,12 +20,8 @@ const HOST_ERRORS: Readonly<Record<number, string>> = {
 /** Of lmdb.h, and what they are to us. */
 const MDB_MAP_FULL = -30792;
 
-/** Nothing is wrong with the file or the daemon: there is no room, or no right to use it. */
-const CODES: Readonly<Record<string, ErrorCode>> = { ENOSPC: "RESOURCE_EXHAUSTED", EDQUOT: "RESOURCE_EXHAUSTED", EROFS: "FORBIDDEN" };
-
+/** Where the store has more to say than DISK_TROUBLE. */
 const REMEDIES: Readonly<Record<string, string>> = {
-  ENOSPC: "free some space on its file system",
-  EDQUOT: "free some space in its quota",
   EROFS: "its file system is read-only: mount it writable or choose another state directory",
   EACCES: "give the daemon's user the right to read and write it",
   EPERM: "give the daemon's user the right to read and write it",
@@ -43,14 +39,11 @@ export function corrupt(path: string, reason: string): WeftError {
 
 /** A failure that is the host's and not the file's, by its errno's name. */
 export function hostFailure(path: string, verb: string, name: string, reason: string, cause?: unknown): WeftError {
-  const remedy = REMEDIES[name];
-  return new WeftError(
-    CODES[name] ?? "UNAVAILABLE",
-    `cannot ${verb} the store ${path}: ${reason} (${name})${remedy === undefined ? "" : `; ${remedy}`}`,
-    {
-      cause,
-    },
-  );
+  const [code, advice] = DISK_TROUBLE[name] ?? ["UNAVAILABLE"];
+  const remedy = REMEDIES[name] ?? advice;
+  return new WeftError(code, `cannot ${verb} the store ${path}: ${reason} (${name})${remedy === undefined ? "" : `; ${remedy}`}`, {
+    cause,
+  });
 }
 
 /** A failure of LMDB as ours. */
