@@ -5,7 +5,7 @@ import type { InspectNetworkResponse__Output } from "../api/generated/weft/v1/In
 import type { Network__Output } from "../api/generated/weft/v1/Network.ts";
 import type { Sandbox__Output } from "../api/generated/weft/v1/Sandbox.ts";
 import type { SandboxEndpoint__Output } from "../api/generated/weft/v1/SandboxEndpoint.ts";
-import { portBindings, portsText } from "./port-text.ts";
+import { isEgress, portBindings, portsText } from "./port-text.ts";
 import { ago, stateDocument, statusText } from "./status-text.ts";
 import { METHODS, openMap } from "./template/values.ts";
 import { figure, shortId } from "./values.ts";
@@ -31,7 +31,7 @@ export function networkDocument(response: InspectNetworkResponse__Output, verbos
   const containers = response.endpoints.map((one) => [
     one.sandboxId || `ep-${one.endpointId}`,
     {
-      Name: network.name === EGRESS_NETWORK ? one.endpointName : one.sandboxName || one.endpointName,
+      Name: isEgress({ network }) ? one.endpointName : one.sandboxName || one.endpointName,
       EndpointID: one.endpointId,
       MacAddress: one.mac,
       IPv4Address: one.ipv4,
@@ -105,10 +105,7 @@ export function networkRow(network: Network__Output) {
   };
 }
 
-/** A sandbox's way out of the host, which Docker shows with the network and not with the sandbox. */
-const EGRESS_NETWORK = "weft_gwbridge";
-const ownEndpoints = ({ endpoints }: Sandbox__Output): SandboxEndpoint__Output[] =>
-  endpoints.filter(({ network }) => network!.name !== EGRESS_NETWORK);
+const ownEndpoints = ({ endpoints }: Sandbox__Output): SandboxEndpoint__Output[] => endpoints.filter((one) => !isEgress(one));
 
 /** What the user chose; null: nothing. */
 function requestedAddresses({ requestedIpv4, requestedIpv6, linkLocalIps }: Endpoint__Output) {

@@ -3,6 +3,9 @@ import type { Sandbox__Output } from "../api/generated/weft/v1/Sandbox.ts";
 import type { SandboxEndpoint__Output } from "../api/generated/weft/v1/SandboxEndpoint.ts";
 import { RELAYED_PORTS_MAX } from "../net/port-spec.ts";
 
+/** Whether it is the sandbox's way out of the host, which Docker shows with the network and not with the sandbox. */
+export const isEgress = ({ network }: Pick<SandboxEndpoint__Output, "network">): boolean => network!.name === "weft_gwbridge";
+
 interface Binding {
   /** "80/tcp" */
   readonly key: string;
@@ -22,8 +25,6 @@ function wayIn(sandbox: Sandbox__Output, gateway: "gatewayIpv4" | "gatewayIpv6")
     );
   return first?.network?.driver === "bridge" ? first : undefined;
 }
-
-const isEgress = ({ network }: SandboxEndpoint__Output): boolean => network!.name === "weft_gwbridge";
 
 /**
  * Where a port is reached: addresses and the first port there. None: no network of the sandbox publishes (it is internal, or a
