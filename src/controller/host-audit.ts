@@ -40,10 +40,8 @@ export async function auditHost(context: Context): Promise<void> {
   for (const network of await changed(context, [...context.state.networks.values()])) {
     await context.locks.run([shared(networkLock(network))], async () => {
       // It may have been on its way, in or out.
-      const [still] = await changed(
-        context,
-        [...context.state.networks.values()].filter(({ id }) => id === network.id),
-      );
+      const now = context.state.networks.get(network.id);
+      const [still] = now === undefined ? [] : await changed(context, [now]);
       if (still === undefined) return;
       context.log("warn", "somebody changed the interface of a network: it is configured again", { network: still.name });
       await attempt(context, `configuring the interface of network ${still.name} again`, async () => {

@@ -10,7 +10,6 @@
 //
 // A router that received a run of datagrams as one (GRO) quotes it as one: the first, with the length of all. So of a super-frame
 // the first segment is noted, and a quoted length may be greater than the note's.
-//
 import { NOTES, NOTES_LENGTH } from "../shared/layout";
 import { PATH_MTU_AGE_S, VTEP_MAX } from "../shared/limits";
 import { VXLAN_HEADER_LENGTH } from "../shared/protocol";

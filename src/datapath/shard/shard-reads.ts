@@ -24,6 +24,14 @@ export function copyOut({ bytes }: Views, from: number, length: number, transfer
   return copy;
 }
 
+/** By table: the engine's call, and the length of an entry. */
+const DUMPS = {
+  fdb: ["fdbDump", FDB_ENTRY_LENGTH],
+  neighbors: ["neighborDump", NEIGHBOR_ENTRY_LENGTH],
+  members: ["memberDump", MEMBER_ENTRY_LENGTH],
+  permits: ["permitDump", PERMIT_ENTRY_LENGTH],
+} as const satisfies Record<DumpTable, readonly [keyof EngineExports, number]>;
+
 /** A chunk of a table that has a dump call. */
 export function dumpChunk(
   engine: EngineExports,
@@ -31,28 +39,10 @@ export function dumpChunk(
   { table, cursor, staticOnly }: { readonly table: DumpTable; readonly cursor: number; readonly staticOnly: boolean },
   transfer: ArrayBuffer[],
 ): Omit<DumpReply, "generation"> {
-  let count: number;
-  let entryLength: number;
-  switch (table) {
-    case "fdb":
-      count = engine.fdbDump(cursor);
-      entryLength = FDB_ENTRY_LENGTH;
-      break;
-    case "neighbors":
-      count = engine.neighborDump(cursor);
-      entryLength = NEIGHBOR_ENTRY_LENGTH;
-      break;
-    case "members":
-      count = engine.memberDump(cursor);
-      entryLength = MEMBER_ENTRY_LENGTH;
-      break;
-    case "permits":
-      count = engine.permitDump(cursor);
-      entryLength = PERMIT_ENTRY_LENGTH;
-      break;
-  }
+  const [dump, entryLength] = DUMPS[table];
+  const found = engine[dump](cursor);
   const next = engine.nextCursor() >>> 0;
-  if (table === "fdb" && staticOnly) count = keepStatic(views, count);
+  const count = table === "fdb" && staticOnly ? keepStatic(views, found) : found;
   return { count, entries: copyOut(views, ARGUMENTS, count * entryLength, transfer), cursor: next };
 }
 
