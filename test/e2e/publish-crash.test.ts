@@ -1,15 +1,11 @@
 // The daemon is killed before the calls by which it publishes, moves and unpublishes a port on the real kernel. The next
 // one finds the state of before or of after, and rules, switches and interfaces of the host are those of that state.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { ROOT } from "../../src/paths.ts";
+import { Fate } from "../support/fate.ts";
 import { namespaceMounts } from "../support/hosts.ts";
 import { dual, HOST4, type RoutedHost, routedHost } from "../support/routed-host.ts";
 
-const folder = mkdtempSync(join(tmpdir(), `weft-t${process.pid}-fate-`));
-const fate = join(folder, "fate");
+const fate = new Fate();
 /** All others are looked at in unit/controller-crash.test.ts, where a restart costs nothing. */
 const NAMED = new Set(["runNftables", "routeLoopbackIpv6", "forgetFlows"]);
 const SYSCTLS = ["net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding", "net.ipv6.conf.eth0.accept_ra"];
@@ -17,13 +13,12 @@ const SYSCTLS = ["net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding", "net.ipv
 let world: RoutedHost;
 
 beforeAll(async () => {
-  const env = { WEFT_NATIVE: join(ROOT, "test", "support", "fatal-native.cjs"), WEFT_TEST_FATE: fate };
-  world = await routedHost({ env });
+  world = await routedHost({ env: fate.env });
 });
 afterAll(async () => {
-  rmSync(fate, { force: true });
+  fate.revoke();
   await world.lab.dispose();
-  rmSync(folder, { recursive: true });
+  fate.dispose();
 });
 
 const port = (hostPort: number, portFirst: number) => ({
@@ -69,27 +64,17 @@ test("publish, move, unpublish: before or after, wherever the daemon is killed",
   ] as const) {
     await prepare();
     const then = await kernel();
-    writeFileSync(fate, "-1\n");
-    await operation();
-    const steps = readFileSync(fate, "utf8").trim().split("\n").slice(1);
-    rmSync(fate);
+    const steps = await fate.calls(operation);
     const now = await kernel();
     expect(now).not.toBe(then);
     expect(steps, name).toContain("runNftables");
     const named = [...steps.keys()].filter((n) => n === 0 || (NAMED.has(steps[n]!) && steps[n] !== steps[n - 1]));
     for (const fatal of named) {
       await prepare();
-      writeFileSync(fate, `${fatal}\n`);
-      const outcome = await operation().then(
-        () => "acknowledged",
-        () => "died",
-      );
-      rmSync(fate);
-      await daemon.kill9();
-      await daemon.start();
+      const acknowledged = await fate.strike(daemon, fatal, operation);
       const after = await kernel();
       expect([then, now], `${name}: killed before ${steps[fatal]}, call ${fatal} of ${steps}`).toContain(after);
-      if (outcome === "acknowledged") expect(after).toBe(now);
+      if (acknowledged) expect(after).toBe(now);
       found.add(`${after === then ? "before" : "after"} of ${name}`);
     }
   }

@@ -1,10 +1,9 @@
 // `weft daemon --purge`: the host afterwards is the host before, whatever was left of the daemon's state.
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { ROOT } from "../../src/paths.ts";
 import { Daemon, WEFT } from "../support/daemon.ts";
+import { Fate } from "../support/fate.ts";
 import { type Host, Lab, namespaceMounts } from "../support/hosts.ts";
 
 const lab = new Lab();
@@ -74,19 +73,17 @@ test("does so where the store is damaged and half of the state is gone, though i
   expect(existsSync(forwarding)).toBe(true);
   rmSync(join(daemon.stateDir, "sandboxes"), { recursive: true });
   // Killed before its first call, the next one before its second, and so on until one comes to its end.
-  const folder = mkdtempSync(join(tmpdir(), `weft-t${process.pid}-purge-`));
-  const fate = join(folder, "fate");
-  const env = { WEFT_NATIVE: join(ROOT, "test", "support", "fatal-native.cjs"), WEFT_TEST_FATE: fate };
+  const fate = new Fate();
   let stdout = "";
   let kills = 0;
   for (let over = false; !over; kills++) {
-    writeFileSync(fate, `${kills}\n`);
-    const outcome = await daemon.host.execute(purgeArgv(daemon, "-y"), { env });
+    fate.decide(kills);
+    const outcome = await daemon.host.execute(purgeArgv(daemon, "-y"), { env: fate.env });
     stdout += outcome.stdout;
     over = outcome.code !== 137;
     if (over) expect(outcome).toMatchObject({ code: 0, stderr: "" });
   }
-  rmSync(folder, { recursive: true });
+  fate.dispose();
   expect(kills).toBeGreaterThan(4);
   expect(stdout).toContain("the store can't be read");
   expect(await picture(daemon.host)).toBe(before);

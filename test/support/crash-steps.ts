@@ -1,16 +1,12 @@
 // The daemon is killed before each call by which it makes and unmakes sandboxes, endpoints and networks in the real kernel. The
 // next one finds the state of before or of after, whole: links, addresses, routes, namespaces, rules and what IPAM has given
 // away. Ports have a file of their own (publish-crash.test.ts); failing steps are in unit/controller-crash.test.ts.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { ROOT } from "../../src/paths.ts";
+import { Fate } from "./fate.ts";
 import { Host, namespaceMounts } from "./hosts.ts";
 import { dual, type RoutedHost, routedHost } from "./routed-host.ts";
 
-const folder = mkdtempSync(join(tmpdir(), `weft-t${process.pid}-fate-`));
-const fate = join(folder, "fate");
+const fate = new Fate();
 /** They change what is there. */
 const STEPS = new Set([
   ...["createNamespace", "openTap", "configureInterface", "openLoopbackService", "runNftables", "writeSysctls"],
@@ -22,16 +18,15 @@ type Operation = "create a sandbox" | "connect" | "disconnect" | "remove a sandb
 let world: RoutedHost;
 
 async function begin(): Promise<void> {
-  const env = { WEFT_NATIVE: join(ROOT, "test", "support", "fatal-native.cjs"), WEFT_TEST_FATE: fate };
-  world = await routedHost({ env });
+  world = await routedHost({ env: fate.env });
   await world.daemon.must("network", "create", ...dual(1), "web");
   await world.daemon.must("network", "create", ...dual(2), "app");
 }
 
 async function end(): Promise<void> {
-  rmSync(fate, { force: true });
+  fate.revoke();
   await world?.lab.dispose();
-  rmSync(folder, { recursive: true });
+  fate.dispose();
 }
 
 async function interfacesOf(host: Host): Promise<unknown> {
@@ -115,27 +110,17 @@ async function killedAtEachStep(wanted: Operation): Promise<void> {
   const find = (): Calls => operations().find(([name]) => name === wanted)!;
   await find()[1]();
   const before = await inventory();
-  writeFileSync(fate, "-1\n");
-  await find()[2]();
-  const calls = readFileSync(fate, "utf8").trim().split("\n").slice(1);
-  rmSync(fate);
+  const calls = await fate.calls(find()[2]);
   const after = await inventory();
   expect(after).not.toBe(before);
   const named = [...calls.keys()].filter((n) => STEPS.has(calls[n]!) && calls.indexOf(calls[n]!) === n);
   expect(named.length, `calls: ${calls}`).toBeGreaterThan(1);
   for (const fatal of named) {
     await find()[1]();
-    writeFileSync(fate, `${fatal}\n`);
-    const outcome = await find()[2]().then(
-      () => "acknowledged",
-      () => "died",
-    );
-    rmSync(fate);
-    await daemon.kill9();
-    await daemon.start();
+    const acknowledged = await fate.strike(daemon, fatal, find()[2]);
     const found = await inventory();
     const where = `killed before ${calls[fatal]}, call ${fatal} of ${calls}`;
-    if (outcome === "acknowledged") expect(found, where).toBe(after);
+    if (acknowledged) expect(found, where).toBe(after);
     else expect([before, after], where).toContain(found);
   }
 }

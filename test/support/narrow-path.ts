@@ -1,7 +1,7 @@
 // Two hosts of Weft with a router between them, whose second link can be made narrower, and a forger beside it.
 //
 //   a (10.9.0.1, fd09::1) ── ra, r, rb ── b (10.9.1.1, fd09:1::1)        sandboxes 10.0.0.1 and 10.0.0.2 behind them
-//
+import { expect } from "vitest";
 import { type EspEnd, espEnd } from "./esp-hosts.ts";
 import type { Host, Lab } from "./hosts.ts";
 import { Scapy } from "./scapy.ts";
@@ -45,6 +45,13 @@ export async function narrowPath(lab: Lab, options: { readonly mtuBytes: number;
 /** Pings with packets of so many bytes that may not be fragmented; how many of three were answered. */
 export function pingWhole({ ends: [{ sandbox }] }: NarrowPath, bytes: number): Promise<number> {
   return sandbox.ping(INNER[1], ["-M", "do", "-s", String(bytes - 28)]);
+}
+
+/** That packets of so many bytes and no more come through from a's sandbox, which was told so. */
+export async function expectInnerMtu(path: NarrowPath, bytes: number): Promise<void> {
+  expect(await pingWhole(path, bytes)).toBe(3);
+  expect(await pingWhole(path, bytes + 1)).toBe(0);
+  expect(await path.ends[0].sandbox.must(["ip", "route", "get", INNER[1]])).toContain(`mtu ${bytes}`);
 }
 
 /** What routers said is forgotten, in the hosts and in the sandboxes. */
