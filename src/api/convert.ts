@@ -96,7 +96,14 @@ function files(record: SandboxRecord, stateDir: string): Pick<Sandbox, "resolvCo
   return { resolvConfPath: join(folder, "resolv.conf"), hostsPath: join(folder, "hosts"), hostnamePath: join(folder, "hostname") };
 }
 
-export function sandboxMessage(record: SandboxRecord, stateDir: string, endpoints: SandboxView["endpoints"] = []): Sandbox {
+/** What is known of a sandbox besides its record; none in answers about the record alone, as of one that is gone. */
+type Surroundings = Pick<SandboxView, "endpoints" | "portPlaces">;
+
+export function sandboxMessage(
+  record: SandboxRecord,
+  stateDir: string,
+  { endpoints, portPlaces }: Surroundings = { endpoints: [], portPlaces: [] },
+): Sandbox {
   return {
     id: record.id,
     name: record.name,
@@ -109,7 +116,7 @@ export function sandboxMessage(record: SandboxRecord, stateDir: string, endpoint
     joinedTo: record.joinedTo ?? "",
     dns: { servers: [...record.dns.servers], search: [...record.dns.search], options: [...record.dns.options] },
     ...files(record, stateDir),
-    ports: record.ports.map((port) => ({ ...port, hostAddress: port.hostAddress ?? "" })),
+    ports: record.ports.map((port, at) => ({ ...port, hostAddress: port.hostAddress ?? "", places: [...(portPlaces[at] ?? [])] })),
     exposed: record.exposed.map(({ protocol, ports }) => ({ protocol, portFirst: ports.first, portLast: ports.last })),
     extraHosts: record.extraHosts.map(({ name, address }) => ({ name, address })),
     sysctls: { ...record.sysctls },

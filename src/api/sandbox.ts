@@ -31,13 +31,13 @@ const matchers = (controller: Controller): Matchers<SandboxView> => ({
 
 /** `stateDir`: where sandboxes have their files and `weft run -d` leaves the output of its programs. */
 export function sandboxHandlers(controller: Controller, stateDir: string): AllHandlers["sandbox"] {
-  const withProgram = (record: SandboxRecord, endpoints?: SandboxView["endpoints"]) => ({
-    ...sandboxMessage(record, stateDir, endpoints),
+  const withProgram = (record: SandboxRecord, view?: SandboxView) => ({
+    ...sandboxMessage(record, stateDir, view),
     warnings: [...controller.sandboxWarnings(record)],
     program: programMessage(record, controller.programState(record)),
   });
   const message = (view: SandboxView) => ({
-    ...withProgram(view.sandbox, view.endpoints),
+    ...withProgram(view.sandbox, view),
     linkEnvironment: { ...view.linkEnvironment },
     links: view.linked.map(({ alias, sandbox: { name } }) => `/${name}:/${view.sandbox.name}/${alias}`),
   });

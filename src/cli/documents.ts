@@ -5,7 +5,7 @@ import type { InspectNetworkResponse__Output } from "../api/generated/weft/v1/In
 import type { Network__Output } from "../api/generated/weft/v1/Network.ts";
 import type { Sandbox__Output } from "../api/generated/weft/v1/Sandbox.ts";
 import type { SandboxEndpoint__Output } from "../api/generated/weft/v1/SandboxEndpoint.ts";
-import { isEgress, portBindings, portsText } from "./port-text.ts";
+import { portBindings, portsText } from "./port-text.ts";
 import { ago, stateDocument, statusText } from "./status-text.ts";
 import { METHODS, openMap } from "./template/values.ts";
 import { figure, shortId } from "./values.ts";
@@ -24,6 +24,9 @@ function withoutEmpty<T extends object>(object: T, fields: readonly (keyof T)[])
   }
   return object;
 }
+
+/** Whether it is the sandbox's way out of the host, which Docker shows with the network and not with the sandbox. */
+const isEgress = ({ network }: Pick<SandboxEndpoint__Output, "network">): boolean => network!.name === "weft_gwbridge";
 
 /** `verbose`: with what Docker's JSON has no place for. */
 export function networkDocument(response: InspectNetworkResponse__Output, verbose = false) {

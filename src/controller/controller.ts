@@ -28,7 +28,6 @@ import { configureAgain } from "./recreated.ts";
 import { renameSandbox } from "./rename.ts";
 import { updateSandbox } from "./republishing.ts";
 import { type RestoreReport, restore } from "./restore.ts";
-import { publishWarnings } from "./routing.ts";
 import { createSandbox, inspectSandbox, listSandboxes, removeSandbox } from "./sandboxes.ts";
 import { State } from "./state.ts";
 import { stopSandbox } from "./stop.ts";
@@ -46,6 +45,7 @@ import type {
   StopRequest,
   UpdateSandboxRequest,
 } from "./types.ts";
+import { publishWarnings } from "./ways-in.ts";
 
 export type { ControllerLog, ControllerOptions } from "./context.ts";
 export type { RestoreReport } from "./restore.ts";

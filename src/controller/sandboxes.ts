@@ -26,6 +26,7 @@ import { applySysctls, stackSettings } from "./sandbox-settings.ts";
 import { stackInode } from "./stack-inode.ts";
 import type { AttachRequest, CreateSandboxRequest, SandboxView } from "./types.ts";
 import type { Attachment } from "./wants.ts";
+import { portPlaces } from "./ways-in.ts";
 
 export const namespaceFolder = (context: Pick<Context, "stateDir">): string => join(context.stateDir, "netns");
 export const sandboxLock = (sandbox: Pick<SandboxRecord, "id">): string => `sandbox/${sandbox.id}`;
@@ -38,6 +39,7 @@ export function viewSandbox(context: Context, sandbox: SandboxRecord): SandboxVi
   const linked = linkedTo(context, sandbox.id);
   return {
     sandbox,
+    portPlaces: portPlaces(context, sandbox),
     linked,
     linkEnvironment: linkEnvironment(sandbox.name, linked),
     endpoints: attachmentsOf(context, sandbox)

@@ -112,8 +112,16 @@ export interface PeerView extends PeerRecord {
   readonly leftOutOf: readonly string[];
 }
 
+/** The host's address and port, or, where the network is routed, the sandbox's own. */
+export interface PortPlace {
+  readonly address: string;
+  readonly port: number;
+}
+
 export interface SandboxView {
   readonly sandbox: SandboxRecord;
+  /** Of each of its ports, where clients reach the first of them now. */
+  readonly portPlaces: readonly (readonly PortPlace[])[];
   /** By links on the network `bridge`. */
   readonly linked: readonly { readonly alias: string; readonly sandbox: SandboxRecord }[];
   /** What these links tell programs. */

@@ -75,7 +75,8 @@ function collection(kind: "set" | "map", name: string, type: string, elements: r
   return { kind, name, type, elements, interval };
 }
 
-const translates = ({ mode }: Pick<NatFamily, "mode">): boolean => mode === "nat" || mode === "nat-unprotected";
+/** Whether published ports are ports of the host there; else sandboxes are reached at their own. */
+export const translates = ({ mode }: Pick<NatFamily, "mode">): boolean => mode === "nat" || mode === "nat-unprotected";
 
 function sets(networks: readonly NatNetwork[]): Collection[] {
   const interfaces = (wanted: (network: NatNetwork) => boolean): string[] =>

@@ -54,6 +54,7 @@ it("routed: addresses are kept, published ports are open at the sandbox, and the
   ];
   expect(await Promise.all(closed.map(([address, port]) => ask(outside, address, port)))).toEqual(closed.map(() => ""));
   expect(await daemon.must("port", "a", "80")).toBe("10.80.1.9:80\n[fd00:80:1::9]:80");
+  expect(await daemon.must("port", "b", "80")).toBe("0.0.0.0:8081\n[fd00:80:2::9]:80");
   expect(await daemon.must("sandbox", "ls", "-f", "name=a")).toContain("10.80.1.9:90-91->90-91/tcp");
   await daemon.must("sandbox", "update", "--publish-rm", "80", "--publish-rm", "90", "a");
   expect(await ask(outside, "10.80.1.9", 80)).toBe("");

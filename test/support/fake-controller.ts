@@ -214,7 +214,11 @@ export class FakeController implements Controller {
         const network = this.networks.get(endpoint.networkId)!;
         return { endpoint, network, gatewayIpv4: network.ipam[0]?.gateway ?? null, gatewayIpv6: null };
       });
-    return { sandbox, endpoints, linked: [], linkEnvironment: {} };
+    // As on a network of both families.
+    const portPlaces = sandbox.ports.map(({ hostAddress, hostPort: port }) =>
+      (hostAddress === null ? ["0.0.0.0", "::"] : [hostAddress]).map((address) => ({ address, port })),
+    );
+    return { sandbox, portPlaces, endpoints, linked: [], linkEnvironment: {} };
   }
 
   /** Of the peers that were added with one. */
