@@ -65,7 +65,7 @@ describe.each(["ipv4", "ipv6"] as const)("over %s", (family) => {
       return lab.background(b.host, [b.argv()[0]!, "--socket", b.socket, "capture", "underlay", "-w", file, ...flags]);
     });
     for (const capture of captures) await eventually("the capture has begun", () => capture.stderr.includes("ctrl-c ends"));
-    expect(await pings("sa")).toBe(3);
+    expect(await hosts.sa.pings(INNER.sb, 3, 0)).toEqual({ sent: 3, received: 3 });
     for (const capture of captures) await capture.end("SIGINT");
 
     const seed = Buffer.from(hosts.seed, "base64");

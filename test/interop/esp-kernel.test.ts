@@ -70,7 +70,7 @@ describe.each(WAYS)("$algorithm by $transport over $family, ESN $esn", (way) => 
 
   test(`ping both ways${known ? ", and tshark reads all of it with the keys" : ""}`, async () => {
     const capture = await LinkCapture.start(lab, underlay, "up0");
-    expect(await weft.sandbox.ping(INNER[1])).toBe(3);
+    expect(await weft.sandbox.pings(INNER[1], 3, 0)).toEqual({ sent: 3, received: 3 });
     expect(await guest.run(`ping -n -c 3 -i 0.1 -w 3 ${INNER[0]}`)).toContain(" 3 received");
     const file = await capture.stop();
     if (!known) return;

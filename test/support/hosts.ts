@@ -267,7 +267,10 @@ export class Host {
     return this.must(["ethtool", "-K", name, ...Object.entries(features).flat()]);
   }
 
-  /** Exactly `count` echo requests, and how many of them were answered: for tests in which none may be lost. */
+  /**
+   * Exactly `count` echo requests, and how many of them were answered: for tests in which none may be lost. `intervalS` 0: each once
+   * the one before is answered, for those that look at the order.
+   */
   async pings(destination: string, count: number, intervalS: number): Promise<{ sent: number; received: number }> {
     const argv = ["python3", PING, destination, String(count), String(intervalS)];
     const timeoutMs = TIMEOUT_MS + count * intervalS * 1000;

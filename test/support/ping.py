@@ -1,6 +1,7 @@
 # Sends exactly so many echo requests and waits for the answers, two seconds for the last: iputils' ping waits but two round
 # trips for that one, too short on a busy machine, or sends more requests until as many as asked are answered.
-# Arguments: address, count, seconds between requests. Prints "SENT RECEIVED"; an answer counts once.
+# Arguments: address, count, seconds between requests, 0: each once the one before is answered. Prints "SENT RECEIVED"; an answer
+# counts once.
 import os, select, socket, struct, sys, time
 
 address, count, interval = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
@@ -34,8 +35,8 @@ def send(sequence):
         pass  # an error of an earlier one's: nobody answered for the neighbour
 
 
-def receive(until):
-    while len(answered) < count and (left := until - time.monotonic()) > 0:
+def receive(wanted, until):
+    while len(answered) < wanted and (left := until - time.monotonic()) > 0:
         if not select.select([link], [], [], left)[0]:
             return
         try:
@@ -50,6 +51,9 @@ def receive(until):
 start = time.monotonic()
 for sequence in range(1, count + 1):
     send(sequence)
-    receive(start + sequence * interval)
-receive(time.monotonic() + 2)
+    if interval == 0:
+        receive(sequence, time.monotonic() + 2)
+    else:
+        receive(count, start + sequence * interval)
+receive(count, time.monotonic() + 2)
 print(count, len(answered))
