@@ -4,7 +4,7 @@ import { parseMac, randomMac } from "../net/mac.ts";
 import type { EndpointRecord, NetworkRecord, SandboxRecord } from "../records/records.ts";
 import { endpointKey } from "../store/keys.ts";
 import type { Put } from "../store/store.ts";
-import { attempt, type Context, endpointOwner, newId, put } from "./context.ts";
+import { attempt, type Context, endpointOwner, newId, put, throwFirst } from "./context.ts";
 import { interfaceSysctls, readEndpointOptions, wishedName } from "./endpoint-options.ts";
 import { linkLocalInUse, readLinkLocal, refuseUsedLinkLocal } from "./link-local.ts";
 import { closeLinks, openLinks } from "./link-ports.ts";
@@ -148,12 +148,6 @@ export async function realizeAttachments(
   const links = after.filter((link) => fresh.some(({ endpoint }) => endpoint.id === link.endpointId));
   throwFirst(await Promise.allSettled(links.map((link) => configureInterface(context, sandbox, link, true))));
   await addRoutes(context, sandbox, changes.add);
-}
-
-/** Once all have come to an end: what is undone next must not overtake one of them. */
-function throwFirst(results: readonly PromiseSettledResult<unknown>[]): void {
-  const failed = results.find((result) => result.status === "rejected");
-  if (failed !== undefined) throw failed.reason;
 }
 
 /** The way back: `gone` endpoints' interfaces go, `rest` takes over the default routes. Throws if an interface can't be withdrawn. */

@@ -157,6 +157,12 @@ export async function attempt(context: Context, what: string, step: () => Promis
   }
 }
 
+/** Once all have come to an end: what is undone next must not overtake one of them. */
+export function throwFirst(results: readonly PromiseSettledResult<unknown>[]): void {
+  const failed = results.find((result) => result.status === "rejected");
+  if (failed !== undefined) throw failed.reason;
+}
+
 /** By their networks' names. */
 export function attachmentsOf(context: Context, sandbox: Pick<SandboxRecord, "id">): Attachment[] {
   const attachments = context.state.endpointsOfSandbox(sandbox.id).map((endpoint) => attachment(context, endpoint));

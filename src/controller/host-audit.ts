@@ -9,7 +9,6 @@ import { attempt, type Context } from "./context.ts";
 import { shared } from "./locks.ts";
 import { configureHost } from "./network-presence.ts";
 import { networkLock } from "./networks.ts";
-import { openHost } from "./routing.ts";
 
 /** The TAPs that networks have on the host. */
 function gateways(context: Context): { readonly network: NetworkRecord; readonly name: string; readonly mac: string }[] {
@@ -44,10 +43,7 @@ export async function auditHost(context: Context): Promise<void> {
       const [still] = now === undefined ? [] : await changed(context, [now]);
       if (still === undefined) return;
       context.log("warn", "somebody changed the interface of a network: it is configured again", { network: still.name });
-      await attempt(context, `configuring the interface of network ${still.name} again`, async () => {
-        await configureHost(context, still);
-        await openHost(context, still);
-      });
+      await attempt(context, `configuring the interface of network ${still.name} again`, () => configureHost(context, still));
     });
   }
 }

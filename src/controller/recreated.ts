@@ -5,7 +5,6 @@ import { attachmentsOf, type Context } from "./context.ts";
 import { exclusive, shared } from "./locks.ts";
 import { configureHost } from "./network-presence.ts";
 import { networkLock } from "./networks.ts";
-import { openHost } from "./routing.ts";
 import { sandboxLock } from "./sandboxes.ts";
 import { sandboxInterfaces } from "./wants.ts";
 
@@ -17,9 +16,7 @@ export async function configureAgain(context: Context, port: string): Promise<vo
   if (context.state.networks.has(networkId)) {
     await context.locks.run([shared(networkLock({ id: networkId }))], async () => {
       const network = context.state.networks.get(networkId);
-      if (network === undefined) return;
-      await configureHost(context, network);
-      await openHost(context, network);
+      if (network !== undefined) await configureHost(context, network);
     });
   }
 }

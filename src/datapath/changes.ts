@@ -58,9 +58,10 @@ export class Changes {
     this.#leftOut.clear();
   }
 
-  async one(owner: string, declaration: Declaration | null): Promise<void> {
+  /** `opened`: see Datapath.declare. */
+  async one(owner: string, declaration: Declaration | null, opened?: () => void): Promise<void> {
     const wish = declaration === null ? null : this.#reachable(owner, declaration);
-    const failure = (await this.#make(new Map([[owner, wish]]), false)).get(owner);
+    const failure = (await this.#make(new Map([[owner, wish]]), false, opened)).get(owner);
     if (failure !== undefined) throw failure;
   }
 
@@ -69,8 +70,8 @@ export class Changes {
     return await this.#make(new Map([...declarations].map(([owner, declaration]) => [owner, this.#reachable(owner, declaration)])), true);
   }
 
-  async #make(wishes: Wishes, adopting: boolean): Promise<Failures> {
-    const { failures, closed } = await this.#plane.serially(() => this.#change(wishes, adopting));
+  async #make(wishes: Wishes, adopting: boolean, opened?: () => void): Promise<Failures> {
+    const { failures, closed } = await this.#plane.serially(() => this.#change(wishes, adopting, opened));
     await closed;
     return failures;
   }
@@ -90,7 +91,7 @@ export class Changes {
    * Makes the wishes true, those that can't be left out; answers why. `adopting`: at start-up a TAP may be an earlier
    * daemon's, with a sandbox's live connections on it, so a failure leaves it where it is.
    */
-  async #change(wishes: Wishes, adopting: boolean): Promise<Made> {
+  async #change(wishes: Wishes, adopting: boolean, opened?: () => void): Promise<Made> {
     const { taps, tables } = this.#plane;
     const { sync } = this.#plane.require();
     const failures: Failures = new Map();
@@ -108,6 +109,7 @@ export class Changes {
           if (failures.size === wishes.size) return { failures, closed: Promise.resolve() };
           continue;
         }
+        opened?.();
         if (delta.associations.size > 0) await this.#esp.open(delta);
         const patch = tables.patchOf(delta, this.#captures.marks);
         const descriptors = { ...taps.descriptors(plan, fresh, tables.names.ports), keys: this.#esp.keys(delta) };

@@ -158,8 +158,8 @@ export class WeftDatapath implements DatapathService {
 
   // ── declarations ──
 
-  async declare(owner: string, declaration: Declaration): Promise<void> {
-    await this.#changes.one(owner, declaration);
+  async declare(owner: string, declaration: Declaration, opened?: () => void): Promise<void> {
+    await this.#changes.one(owner, declaration, opened);
   }
 
   async withdraw(owner: string): Promise<void> {

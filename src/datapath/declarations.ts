@@ -166,9 +166,10 @@ export interface Declaration {
 export interface Datapath {
   /**
    * Replaces all that `owner` declared before. Resolves when interfaces exist and the engine forwards accordingly; rejects
-   * with a WeftError and leaves the owner's former declaration in force.
+   * with a WeftError and leaves the owner's former declaration in force. `opened` is called once all TAPs are there, before the
+   * engine knows of them: what they need beside can be done meanwhile. If the engine then refuses, they go again.
    */
-  declare(owner: string, declaration: Declaration): Promise<void>;
+  declare(owner: string, declaration: Declaration, opened?: () => void): Promise<void>;
   /** Same as declaring nothing: ports are closed and their TAPs deleted. Unknown owners are fine. */
   withdraw(owner: string): Promise<void>;
   /** Several owners in one step (start-up): one diff, TAPs opened in parallel. Failures are reported by owner, the rest stands. */

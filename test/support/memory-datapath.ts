@@ -20,12 +20,13 @@ export class MemoryDatapath implements Datapath {
     this.#namespaces = namespaces;
   }
 
-  async declare(owner: string, declaration: Declaration): Promise<void> {
+  async declare(owner: string, declaration: Declaration, opened?: () => void): Promise<void> {
     await this.onChange(`declare ${owner}`);
     this.#refuse(owner, declaration);
     const before = this.declared.get(owner);
     this.declared.set(owner, declaration);
     for (const port of taps(declaration.ports)) this.#namespaces.addLink(port.namespacePath, port.interfaceName);
+    opened?.();
     this.#closePorts(before?.ports ?? [], declaration.ports ?? []);
   }
 
