@@ -37,8 +37,8 @@ impl<T: Send + Sync> Service<T> {
         if let Some(shared) = self.running() {
             return Ok(shared);
         }
-        let epoll =
-            Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(|errno| SystemError::new("epoll_create1", "", errno))?;
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)
+            .map_err(|errno| SystemError::new("epoll_create1", "", errno))?;
         let (hand_over, handed) = mpsc::channel::<&'static T>();
         thread::Builder::new()
             .name(begin.name.to_owned())
