@@ -20,12 +20,12 @@ import type { ProgramHost } from "../netns/program-host.ts";
 import type { EndpointRecord, Id, NetworkRecord, PeerRecord, SandboxRecord } from "../records/records.ts";
 import { IPAM_PREFIX } from "../store/keys.ts";
 import type { Json, Put, Store } from "../store/store.ts";
-import { LastAddresses } from "./last-addresses.ts";
+import { LastAddresses } from "./endpoints/last-addresses.ts";
+import type { Attachment } from "./endpoints/wants.ts";
 import { leaseChanges } from "./leases.ts";
 import { KeyedLocks } from "./locks.ts";
 import { byName } from "./names.ts";
 import type { State } from "./state.ts";
-import type { Attachment } from "./wants.ts";
 
 export type ControllerLog = (
   level: "debug" | "info" | "warn" | "error",

@@ -6,32 +6,29 @@
 //   ...
 //   await controller.removeTransient();                                  at the end: sandboxes of `run --rm`
 //
-// The operations are in networks.ts, sandboxes.ts and peers.ts, the order of their steps in context.ts, the start in
-// restore.ts. What is true in the data plane is computed from records by drivers/ and wants.ts.
+// The operations are in networks/, endpoints/, sandboxes/, ports/ and peers/, the order of their steps in context.ts, the start and
+// what mends things later in upkeep/. What is true in the data plane is computed from records by drivers/ and endpoints/wants.ts.
 import type { NameRecords } from "../dns/names.ts";
 import type { Ipam } from "../ipam/ipam.ts";
 import type { PeerSecret } from "../keys/key-service.ts";
 import type { EndpointRecord, NetworkRecord, PeerRecord, SandboxRecord } from "../records/records.ts";
-import { connect, disconnect } from "./connections.ts";
 import { attempt, type Context, type ControllerOptions, createContext } from "./context.ts";
-import { auditHost } from "./host-audit.ts";
-import { nameRecords } from "./name-records.ts";
-import { createNetwork } from "./network-making.ts";
-import { pruneNetworks, removeNetwork } from "./network-removal.ts";
-import { addressSpaceOf, inspectNetwork, listNetworks } from "./networks.ts";
-import { keyWarnings } from "./peer-keys.ts";
-import { addPeer, listPeers, removePeer } from "./peers.ts";
-import { ensurePredefined } from "./predefined.ts";
-import { programState } from "./programs.ts";
-import { NOTHING_RECONCILED, type ReconcileFigures, type ReconcileReport, reconcile } from "./reconcile.ts";
-import { configureAgain } from "./recreated.ts";
-import { renameSandbox } from "./rename.ts";
-import { updateSandbox } from "./republishing.ts";
-import { type RestoreReport, restore } from "./restore.ts";
-import { createSandbox, inspectSandbox, listSandboxes, removeSandbox } from "./sandboxes.ts";
+import { connect, disconnect } from "./endpoints/connections.ts";
+import { createNetwork } from "./networks/making.ts";
+import { addressSpaceOf, inspectNetwork, listNetworks } from "./networks/networks.ts";
+import { ensurePredefined } from "./networks/predefined.ts";
+import { pruneNetworks, removeNetwork } from "./networks/removal.ts";
+import { keyWarnings } from "./peers/peer-keys.ts";
+import { addPeer, listPeers, removePeer } from "./peers/peers.ts";
+import { updateSandbox } from "./ports/republishing.ts";
+import { publishWarnings } from "./ports/ways-in.ts";
+import { nameRecords } from "./sandboxes/name-records.ts";
+import { programState } from "./sandboxes/programs.ts";
+import { renameSandbox } from "./sandboxes/rename.ts";
+import { createSandbox, inspectSandbox, listSandboxes, removeSandbox } from "./sandboxes/sandboxes.ts";
+import { stopSandbox } from "./sandboxes/stop.ts";
+import { follow, isInUse, programStarted } from "./sandboxes/transient.ts";
 import { State } from "./state.ts";
-import { stopSandbox } from "./stop.ts";
-import { follow, isInUse, programStarted } from "./transient.ts";
 import type {
   AttachRequest,
   Controller,
@@ -45,10 +42,13 @@ import type {
   StopRequest,
   UpdateSandboxRequest,
 } from "./types.ts";
-import { publishWarnings } from "./ways-in.ts";
+import { auditHost } from "./upkeep/host-audit.ts";
+import { NOTHING_RECONCILED, type ReconcileFigures, type ReconcileReport, reconcile } from "./upkeep/reconcile.ts";
+import { configureAgain } from "./upkeep/recreated.ts";
+import { type RestoreReport, restore } from "./upkeep/restore.ts";
 
 export type { ControllerLog, ControllerOptions } from "./context.ts";
-export type { RestoreReport } from "./restore.ts";
+export type { RestoreReport } from "./upkeep/restore.ts";
 
 /** Reads the store. Throws DATA_LOSS if what is in it is not whole. */
 export async function openController(options: ControllerOptions): Promise<CnmController> {

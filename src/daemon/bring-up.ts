@@ -13,7 +13,7 @@ import { systemClock } from "../clock.ts";
 import type { Config } from "../config/load.ts";
 import { VERSION } from "../config/version.ts";
 import { openController } from "../controller/controller.ts";
-import { RECONCILE_INTERVAL_MS } from "../controller/reconcile.ts";
+import { RECONCILE_INTERVAL_MS } from "../controller/upkeep/reconcile.ts";
 import { WeftDatapath } from "../datapath/datapath.ts";
 import type { DatapathLog } from "../datapath/datapath-api.ts";
 import { EmbeddedDns } from "../dns/dns.ts";

@@ -8,7 +8,7 @@ import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { systemClock } from "../../src/clock.ts";
 import { type CnmController, openController } from "../../src/controller/controller.ts";
-import type { RestoreReport } from "../../src/controller/restore.ts";
+import type { RestoreReport } from "../../src/controller/upkeep/restore.ts";
 import { WeftDatapath } from "../../src/datapath/datapath.ts";
 import { EmbeddedDns } from "../../src/dns/dns.ts";
 import { builtinDrivers, DriverRegistry } from "../../src/drivers/registry.ts";

@@ -1,7 +1,7 @@
 // `--driver-opt` of endpoints: what is read, what is refused in Docker's words, and that a namespace made anew has it too.
 import { describe, expect, it } from "vitest";
 import { attachment } from "../../src/cli/values.ts";
-import { interfaceSysctls, readEndpointOptions } from "../../src/controller/endpoint-options.ts";
+import { interfaceSysctls, readEndpointOptions } from "../../src/controller/endpoints/options.ts";
 import { startController } from "../support/controller.ts";
 
 const SYSCTLS = "com.docker.network.endpoint.sysctls";

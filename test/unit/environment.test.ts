@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import type { Sandbox__Output } from "../../src/api/generated/weft/v1/Sandbox.ts";
 import { environment, parseEnvFile, sandboxEnvironment } from "../../src/cli/environment.ts";
-import { checkEnvironment } from "../../src/controller/environment.ts";
+import { checkEnvironment } from "../../src/controller/sandboxes/environment.ts";
 import { ROOT } from "../../src/paths.ts";
 import { serveApi } from "../support/api.ts";
 import { cli } from "../support/cli.ts";

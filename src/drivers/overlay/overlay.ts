@@ -3,7 +3,7 @@
 // Hosts must agree on a network's VNI. With no cluster to settle it, the user gives it on each host; a network that is left
 // to choose takes the lowest that is free here, which agrees with another host only if the same networks were created there.
 // An encrypted one's frames cross the underlay inside ESP only; who has keys is not the driver's business: peers without are
-// not among those that it is given. Not here: a gateway (an overlay leads nowhere else: controller/egress.ts has the way out).
+// not among those that it is given. Not here: a gateway (an overlay leads nowhere else: controller/endpoints/egress.ts has the way out).
 
 import type { Declaration } from "../../datapath/declarations.ts";
 import { addressInUse, exhausted, invalidArgument, unavailable } from "../../errors.ts";

@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { dnsSettings } from "../../../src/controller/dns-settings.ts";
+import { dnsSettings } from "../../../src/controller/sandboxes/dns-settings.ts";
 import { mergeLines, plainResolvConf, SandboxFiles, sandboxHosts, sandboxResolvConf } from "../../../src/dns/files.ts";
 import { LengthReader, lengthFramed } from "../../../src/dns/framing.ts";
 import { formatResolvConf, parseResolvConf } from "../../../src/dns/resolv-conf.ts";
