@@ -25,18 +25,26 @@ export interface SandboxInterface {
   readonly routes: readonly Route[];
 }
 
+interface Candidate {
+  readonly network: { readonly name: string };
+  readonly endpoint: Pick<EndpointRecord, "gwPriority">;
+}
+
+/**
+ * Which endpoint a default route leaves by: the first that has a gateway of its family. The way out for those that have no other
+ * counts last: it may be there for a moment after another has come.
+ */
+export const routeOrder = (a: Candidate, b: Candidate): number =>
+  Number(isEgress(a.network)) - Number(isEgress(b.network)) ||
+  b.endpoint.gwPriority - a.endpoint.gwPriority ||
+  byName(a.network, b.network);
+
 /** Endpoints without an interface (networks of drivers that give none) are left out. */
 export function sandboxInterfaces(attachments: readonly Attachment[]): SandboxInterface[] {
   const joined = attachments
     .filter(({ endpoint }) => endpoint.interfaceName !== null)
     .map((attachment) => ({ ...attachment, join: attachment.driver.join(attachment.network, attachment.endpoint) }))
-    // The way out for those that have no other counts last: it may be there for a moment after another has come.
-    .sort(
-      (a, b) =>
-        Number(isEgress(a.network)) - Number(isEgress(b.network)) ||
-        b.endpoint.gwPriority - a.endpoint.gwPriority ||
-        byName(a.network, b.network),
-    );
+    .sort(routeOrder);
   const ipv4Route = joined.find(({ join, endpoint }) => join.gatewayIpv4 !== null && endpoint.ipv4 !== null);
   const ipv6Route = joined.find(({ join, endpoint }) => join.gatewayIpv6 !== null && endpoint.ipv6 !== null);
   return joined.map((attachment) => {

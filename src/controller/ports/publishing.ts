@@ -7,9 +7,9 @@ import type { Driver } from "../../drivers/driver.ts";
 import { addressInUse, exhausted, invalidArgument, unavailable, WeftError } from "../../errors.ts";
 import type { GatewayMode } from "../../nat/types.ts";
 import { formatRange, type PortSpec, type Protocol, RELAYED_PORTS_MAX, rangeSize } from "../../net/port-spec.ts";
-import type { Id, NetworkRecord, PublishedPort } from "../../records/records.ts";
+import type { EndpointRecord, Id, NetworkRecord, PublishedPort } from "../../records/records.ts";
 import type { Context } from "../context.ts";
-import { byName } from "../names.ts";
+import { routeOrder } from "../endpoints/wants.ts";
 import type { CreateSandboxRequest } from "../types.ts";
 
 /** In place of a port of the host: clients reach the sandbox by its own addresses, on a network in routed mode. */
@@ -43,7 +43,7 @@ interface Candidate {
 export interface Way {
   readonly network: NetworkRecord;
   readonly driver: Driver;
-  readonly gwPriority: number;
+  readonly endpoint: Pick<EndpointRecord, "gwPriority">;
 }
 
 export type PublishRequest = Pick<CreateSandboxRequest, "publish" | "publishAll" | "expose">;
@@ -156,9 +156,7 @@ function specs(request: PublishRequest): PortSpec[] {
 
 /** Those that the host routes, in the order of the default route. */
 function sortedWays(ways: readonly Way[]): Way[] {
-  return ways
-    .filter(({ network, driver }) => !network.internal && driver.translation !== undefined)
-    .sort((a, b) => b.gwPriority - a.gwPriority || byName(a.network, b.network));
+  return ways.filter(({ network, driver }) => !network.internal && driver.translation !== undefined).sort(routeOrder);
 }
 
 /** host_binding_ipv4 of the network that the sandbox will be reached by. */

@@ -27,8 +27,7 @@ export async function updateSandbox(context: Context, reference: string, request
     const onHost = attachments.some(({ driver }) => driver.stack === "host");
     checkPublish({ publish: publishAdd }, sandbox.joinedTo !== null, onHost);
     const kept = publishRemove.reduce((ports, spec) => removed(ports, spec, sandbox), [...sandbox.ports]);
-    const ways = attachments.map(({ network, driver, endpoint }) => ({ network, driver, gwPriority: endpoint.gwPriority }));
-    const added = await choosePorts(context, { publish: publishAdd }, ways, { id, kept });
+    const added = await choosePorts(context, { publish: publishAdd }, attachments, { id, kept });
     const changed: SandboxRecord = { ...sandbox, ports: [...kept, ...added] };
     await commit(context, [put(sandboxKey(id), changed)]);
     try {

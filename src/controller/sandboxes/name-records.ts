@@ -4,6 +4,7 @@ import type { Member, NameRecords } from "../../dns/names.ts";
 import type { Context } from "../context.ts";
 import { attachmentsOf } from "../context.ts";
 import { linkedTo, linkNames } from "../endpoints/links.ts";
+import { routeOrder } from "../endpoints/wants.ts";
 import { DEFAULT_BRIDGE, isEgress } from "../names.ts";
 
 export function nameRecords(context: Context): NameRecords {
@@ -16,7 +17,7 @@ export function nameRecords(context: Context): NameRecords {
     attachments: (sandboxId) =>
       attachmentsOf(context, { id: sandboxId })
         .filter(({ network }) => !isEgress(network))
-        .sort((a, b) => b.endpoint.gwPriority - a.endpoint.gwPriority)
+        .sort(routeOrder)
         .map(({ endpoint, network }) => ({ endpoint, network, named: network.name !== DEFAULT_BRIDGE })),
     links: (sandboxId) =>
       linkedTo(context, sandboxId).map((link) => ({ names: linkNames(link), ipv4: link.endpoint.ipv4, ipv6: link.endpoint.ipv6 })),

@@ -94,7 +94,7 @@ async function createOn(
   const { state, namespaces } = context;
   const onHost = wishes.some(({ driver }) => driver.stack === "host");
   const foreign = request.namespacePath ? checkNamespace(context, request.namespacePath) : null;
-  const ways = wishes.map(({ wish, network, driver }) => ({ network, driver, gwPriority: wish.gwPriority ?? 0 }));
+  const ways = wishes.map(({ wish, network, driver }) => ({ network, driver, endpoint: { gwPriority: wish.gwPriority ?? 0 } }));
   const publishes = checkPublish(request, owner !== null, onHost);
   const draft: SandboxRecord = {
     id,
