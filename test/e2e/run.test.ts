@@ -103,6 +103,7 @@ describe("in the background", () => {
     await daemon.must("run", "-d", "-i", "--name", "job", "--network", "web", "--", "sh", "-c", script);
     await eventually("it has written", async () => (await daemon.must("logs", "job")) === "one\ntwo");
     expect(await daemon.must("logs", "--tail", "1", "job")).toBe("two");
+    expect(await daemon.must("logs", "--tail", "-1", "job")).toBe("one\ntwo");
     expect(await daemon.must("sandbox", "ls", "--format", "{{.Name}} {{.State}} {{.Status}} {{.Command}}")).toMatch(
       /^job running Up .* "sh -c/,
     );
