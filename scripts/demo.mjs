@@ -249,7 +249,7 @@ async function sayHowToEnter() {
   for (const host of HOSTS) console.log(`  alias weft-${host.name}='${WEFT} --socket ${socketOf(host)}'`);
   console.log(`
   weft-a status; weft-a network inspect ${NETWORK}; weft-a fdb ${NETWORK}; weft-a stats --watch
-  weft-a sandbox exec a1 -- bash                 ${dim("a shell in sandbox a1")}
+  weft-a sandbox exec -it a1 -- bash             ${dim("a shell in sandbox a1")}
   weft-a trace a1 ${b1.padEnd(30)} ${dim("one packet's way through the graph")}
   weft-a capture -w a1.pcapng a1                 ${dim("what crosses a1's interface, for tshark")}
   nsenter --net=${lab.namespacePath("a")} bash      ${dim("a shell on host a")}

@@ -33,6 +33,8 @@ pub struct RunOptions {
     /// Counts with a hostname only.
     pub domainname: Option<String>,
     pub files: Option<Vec<FileMount>>,
+    /// Whether this process's standard input is its own too; without it reads end at once.
+    pub input: Option<bool>,
     /// The slave of a pseudo-terminal, for its three streams; a copy is taken.
     pub terminal: Option<i32>,
 }
@@ -50,7 +52,7 @@ pub struct ChildExit {
     pub signal: Option<i32>,
 }
 
-/// Runs a program in the namespace with this process's standard streams; resolves when it has ended.
+/// Runs a program in the namespace with this process's output streams, and its input if asked to; resolves when it has ended.
 #[napi(catch_unwind)]
 pub fn run_in_namespace<'env>(
     env: &'env Env,
@@ -65,7 +67,8 @@ pub fn run_in_namespace<'env>(
             .split_first()
             .ok_or_else(|| SystemError::new("execve", place.object("an empty argv"), Errno::EINVAL))?;
         let mut command = Command::new(program);
-        command.args(arguments).stdin(shared(stdin())).stdout(shared(stdout())).stderr(shared(stderr()));
+        let input = if options.input == Some(true) { shared(stdin()) } else { Stdio::null() };
+        command.args(arguments).stdin(input).stdout(shared(stdout())).stderr(shared(stderr()));
         if let Some(variables) = &options.env {
             command.env_clear().envs(variables);
         }

@@ -94,7 +94,7 @@ export function identity({
 }
 
 export interface RunOptions {
-  /** -t and -i: a terminal of its own, and what is typed goes into it. */
+  /** -t and -i: a terminal of its own, and our standard input, or what is typed, goes to it. */
   readonly terminal?: boolean;
   readonly interactive?: boolean;
   /** Variables beside the sandbox's, as it has them. */
@@ -111,7 +111,7 @@ export async function runInSandbox(sandbox: Sandbox__Output, argv: readonly stri
       argv,
       env: sandboxEnvironment(sandbox, options.environment),
       ...identity(sandbox),
-      ...(terminal === undefined ? {} : { terminal }),
+      ...(terminal === undefined ? { input: options.interactive ?? false } : { terminal }),
       onSpawn: (pid) => {
         forwarding.to(pid);
         options.onStart?.(pid);

@@ -1,6 +1,7 @@
 // weft run: a sandbox and a program in it.
 //
-// The program is this process's child and has its stdio; with -d it is a shim's (detached.ts). The daemon is told which
+// The program is this process's child and has its output streams, and with -i its standard input: a shell loop that reads a list
+// keeps it otherwise. With -d it is a shim's (detached.ts). The daemon is told which
 // processes they are, and so knows when they have ended: of a sandbox of --rm it removes what a killed one left.
 import { mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
@@ -125,6 +126,7 @@ export function register(program: Command, host: Session): void {
       examples: [
         "weft run --rm --network web -- ping -c3 10.1.0.3",
         "weft run -it --rm --network web -- sh",
+        "weft run -i --rm --network web -- python3 - < script.py",
         "weft run -d --name api --network web,ip=10.1.0.9 -- python3 -m http.server",
         "weft run --rm --network web --network back -- sh",
         "weft run --rm -e MODE=test -e LANG --env-file app.env -- env",
@@ -144,7 +146,7 @@ export function register(program: Command, host: Session): void {
       .option("--rm", "remove the sandbox when the program ends")
       .option("-d, --detach", "in the background; prints the sandbox's id, output goes to a log (weft logs)")
       .option("-t, --tty", "give the program a terminal of its own")
-      .option("-i, --interactive", "with -t: what is typed goes to the program; with -d: its standard input stays open")
+      .option("-i, --interactive", "it has our standard input, with -t what is typed; with -d its own stays open (default: it has none)")
       .option("--log-opt <key=value>", "of -d: max-size=16m, what is kept of its output", (value, before: string[] = []) => [
         ...before,
         value,

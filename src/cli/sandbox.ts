@@ -140,5 +140,5 @@ export function register(program: Command, host: Session): void {
   environmentOptions(exec)
     .passThroughOptions()
     .option("-t, --tty", "give the program a terminal of its own")
-    .option("-i, --interactive", "with -t: what is typed goes to the program");
+    .option("-i, --interactive", "it has our standard input, with -t what is typed (default: it has none)");
 }

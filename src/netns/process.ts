@@ -20,6 +20,8 @@ export interface ProcessOptions {
   readonly domainname?: string;
   /** Files that it sees at `target`, where the host has others. */
   readonly files?: readonly { readonly source: string; readonly target: string }[];
+  /** Whether it has this process's standard input; without it reads end at once. */
+  readonly input?: boolean;
   /** The slave of a pseudo-terminal, for its streams. */
   readonly terminal?: number;
   readonly onSpawn: (pid: number) => void;
@@ -31,12 +33,13 @@ export function processOf(pid: number): ProcessId | null {
   return start === null ? null : { pid, start };
 }
 
-/** Runs it with this process's stdio; resolves when it has ended. Rejects with `.code` ENOENT etc. if it can't be started. */
+/** Runs it with this process's output streams; resolves when it has ended. Rejects with `.code` ENOENT etc. if it can't be started. */
 export function runProcess(options: ProcessOptions): Promise<ChildExit> {
   const inherited = Object.entries(process.env).filter((entry): entry is [string, string] => entry[1] !== undefined);
   const env = { ...Object.fromEntries(inherited), ...options.env };
-  const { hostname, domainname, files, terminal } = options;
+  const { hostname, domainname, files, input = false, terminal } = options;
   const own = {
+    input,
     ...(hostname === undefined ? {} : { hostname }),
     ...(domainname === undefined ? {} : { domainname }),
     ...(files === undefined ? {} : { files: [...files] }),

@@ -274,6 +274,8 @@ export interface RunOptions {
   /** Counts with a hostname only. */
   domainname?: string;
   files?: { source: string; target: string }[];
+  /** Whether it has this process's standard input; without it reads end at once. */
+  input?: boolean;
   /** The slave of a pseudo-terminal: the program's streams and the controlling terminal of its session. A copy is taken. */
   terminal?: number;
 }

@@ -42,7 +42,7 @@ describe("run", () => {
   test("has our standard streams, a network and the sandbox's name", async () => {
     const script =
       'cat; echo to stderr >&2; echo "$WEFT_SANDBOX"; cat /sys/class/net/lo/address; ping -c1 -W2 -q 10.86.0.11 >/dev/null && echo reached';
-    const argv = ["run", "--rm", "--name", "streams", "--network", "web,ip=10.86.0.99", "--", "sh", "-c", script];
+    const argv = ["run", "-i", "--rm", "--name", "streams", "--network", "web,ip=10.86.0.99", "--", "sh", "-c", script];
     const outcome = await daemon.cli(argv, { input: "from stdin\n" });
     expect(outcome).toMatchObject({ code: 0, stderr: "to stderr\n" });
     expect(outcome.stdout).toMatch(/^from stdin\nstreams\n[\s\S]*reached\n$/);
@@ -111,7 +111,8 @@ describe("exec", () => {
   });
 
   test("passes exit code and standard input on", async () => {
-    expect(await daemon.cli(["sandbox", "exec", "box", "--", "sh", "-c", "read x; exit $x"], { input: "5\n" })).toMatchObject({ code: 5 });
+    const program = ["box", "--", "sh", "-c", "read x; exit $x"];
+    expect(await daemon.cli(["sandbox", "exec", "-i", ...program], { input: "5\n" })).toMatchObject({ code: 5 });
   });
 });
 

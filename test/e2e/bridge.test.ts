@@ -155,7 +155,7 @@ describe("run", () => {
   });
 
   test("stdin, stdout and stderr are the program's", async () => {
-    const command = ["run", "--rm", "--network", "web", "--", "sh", "-c", "cat; echo loud >&2"];
+    const command = ["run", "-i", "--rm", "--network", "web", "--", "sh", "-c", "cat; echo loud >&2"];
     const outcome = await daemon.cli(command, { input: "from outside\n" });
     expect(outcome.stdout).toBe("from outside\n");
     expect(outcome.stderr).toContain("loud");

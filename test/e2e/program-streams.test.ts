@@ -61,6 +61,26 @@ test("a program's streams are as the caller's, whose pipe may be slow: a write w
   await daemon.must("sandbox", "rm", "streams");
 });
 
+test("standard input is a program's with -i; a loop that reads a list keeps it without", async () => {
+  await daemon.must("sandbox", "create", "--network", "none", "reads");
+  const input = "one\ntwo\nthree\n";
+  for (const words of [
+    ["run", "--rm", "--network", "none"],
+    ["sandbox", "exec", "reads"],
+  ]) {
+    const loop = 'while read -r x; do echo "item $x"; "$@" cat; done';
+    const weft = [WEFT, "--socket", daemon.socket, ...words];
+    const listed = await execute(["sh", "-c", loop, "sh", ...weft], { input });
+    expect(listed).toMatchObject({ code: 0, stdout: "item one\nitem two\nitem three\n", stderr: "" });
+    // Reads end at once, they don't fail.
+    expect(await daemon.cli([...words, "readlink", "/proc/self/fd/0"], { input })).toMatchObject({ stdout: "/dev/null\n" });
+    const position = words[0] === "run" ? 1 : 2;
+    const interactive = [...words.slice(0, position), "-i", ...words.slice(position), "cat"];
+    expect(await daemon.cli(interactive, { input })).toEqual({ code: 0, stdout: input, stderr: "" });
+  }
+  await daemon.must("sandbox", "rm", "reads");
+});
+
 test("a program in the background holds nothing that its caller had open, and hears why it can't be started", async () => {
   const inherited = join(daemon.stateDir, "inherited");
   const weft = [WEFT, "--socket", daemon.socket, "run", "-d", "--name"];

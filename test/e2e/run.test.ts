@@ -49,6 +49,18 @@ describe("a terminal", () => {
     expect(await names()).toEqual([]);
   });
 
+  test("without -i: what is typed is not passed on", async () => {
+    const script = 'echo up; IFS= read -r -t 0.5 line; echo "<$line>"';
+    const shown = await onTerminal(
+      ["run", "-t", "--rm", "--network", "web", "--", "bash", "-c", script],
+      "until up",
+      "type typed\\n",
+      "until >",
+    );
+    expect(shown).toContain("<>");
+    expect(shown).not.toContain("<typed>");
+  });
+
   test("^C is the program's", async () => {
     const shown = await onTerminal(
       [...shell, "trap 'echo interrupted; exit 9' INT; echo up; while :; do sleep 0.05; done"],

@@ -63,7 +63,7 @@ test("streams in all directions at once", async () => {
 });
 
 test("commands run in a sandbox", async () => {
-  const outcome = await a.cli(["sandbox", "exec", "a1", "--", "sh", "-c", "ip -4 -brief address show eth0; cat; exit 7"], {
+  const outcome = await a.cli(["sandbox", "exec", "-i", "a1", "--", "sh", "-c", "ip -4 -brief address show eth0; cat; exit 7"], {
     input: "stdin",
   });
   expect(outcome.stdout).toContain(ADDRESSES.a1![0]);

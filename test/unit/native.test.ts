@@ -339,7 +339,7 @@ describe("runInNamespace", () => {
   it("shares the standard streams", () => {
     const source = `
       const native = require(${JSON.stringify(process.env.WEFT_NATIVE ?? ADDON_PATH)});
-      native.runInNamespace("/proc/self/ns/net", ["sh", "-c", "cat; echo bad >&2"], {}, () => {});
+      native.runInNamespace("/proc/self/ns/net", ["sh", "-c", "cat; echo bad >&2"], { input: true }, () => {});
     `;
     const { stdout, stderr } = spawnSync(process.execPath, ["-e", source], { input: "good", encoding: "utf8" });
     expect({ stdout, stderr }).toEqual({ stdout: "good", stderr: "bad\n" });
