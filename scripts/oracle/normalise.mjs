@@ -49,7 +49,7 @@ export function refusal(text) {
     .map((line) =>
       line
         .trimEnd()
-        .replace(/^(?:weft: |docker: |"docker [a-z ]+" |Error response from daemon: |Error: )+/, "")
+        .replace(/^(?:weft: |docker: |warning: |WARNING: |"docker [a-z ]+" |Error response from daemon: |Error: )+/, "")
         .replace(WRAPPERS, ""),
     )
     .filter(

@@ -38,6 +38,7 @@ export function sandboxHandlers(controller: Controller, stateDir: string): AllHa
   });
   const message = (view: SandboxView) => ({
     ...withProgram(view.sandbox, view),
+    warnings: [...controller.sandboxWarnings(view.sandbox), ...(view.discarded ?? [])],
     linkEnvironment: { ...view.linkEnvironment },
     links: view.linked.map(({ alias, sandbox: { name } }) => `/${name}:/${view.sandbox.name}/${alias}`),
   });

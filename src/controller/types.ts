@@ -124,6 +124,8 @@ export interface SandboxView {
   readonly portPlaces: readonly (readonly PortPlace[])[];
   /** By links on the network `bridge`. */
   readonly linked: readonly { readonly alias: string; readonly sandbox: SandboxRecord }[];
+  /** What was asked for at its making and is without effect; told once. */
+  readonly discarded?: readonly string[];
   /** What these links tell programs. */
   readonly linkEnvironment: Readonly<Record<string, string>>;
   readonly endpoints: readonly {

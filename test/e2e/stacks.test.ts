@@ -81,6 +81,14 @@ describe("the host's stack", () => {
     expect(await daemon.must("run", "--rm", "--network", "host", "--", "hostname")).toBe(hostname());
   });
 
+  test("has no ports to publish: -p is discarded, and whoever gave it is told so", async () => {
+    const { code, stdout, stderr } = await daemon.cli(["run", "--rm", "--network", "host", "-p", "8080:80", "--", "echo", "ran"]);
+    expect([code, stdout, stderr]).toEqual([0, "ran\n", "weft: warning: Published ports are discarded when using host network mode\n"]);
+    expect(await daemon.cli(["sandbox", "create", "--network", "host", "--expose", "80", "-P", "all"])).toMatchObject({ stderr: "" });
+    expect(await daemon.must("port", "all")).toBe("");
+    await daemon.must("sandbox", "rm", "all");
+  });
+
   test("is found again by the next daemon, and left alone by removal", async () => {
     await daemon.kill9();
     await daemon.start();

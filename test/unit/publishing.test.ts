@@ -157,6 +157,18 @@ describe("ports of a sandbox", () => {
     await expect(joined).rejects.toThrow("conflicting options: port publishing and the container type network mode");
   });
 
+  it("are discarded on the host's stack, and who gave -p is told so, as in Docker", async () => {
+    await bench.controller.ensurePredefined();
+    const onHost = (name: string, request: object) => bench.controller.createSandbox({ name, networks: [{ network: "host" }], ...request });
+    const warning = "Published ports are discarded when using host network mode";
+    expect(await onHost("a", specs("8080:80"))).toMatchObject({ sandbox: { ports: [] }, discarded: [warning] });
+    expect(await onHost("b", specs("8080:80"))).toMatchObject({ discarded: [warning] });
+    expect(await onHost("c", { publishAll: true, expose: [parseExposed("80")] })).toMatchObject({ sandbox: { ports: [] }, discarded: [] });
+    expect([nat.published, bench.controller.inspectSandbox("a").discarded]).toEqual([[], undefined]);
+    const update = bench.controller.updateSandbox("a", { publishAdd: [parsePortSpec("80:80")] });
+    await expect(update).rejects.toThrow("no port can be published in host network mode");
+  });
+
   it("leave with their sandbox", async () => {
     await web();
     await create("a", specs("8080:80"));

@@ -84,6 +84,11 @@ export async function ports(pair) {
     await pair.refused(`refused: ${what}`, ["start", "bad", "--network", "a", ...flags]);
     await pair.act(["remove", "bad"]);
   }
+  await pair.refused("on the host's stack: discarded, with a warning", ["start", "c1", "--network", "host", "-p", "8200:80"]);
+  await pair.printed("port: on the host's stack", ["port", "c1"]);
+  await pair.both(["remove", "c1"]);
+  await pair.refused("on the host's stack: all exposed", ["start", "c1", "--network", "host", "--expose", "80", "-P"]);
+  await pair.both(["remove", "c1"]);
   await pair.printed("port of one", ["port", "holder", "80"]);
   await pair.printed("port of one with its protocol", ["port", "holder", "80/tcp"]);
   await pair.printed("port that is not published", ["port", "holder", "81"]);

@@ -16,16 +16,18 @@ import type { CreateSandboxRequest } from "../types.ts";
 export const NO_PORT = 0;
 export const PORTS_LOCK = "published-ports";
 
-/** Whether there is anything to publish. */
-export function checkPublish(request: PublishRequest, joins: boolean, onHost: boolean): boolean {
-  const asked = (request.publish ?? []).length > 0 || request.publishAll === true;
-  if (asked && joins) throw invalidArgument("conflicting options: port publishing and the container type network mode");
-  if (asked && onHost) {
-    throw invalidArgument(
-      "conflicting options: port publishing and host network mode: programs on the host's stack are reached as they are",
-    );
+/** Whether there is anything to publish. Throws where the stack is another sandbox's. */
+export function publishes(request: PublishRequest, joins: boolean): boolean {
+  const named = (request.publish ?? []).length > 0;
+  if (joins && (named || request.publishAll)) {
+    throw invalidArgument("conflicting options: port publishing and the container type network mode");
   }
-  return (request.publish ?? []).length > 0 || (request.publishAll === true && (request.expose ?? []).length > 0);
+  return named || (request.publishAll === true && (request.expose ?? []).length > 0);
+}
+
+/** Docker's, of one that is made on the host's stack: programs there are reached at their own ports, whatever was asked for. */
+export function discardedPorts({ publish = [] }: PublishRequest): string[] {
+  return publish.length === 0 ? [] : ["Published ports are discarded when using host network mode"];
 }
 
 interface Candidate {

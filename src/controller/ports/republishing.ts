@@ -12,7 +12,7 @@ import { redeclareLinkers } from "../endpoints/link-ports.ts";
 import { exclusive } from "../locks.ts";
 import { findSandbox, inspectSandbox, sandboxLock, viewSandbox } from "../sandboxes/sandboxes.ts";
 import type { SandboxView, UpdateSandboxRequest } from "../types.ts";
-import { checkPublish, choosePorts, NO_PORT, PORTS_LOCK } from "./publishing.ts";
+import { choosePorts, NO_PORT, PORTS_LOCK, publishes } from "./publishing.ts";
 import { rerouteHost, routeHost } from "./routing.ts";
 
 export async function updateSandbox(context: Context, reference: string, request: UpdateSandboxRequest): Promise<SandboxView> {
@@ -24,8 +24,9 @@ export async function updateSandbox(context: Context, reference: string, request
   const change = async (): Promise<SandboxView> => {
     const sandbox = context.state.sandboxes.get(id) ?? findSandbox(context, reference);
     const attachments = attachmentsOf(context, sandbox);
-    const onHost = attachments.some(({ driver }) => driver.stack === "host");
-    checkPublish({ publish: publishAdd }, sandbox.joinedTo !== null, onHost);
+    if (publishes({ publish: publishAdd }, sandbox.joinedTo !== null) && attachments.some(({ driver }) => driver.stack === "host")) {
+      throw invalidArgument("no port can be published in host network mode: programs on the host's stack are reached at their own ports");
+    }
     const kept = publishRemove.reduce((ports, spec) => removed(ports, spec, sandbox), [...sandbox.ports]);
     const added = await choosePorts(context, { publish: publishAdd }, attachments, { id, kept });
     const changed: SandboxRecord = { ...sandbox, ports: [...kept, ...added] };

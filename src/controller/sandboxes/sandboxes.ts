@@ -17,7 +17,7 @@ import { exclusive, shared } from "../locks.ts";
 import { byName, checkHostname, checkName, resolve, shortId } from "../names.ts";
 import { defaultNetwork } from "../networks/default-bridge.ts";
 import { findNetwork, networkLock } from "../networks/networks.ts";
-import { checkPublish, choosePorts, PORTS_LOCK } from "../ports/publishing.ts";
+import { choosePorts, discardedPorts, PORTS_LOCK, publishes } from "../ports/publishing.ts";
 import { forgetFlows, rerouteHost, routeHost } from "../ports/routing.ts";
 import { portPlaces } from "../ports/ways-in.ts";
 import { stackInode } from "../stack-inode.ts";
@@ -95,7 +95,7 @@ async function createOn(
   const onHost = wishes.some(({ driver }) => driver.stack === "host");
   const foreign = request.namespacePath ? checkNamespace(context, request.namespacePath) : null;
   const ways = wishes.map(({ wish, network, driver }) => ({ network, driver, endpoint: { gwPriority: wish.gwPriority ?? 0 } }));
-  const publishes = checkPublish(request, owner !== null, onHost);
+  const hasPorts = publishes(request, owner !== null) && !onHost;
   const draft: SandboxRecord = {
     id,
     name,
@@ -121,7 +121,7 @@ async function createOn(
   ];
   if (foreign !== null) locks.push(exclusive(`namespace/${foreign}`));
   if (owner !== null) locks.push(shared(sandboxLock(owner)));
-  if (publishes) locks.push(exclusive(PORTS_LOCK));
+  if (hasPorts) locks.push(exclusive(PORTS_LOCK));
 
   const make = async (): Promise<SandboxView> => {
     const other = state.sandboxByName(name);
@@ -129,7 +129,7 @@ async function createOn(
     if (owner !== null) checkOwner(context, owner);
     if (foreign !== null) refuseSharedNamespace(context, draft.namespacePath, foreign);
     const linkNames = new Set(foreign === null ? [] : await namespaces.linkNames(draft.namespacePath));
-    const ports = publishes ? await choosePorts(context, request, ways) : [];
+    const ports = hasPorts ? await choosePorts(context, request, ways) : [];
     const sandbox: SandboxRecord = { ...draft, ports };
     const prepared = await prepareAll(context, sandbox, wishes, linkNames);
     const attachments = prepared.map(({ attachment }) => attachment);
@@ -141,7 +141,7 @@ async function createOn(
         await realizeAttachments(context, sandbox, attachments, []);
         await applySysctls(context, sandbox);
         if (hasResolver(sandbox)) await context.names.open(sandbox);
-        if (publishes) await routeHost(context);
+        if (hasPorts) await routeHost(context);
       } catch (error) {
         await unmake(context, sandbox, attachments);
         await takeBack(context, attachments, [sandboxKey(id)], `sandbox ${name}`, error);
@@ -150,12 +150,12 @@ async function createOn(
       context.pending.delete(id);
     }
     context.log("info", "sandbox created", { name, id: shortId(id), networks: attachments.map(({ network }) => network.name) });
-    return viewSandbox(context, sandbox);
+    return { ...viewSandbox(context, sandbox), discarded: onHost ? discardedPorts(request) : [] };
   };
   try {
     return await context.locks.run(locks, make);
   } catch (error) {
-    if (publishes) await rerouteHost(context);
+    if (hasPorts) await rerouteHost(context);
     throw error;
   }
 }
