@@ -2,6 +2,7 @@
 import { setImmediate } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import type { CnmController } from "../../src/controller/controller.ts";
+import { unavailable } from "../../src/errors.ts";
 import { startController } from "../support/controller.ts";
 import { MemoryNat } from "../support/memory-nat.ts";
 
@@ -40,6 +41,33 @@ describe("a bridge network", () => {
     nat.interfaceMade = async (name) => void up.push(namespaces.link(null, name).up);
     await controller.createNetwork({ name: "net", enableIpv6: true });
     expect(up).toEqual([true]);
+  });
+
+  it("is unmade if the engine refuses it, once what was begun with its interface meanwhile has come to an end", async () => {
+    const { controller, datapath, namespaces, store } = await startController();
+    const before = await store.list("");
+    const order: string[] = [];
+    const [declare, withdraw, configure] = [
+      datapath.declare.bind(datapath),
+      datapath.withdraw.bind(datapath),
+      namespaces.configure.bind(namespaces),
+    ];
+    datapath.declare = async (...request) => {
+      await declare(...request);
+      throw unavailable("the table is full");
+    };
+    namespaces.configure = async (...request) => {
+      for (let turn = 0; turn < 5; turn++) await setImmediate();
+      await configure(...request);
+      order.push("configured");
+    };
+    datapath.withdraw = async (owner) => {
+      order.push("withdrawn");
+      await withdraw(owner);
+    };
+    await expect(controller.createNetwork({ name: "web" })).rejects.toThrow("the table is full");
+    expect(order).toEqual(["configured", "withdrawn"]);
+    expect([controller.listNetworks(), [...datapath.declared], await store.list("")]).toEqual([[], [], before]);
   });
 
   it("joins sandboxes in namespaces of ours: addresses in turn, eth0, default route by the gateway", async () => {
