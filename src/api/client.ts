@@ -15,6 +15,7 @@ type Methods<S extends keyof Services> = MethodsOf<Services[S]>;
 
 /** A table of a million entries comes in chunks, but a chunk is not the place for a limit. */
 const RECEIVE_MAX_BYTES = 64 * 1024 * 1024;
+const RECONNECT_MS = 50;
 
 export class ApiClient {
   readonly #socketPath: string;
@@ -27,6 +28,9 @@ export class ApiClient {
       "grpc.max_receive_message_length": RECEIVE_MAX_BYTES,
       // Or else a connection that failed for another client of this process would keep this one waiting.
       "grpc.use_local_subchannel_pool": 1,
+      // To try a socket of this host costs nothing: who waits for a daemon that starts is not to wait a second longer.
+      "grpc.initial_reconnect_backoff_ms": RECONNECT_MS,
+      "grpc.max_reconnect_backoff_ms": RECONNECT_MS,
     });
   }
 

@@ -95,6 +95,26 @@ describe("errors", () => {
     client.close();
   });
 
+  it("do not keep who asks again from a daemon that starts: it is tried anew at once", async () => {
+    let tries = 0;
+    const path = join(api.folder, "starting.sock");
+    const starting = createServer((socket) => {
+      tries++;
+      socket.destroy();
+    });
+    starting.listen(path);
+    await once(starting, "listening");
+    const client = new ApiClient(path);
+    const asked = async (): Promise<number> => {
+      await expect(client.call("node", "Status", {})).rejects.toMatchObject({ code: "UNAVAILABLE" });
+      return tries;
+    };
+    // By gRPC's own habit it is tried after 1 s, 1.6 s and so on.
+    await expect.poll(asked, { timeout: 3000, interval: 20 }).toBeGreaterThan(6);
+    client.close();
+    starting.close();
+  });
+
   it("reach streams too", async () => {
     const stream = api.client.stream("diagnostics", "Fdb", { network: "none" });
     await expect(stream.next()).rejects.toEqual(new WeftError("NOT_FOUND", "network none not found"));
