@@ -2,6 +2,7 @@
 import { rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { eventually } from "./daemon.ts";
 import { type Background, type Host, type Lab, must } from "./hosts.ts";
 import { TCP_PORT, UDP_PORT } from "./traffic.ts";
 
@@ -23,6 +24,10 @@ function options(port: number): string[] {
 /** Wireshark's group of objections to the sequence of packets, not to any one of them. */
 const GROUP_SEQUENCE = 0x02000000;
 const SEVERITY_WARNING = 0x600000;
+/** What tcpdump says when it is sent SIGUSR1. */
+const COUNTS = /: (\d+) packets? captured, (\d+) packets? received by filter, (\d+) packets? dropped/;
+/** How often it is asked in vain: loopback's packets are counted twice, and those that came before the filter was set, too. */
+const IDLE_MAX = 5;
 /** Joins several values of one field. */
 const AGGREGATOR = "^";
 
@@ -46,10 +51,29 @@ export class LinkCapture {
     return new LinkCapture(file, tcpdump);
   }
 
-  /** Ends the capture; answers its file, all packets written: in immediate mode none waits in the kernel for more to come. */
+  /** Ends the capture; answers its file, all packets written: what tcpdump has not come to when the signal comes, it leaves out. */
   async stop(): Promise<string> {
+    let idle = 0;
+    for (let before = -1; idle < IDLE_MAX && !this.#tcpdump.over; ) {
+      const { captured, received } = await this.#counts();
+      if (captured >= received) break;
+      idle = captured === before ? idle + 1 : 0;
+      before = captured;
+    }
     await this.#tcpdump.end("SIGINT");
     return this.file;
+  }
+
+  /** What it has written, and what its socket was given for it. */
+  async #counts(): Promise<{ captured: number; received: number }> {
+    const from = this.#tcpdump.stderr.length;
+    this.#tcpdump.child.kill("SIGUSR1");
+    const said = await eventually("tcpdump counts", () => {
+      const counts = COUNTS.exec(this.#tcpdump.stderr.slice(from));
+      return this.#tcpdump.over ? [] : counts;
+    });
+    const [, captured, received, dropped] = said.map(Number);
+    return { captured: (captured ?? 0) + (dropped ?? 0), received: received ?? 0 };
   }
 }
 let captures = 0;
