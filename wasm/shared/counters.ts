@@ -124,7 +124,7 @@ export const DROP_TEXTS = [
   "VXLAN from an address that is no VTEP of the network",
   "VXLAN inside VXLAN of the same underlay port",
   "longer than the network's MTU, or than what the path to the peer carries; the sender was told by ICMP where there is one",
-  "a TCP, UDP or IP checksum that is wrong",
+  "nobody counts it: a bridge delivers wrong checksums as right ones, and the receiver judges",
   "no room left in the transmit ring for this batch",
   "an ARP or neighbour solicitation answered here instead of flooded",
   "the kernel refused to send it (the interface is down or gone, or no route to the VTEP)",
