@@ -126,7 +126,12 @@ export class Changes {
         tables.names.revoke(step.delta);
       }
       const failure = asWeftError(error);
-      if (wishes.size > 1 && failure.code !== "UNAVAILABLE") return await this.#oneByOne(wishes, adopting);
+      if (wishes.size > 1 && failure.code !== "UNAVAILABLE") {
+        // A TAP has one descriptor at a time: they are opened again, one by one.
+        await dropTaps([...fresh.values()], true, this.#log);
+        fresh.clear();
+        return await this.#oneByOne(wishes, adopting);
+      }
       for (const owner of wishes.keys()) failures.set(owner, failure);
       return { failures, closed: Promise.resolve() };
     } finally {

@@ -280,6 +280,32 @@ describe("failing declarations", () => {
     expect(datapath.info()).toMatchObject({ ports: 1, domains: 1 });
   });
 
+  it("stand without one that the engine refuses when many come together, and take interfaces over as they are", async () => {
+    await namespaces.create("s0");
+    const first = await started();
+    await first.declare("net", network());
+    await first.declare("e0", endpoint(0));
+    await configure(0);
+    const index = async (): Promise<number> => JSON.parse(await namespaces.ip("s0", "-j", "link", "show", "eth0"))[0].ifindex;
+    const before = await index();
+    await first.stop({ keepInterfaces: true });
+    const mac = (n: number): string => `02:00:00:00:${[n >> 8, n & 255].map((byte) => byte.toString(16).padStart(2, "0")).join(":")}`;
+    const fdb = Array.from({ length: 2000 }, (_, n) => ({ domain: "n1", mac: mac(n), to: { port: "e0" } }));
+    const second = await started({ fdbSlots: 1024 });
+    const failures = await second.declareAll(
+      new Map<string, Declaration>([
+        ["net", network()],
+        ["e0", endpoint(0)],
+        ["big", { fdb }],
+      ]),
+    );
+    expect([...failures].map(([owner, { message }]) => `${owner}: ${message}`)).toEqual([
+      expect.stringContaining("big: the engine could not"),
+    ]);
+    expect(second.info()).toMatchObject({ ports: 1, domains: 1, missing: [] });
+    expect(await index()).toBe(before);
+  });
+
   it("refuse to take a domain away from under a port", async () => {
     const datapath = await started();
     await datapath.declare("net", network());
