@@ -129,12 +129,11 @@ function maps(publications: readonly Publication[]): Collection[] {
     const anywhere: string[] = [];
     const at: string[] = [];
     const ranges: string[] = [];
-    const open: string[] = [];
     const ofFamily = publications.filter(({ family }) => family === digit).sort(byPort);
     for (const { protocol, hostAddress, hostPort, count, target, targetPort, mode } of ofFamily) {
       const any = ANY[hostAddress];
-      if (!translates({ mode })) open.push(`${target} . ${protocol} . ${ports(targetPort, count)}`);
-      else if (hostPort === targetPort && count > 1) {
+      if (!translates({ mode })) continue;
+      if (hostPort === targetPort && count > 1) {
         ranges.push(`${protocol} . ${any ?? hostAddress} . ${ports(hostPort, count)} : ${target}`);
       } else if (any !== undefined) {
         for (let n = 0; n < count; n++) anywhere.push(`${protocol} . ${hostPort + n} : ${target} . ${targetPort + n}`);
@@ -147,11 +146,26 @@ function maps(publications: readonly Publication[]): Collection[] {
       collection("map", `anywhere${digit}`, `inet_proto . inet_service : ${to}`, anywhere),
       collection("map", `at${digit}`, `inet_proto . ${type} . inet_service : ${to}`, at),
       collection("map", `ranges${digit}`, `inet_proto . ${type} . inet_service : ${type}`, ranges, true),
-      // Two publications of one port in routed mode are one element.
-      collection("set", `open${digit}`, `${type} . inet_proto . inet_service`, [...new Set(open)], true),
+      collection("set", `open${digit}`, `${type} . inet_proto . inet_service`, opened(ofFamily), true),
     );
   }
   return all;
+}
+
+/** What clients reach at sandboxes' own addresses. Ports of two publications, which the host has apart, may be the same there. */
+function opened(publications: readonly Publication[]): string[] {
+  const runs = new Map<string, { first: number; last: number }[]>();
+  const untranslated = publications.filter((one) => !translates(one)).sort((a, b) => a.targetPort - b.targetPort);
+  for (const { target, protocol, targetPort, count } of untranslated) {
+    const place = `${target} . ${protocol}`;
+    const last = targetPort + count - 1;
+    const all = runs.get(place) ?? [];
+    const before = all.at(-1);
+    if (before !== undefined && targetPort <= before.last) before.last = Math.max(before.last, last);
+    else all.push({ first: targetPort, last });
+    runs.set(place, all);
+  }
+  return [...runs].flatMap(([place, all]) => all.map(({ first, last }) => `${place} . ${ports(first, last - first + 1)}`));
 }
 
 function byPort(a: Publication, b: Publication): number {

@@ -116,6 +116,30 @@ describe("the ruleset", () => {
     checkedByNft(text);
   });
 
+  it("opens each port of a sandbox once, however often it is published", () => {
+    const routed = (hostPort: number, targetPort: number, count: number, changes: Partial<Publication> = {}): Publication =>
+      publication({ hostPort, targetPort, count, mode: "routed", ...changes });
+    const text = ruleset(
+      plan(
+        [network("br-a")],
+        [
+          ...[routed(8080, 80, 1), routed(9080, 80, 2), routed(0, 85, 6), routed(7000, 82, 5), routed(0, 91, 1), routed(0, 65535, 1)],
+          ...[routed(0, 65530, 6), routed(0, 80, 1, { protocol: "udp" }), routed(0, 80, 1, { target: "10.1.0.3" })],
+        ],
+      ),
+      OPEN,
+    );
+    expect(elements(text, "open4").sort()).toEqual([
+      "10.1.0.2 . tcp . 65530-65535",
+      "10.1.0.2 . tcp . 80-81",
+      "10.1.0.2 . tcp . 82-90",
+      "10.1.0.2 . tcp . 91",
+      "10.1.0.2 . udp . 80",
+      "10.1.0.3 . tcp . 80",
+    ]);
+    checkedByNft(text);
+  });
+
   it("has as many rules for a thousand ports as for one", () => {
     const many = Array.from({ length: 1000 }, (_, index) => publication({ hostPort: 2000 + index }));
     const rules = (text: string): number => text.match(/accept$|drop$|masquerade$|dnat /gm)!.length;
