@@ -4,6 +4,7 @@ import { sandboxExitPath, sandboxFilesPath, sandboxLogPath } from "../config/def
 import { isPredefined } from "../controller/names.ts";
 import type { AttachRequest, NetworkView, PeerView, SandboxView } from "../controller/types.ts";
 import { OWN_NAMESPACE } from "../paths.ts";
+import { ownFiles } from "../records/own-files.ts";
 import type { EndpointRecord, IpamConfig, NetworkRecord, SandboxRecord } from "../records/records.ts";
 import type { Attachment__Output } from "./generated/weft/v1/Attachment.ts";
 import type { Endpoint } from "./generated/weft/v1/Endpoint.ts";
@@ -89,11 +90,15 @@ export function endpointMessage(record: EndpointRecord): Endpoint {
 /** As another process of this host calls it. */
 const namespacePath = ({ namespacePath: path }: SandboxRecord): string => (path === OWN_NAMESPACE ? `/proc/${process.pid}/ns/net` : path);
 
-/** Of a sandbox that has none of its own, those of the one whose stack it shares. */
-function files(record: SandboxRecord, stateDir: string): Pick<Sandbox, "resolvConfPath" | "hostsPath" | "hostnamePath"> {
-  if (record.namespacePath === OWN_NAMESPACE) return { resolvConfPath: "", hostsPath: "", hostnamePath: "" };
-  const folder = sandboxFilesPath(stateDir, record.joinedTo ?? record.id);
-  return { resolvConfPath: join(folder, "resolv.conf"), hostsPath: join(folder, "hosts"), hostnamePath: join(folder, "hostname") };
+/** `owner`: of the stack, whose files its programs see. */
+export function filePaths(owner: SandboxRecord, stateDir: string): Pick<Sandbox, "resolvConfPath" | "hostsPath" | "hostnamePath"> {
+  const own = ownFiles(owner);
+  const path = (has: boolean, name: string): string => (has ? join(sandboxFilesPath(stateDir, owner.id), name) : "");
+  return {
+    resolvConfPath: path(own.resolvConf, "resolv.conf"),
+    hostsPath: path(own.hosts, "hosts"),
+    hostnamePath: path(own.hostname, "hostname"),
+  };
 }
 
 /** What is known of a sandbox besides its record; none in answers about the record alone, as of one that is gone. */
@@ -115,7 +120,6 @@ export function sandboxMessage(
     removeOnExit: record.removeOnExit,
     joinedTo: record.joinedTo ?? "",
     dns: { servers: [...record.dns.servers], search: [...record.dns.search], options: [...record.dns.options] },
-    ...files(record, stateDir),
     ports: record.ports.map((port, at) => ({ ...port, hostAddress: port.hostAddress ?? "", places: [...(portPlaces[at] ?? [])] })),
     exposed: record.exposed.map(({ protocol, ports }) => ({ protocol, portFirst: ports.first, portLast: ports.last })),
     extraHosts: record.extraHosts.map(({ name, address }) => ({ name, address })),

@@ -2,7 +2,7 @@
 import type { Controller, SandboxView } from "../controller/types.ts";
 import { invalidArgument } from "../errors.ts";
 import type { SandboxRecord } from "../records/records.ts";
-import { attachRequest, present, sandboxMessage } from "./convert.ts";
+import { attachRequest, filePaths, present, sandboxMessage } from "./convert.ts";
 import { filtered, hasLabel, type Matchers, on } from "./filters.ts";
 import { naturalOrder } from "./natural-order.ts";
 import { matchesText } from "./patterns.ts";
@@ -33,6 +33,7 @@ const matchers = (controller: Controller): Matchers<SandboxView> => ({
 export function sandboxHandlers(controller: Controller, stateDir: string): AllHandlers["sandbox"] {
   const withProgram = (record: SandboxRecord, view?: SandboxView) => ({
     ...sandboxMessage(record, stateDir, view),
+    ...filePaths(controller.stackOwner(record), stateDir),
     warnings: [...controller.sandboxWarnings(record)],
     program: programMessage(record, controller.programState(record)),
   });

@@ -75,7 +75,7 @@ function forwardSignals(ownTerminal: boolean): Forwarding {
 
 const exitCode = ({ code, signal }: ChildExit): number => code ?? SIGNALLED + (signal ?? 0);
 
-/** Who the program is and whom it knows: with the host's network stack, what the host says. */
+/** Who the program is and whom it knows: with the host's network stack, what the host says where the sandbox has nothing of its own. */
 export function identity({
   hostname,
   domainname,
@@ -83,14 +83,14 @@ export function identity({
   hostsPath,
   hostnamePath,
 }: Sandbox__Output): Pick<ProcessOptions, "hostname" | "domainname" | "files"> {
-  // A name of its own it has all the same, as in Docker, where one was asked for.
-  if (resolvConfPath === "") return hostname === "" || hostname === hostName() ? {} : { hostname };
   const files = [
     { source: resolvConfPath, target: "/etc/resolv.conf" },
     { source: hostsPath, target: "/etc/hosts" },
     { source: hostnamePath, target: "/etc/hostname" },
-  ];
-  return { hostname, domainname, files };
+  ].filter(({ source }) => source !== "");
+  // On the host's stack it has a name of its own where one was asked for, as in Docker.
+  const asHost = hostnamePath === "" && domainname === "" && (hostname === "" || hostname === hostName());
+  return { ...(asHost ? {} : { hostname, domainname }), ...(files.length === 0 ? {} : { files }) };
 }
 
 export interface RunOptions {

@@ -25,7 +25,7 @@ import { publishWarnings } from "./ports/ways-in.ts";
 import { nameRecords } from "./sandboxes/name-records.ts";
 import { programState } from "./sandboxes/programs.ts";
 import { renameSandbox } from "./sandboxes/rename.ts";
-import { createSandbox, inspectSandbox, listSandboxes, removeSandbox } from "./sandboxes/sandboxes.ts";
+import { createSandbox, inspectSandbox, listSandboxes, removeSandbox, stackOwner } from "./sandboxes/sandboxes.ts";
 import { stopSandbox } from "./sandboxes/stop.ts";
 import { follow, isInUse, programStarted } from "./sandboxes/transient.ts";
 import { State } from "./state.ts";
@@ -171,6 +171,10 @@ export class CnmController implements Controller {
 
   programStarted(reference: string, started: StartedProgram): Promise<SandboxRecord> {
     return programStarted(this.#context, reference, started);
+  }
+
+  stackOwner(sandbox: SandboxRecord): SandboxRecord {
+    return stackOwner(this.#context, sandbox);
   }
 
   sandboxWarnings(sandbox: SandboxRecord): readonly string[] {

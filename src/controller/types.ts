@@ -158,6 +158,8 @@ export interface Controller {
   /** The program of a sandbox runs. */
   programStarted(reference: string, started: StartedProgram): Promise<SandboxRecord>;
   programState(sandbox: SandboxRecord): ProgramState;
+  /** The sandbox whose stack and files it has: itself, unless it shares those of another that is there. */
+  stackOwner(sandbox: SandboxRecord): SandboxRecord;
   /** What is not as it should be with the sandbox on this host. */
   sandboxWarnings(sandbox: SandboxRecord): readonly string[];
   listSandboxes(): readonly SandboxView[];

@@ -8,10 +8,11 @@ import type { Clock } from "../clock.ts";
 import { descriptorLimit } from "../config/descriptors.ts";
 import { WeftError } from "../errors.ts";
 import type { Native } from "../ports/native.ts";
+import { onHostStack, ownFiles } from "../records/own-files.ts";
 import type { Id, SandboxRecord } from "../records/records.ts";
 import { AnswerCache } from "./cache.ts";
 import { resolvedHosts } from "./extra-hosts.ts";
-import { plainResolvConf, SandboxFiles, sandboxHosts, sandboxResolvConf } from "./files.ts";
+import { hostResolvConf, plainResolvConf, SandboxFiles, sandboxHosts, sandboxResolvConf } from "./files.ts";
 import { Gate } from "./gate.ts";
 import type { NameRecords, NameService } from "./names.ts";
 import { parseResolvConf, type ResolvConf } from "./resolv-conf.ts";
@@ -62,21 +63,25 @@ export class EmbeddedDns implements NameService {
   }
 
   async open(sandbox: SandboxRecord): Promise<void> {
-    const answers = this.#answersFor(sandbox.id);
+    const answers = this.#answersFor(sandbox);
     await this.#writeFiles(sandbox, answers);
     if (answers && !(await this.#serve(sandbox))) await this.#writeFiles(sandbox, false);
   }
 
   async refresh(sandbox: SandboxRecord): Promise<void> {
-    const answers = this.#answersFor(sandbox.id);
+    const answers = this.#answersFor(sandbox);
     // Nobody is sent to a resolver that isn't there.
     const served = answers && (this.#servers.has(sandbox.id) || (await this.#serve(sandbox)));
     await this.#writeFiles(sandbox, served);
     if (!answers && this.#servers.has(sandbox.id)) await this.#endServing(sandbox);
   }
 
-  /** Not where its only network is the predefined bridge: names mean nothing there, and it asks the host's servers itself. */
-  #answersFor(id: Id): boolean {
+  /**
+   * Not where its only network is the predefined bridge: names mean nothing there, and it asks the host's servers itself. Nor on
+   * the host's stack.
+   */
+  #answersFor({ id, namespacePath }: SandboxRecord): boolean {
+    if (onHostStack({ namespacePath })) return false;
     const attachments = this.#followed.attachments(id);
     return attachments.length === 0 || attachments.some(({ named }) => named);
   }
@@ -131,20 +136,28 @@ export class EmbeddedDns implements NameService {
   }
 
   async #writeFiles(sandbox: SandboxRecord, answers: boolean): Promise<void> {
-    const endpoints = this.#followed.attachments(sandbox.id).map(({ endpoint }) => endpoint);
-    const ipv6 = endpoints.some((endpoint) => endpoint.ipv6 !== null);
+    const own = ownFiles(sandbox);
     await this.#files.write(sandbox.id, {
-      resolvConf: answers ? sandboxResolvConf(sandbox.dns, this.#host()) : plainResolvConf(sandbox.dns, this.#host(), ipv6),
-      hosts: sandboxHosts(sandbox.hostname, endpoints, this.#followed.links(sandbox.id), {
-        domainname: sandbox.domainname,
-        extra: resolvedHosts(
-          sandbox.extraHosts,
-          this.#followed.attachments(sandbox.id).map(({ network }) => network),
-          this.#followed.defaultBridge?.(),
-        ),
-      }),
-      hostname: `${sandbox.hostname}\n`,
+      resolvConf: own.resolvConf ? this.#resolvConf(sandbox, answers) : null,
+      hosts: own.hosts ? this.#hosts(sandbox) : null,
+      hostname: own.hostname ? `${sandbox.hostname}\n` : null,
     });
+  }
+
+  #resolvConf(sandbox: SandboxRecord, answers: boolean): string {
+    if (answers) return sandboxResolvConf(sandbox.dns, this.#host());
+    if (onHostStack(sandbox)) return hostResolvConf(sandbox.dns, this.#host());
+    const ipv6 = this.#followed.attachments(sandbox.id).some(({ endpoint }) => endpoint.ipv6 !== null);
+    return plainResolvConf(sandbox.dns, this.#host(), ipv6);
+  }
+
+  /** Without the host's lines on the host's stack too, as in Docker: `--add-host` may give a name of theirs another address. */
+  #hosts({ id, hostname, domainname, extraHosts }: SandboxRecord): string {
+    const attachments = this.#followed.attachments(id);
+    const endpoints = attachments.map(({ endpoint }) => endpoint);
+    const networks = attachments.map(({ network }) => network);
+    const extra = resolvedHosts(extraHosts, networks, this.#followed.defaultBridge?.());
+    return sandboxHosts(hostname, endpoints, this.#followed.links(id), { domainname, extra });
   }
 
   async close(sandbox: SandboxRecord, namespaceStays: boolean): Promise<void> {
@@ -152,7 +165,7 @@ export class EmbeddedDns implements NameService {
     this.#servers.delete(sandbox.id);
     this.#warnings.delete(sandbox.id);
     await this.#files.remove(sandbox.id);
-    if (namespaceStays) await this.#options.native.removeLoopbackService(sandbox.namespacePath, DNS_TABLE);
+    if (namespaceStays && !onHostStack(sandbox)) await this.#options.native.removeLoopbackService(sandbox.namespacePath, DNS_TABLE);
   }
 
   hasFiles(id: Id): boolean {

@@ -61,6 +61,15 @@ export function plainResolvConf(dns: SandboxRecord["dns"], host: ResolvConf, ipv
   });
 }
 
+/** Of a sandbox on the host's stack, whose loopback is the host's: the host's, but for what was asked for. */
+export function hostResolvConf({ servers, search, options }: SandboxRecord["dns"], host: ResolvConf): string {
+  return formatResolvConf({
+    servers: servers.length > 0 ? servers : host.servers,
+    search: search.length > 0 ? search.filter((domain) => domain !== ".") : host.search,
+    options: options.length > 0 ? options : host.options,
+  });
+}
+
 /** `extra`: of the user; `links`: of others. Their lines come before its own, as in Docker. */
 export function sandboxHosts(
   hostname: string,
@@ -90,10 +99,11 @@ export function mergeLines(current: string, before: string, wanted: string): str
 const lines = (content: string): string[] => content.split("\n").slice(0, content.endsWith("\n") ? -1 : undefined);
 const text = (content: readonly string[]): string => content.map((line) => `${line}\n`).join("");
 
+/** Null: the sandbox has none of its own. */
 export interface FileContents {
-  readonly resolvConf: string;
-  readonly hosts: string;
-  readonly hostname: string;
+  readonly resolvConf: string | null;
+  readonly hosts: string | null;
+  readonly hostname: string | null;
 }
 
 export class SandboxFiles {
@@ -108,9 +118,9 @@ export class SandboxFiles {
     const unlessEdited = (current: string): string => current;
     try {
       makeFolders(folder, FOLDER_MODE);
-      bring(join(folder, "resolv.conf"), contents.resolvConf, unlessEdited);
-      bring(join(folder, "hostname"), contents.hostname, unlessEdited);
-      bring(join(folder, "hosts"), contents.hosts, mergeLines);
+      if (contents.resolvConf !== null) bring(join(folder, "resolv.conf"), contents.resolvConf, unlessEdited);
+      if (contents.hostname !== null) bring(join(folder, "hostname"), contents.hostname, unlessEdited);
+      if (contents.hosts !== null) bring(join(folder, "hosts"), contents.hosts, mergeLines);
     } catch (error) {
       throw cannotWrite(folder, error);
     }

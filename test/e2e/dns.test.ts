@@ -263,10 +263,8 @@ test("a stack shared, a host's stack: its owner's files, and the host's", async 
   await daemon.must("sandbox", "rm", "guest");
   expect(await short(two, "one")).toEqual(["10.71.0.10"]);
   expect(await daemon.must("run", "--rm", "--network", "host", "--", "cat", "/etc/resolv.conf")).not.toContain("127.0.0.11");
-  for (const network of ["host", "sandbox:two"]) {
-    const { code, stderr } = await daemon.cli(["sandbox", "create", "--network", network, "--dns", "10.0.0.1", "refused"]);
-    expect([code, stderr]).toEqual([1, "weft: conflicting options: dns and the network mode\n"]);
-  }
+  const { code, stderr } = await daemon.cli(["sandbox", "create", "--network", "sandbox:two", "--dns", "10.0.0.1", "refused"]);
+  expect([code, stderr]).toEqual([1, "weft: conflicting options: dns and the network mode\n"]);
 });
 
 test("servers of the sandbox's own are asked from inside it", async () => {

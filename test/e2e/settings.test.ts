@@ -1,6 +1,6 @@
 // What is set of a sandbox's stack beside its networks, as programs in it see it; services by name; and names where the kernel
 // takes no packet filter rules.
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
@@ -62,6 +62,40 @@ test("lines of /etc/hosts in Docker's order, a domain name, a MAC address, and s
   await daemon.must("sandbox", "rm", "a");
 });
 
+test("on the host's stack: files of a sandbox's own where options change them, and the host's as they were", async () => {
+  const files = ["/etc/resolv.conf", "/etc/hosts", "/etc/hostname"];
+  const hosts = files.map((file) => readFileSync(file, "utf8"));
+  const seen = async (name: string) =>
+    (await exec(name, "sh", "-c", 'for file; do cat "$file"; echo @@; done', "sh", ...files)).split(/@@\n?/);
+  const tables = await host.must(["nft", "list", "tables"]);
+  const create = (...flags: string[]) => daemon.must("sandbox", "create", "--network", ...flags);
+  const gate = ["--add-host", "gate:host-gateway"];
+  await create("host", "--add-host", "db:192.0.2.7", ...gate, "--hostname", "box", "--domainname", "example.org", "adds");
+  await create("host", "--dns", "192.0.2.53", "--dns-search", "a.example", "--dns-opt", "rotate", "asks");
+  await create("sandbox:adds", "beside");
+  const [{ IPAM }] = await daemon.json("network", "inspect", "bridge");
+  const check = async (): Promise<void> => {
+    const [resolvConf, lines, hostname] = await seen("beside");
+    expect([resolvConf, hostname]).toEqual([hosts[0], hosts[2]]);
+    expect(lines!.split("\n")[0]).toBe("127.0.0.1\tlocalhost");
+    expect(lines!.split("\n").slice(6)).toEqual(["192.0.2.7\tdb", `${IPAM.Config[0].Gateway}\tgate`, ""]);
+    expect((await seen("asks")).slice(0, 3)).toEqual(["nameserver 192.0.2.53\nsearch a.example\noptions rotate\n", hosts[1], hosts[2]]);
+  };
+  await check();
+  expect(await exec("adds", "cat", "/proc/sys/kernel/hostname", "/proc/sys/kernel/domainname")).toBe("box\nexample.org");
+  const folder = join(daemon.stateDir, "sandboxes", (await daemon.sandbox("adds")).id);
+  await daemon.kill9();
+  rmSync(folder, { recursive: true });
+  await daemon.start();
+  await check();
+  await exec("beside", "sh", "-c", "echo 192.0.2.8 mine >> /etc/hosts");
+  expect(await exec("adds", "getent", "hosts", "mine", "db")).toBe("192.0.2.8       mine\n192.0.2.7       db");
+  expect(files.map((file) => readFileSync(file, "utf8"))).toEqual(hosts);
+  await daemon.must("sandbox", "rm", "beside", "adds", "asks");
+  expect(existsSync(folder)).toBe(false);
+  expect(await host.must(["nft", "list", "tables"])).toBe(tables);
+});
+
 test.each([
   [["--sysctl", "kernel.msgmax=1"], 1, "sysctl 'kernel.msgmax=1' is not allowed"],
   [["--sysctl", "net.ipv4.ip_forward"], 2, "sysctl 'net.ipv4.ip_forward' is not allowed"],
@@ -73,7 +107,6 @@ test.each([
   [["--hostname", `${"a".repeat(40)}.${"b".repeat(40)}`], 1, "81 characters, the kernel takes at most 64"],
   [["--domainname", "a b"], 1, 'invalid domainname "a b"'],
   [["--network", "sandbox:"], 2, "name a sandbox behind the colon"],
-  [["--add-host", "db:192.0.2.7", "--network", "host"], 1, "conflicting options: custom host-to-IP mapping and the network mode"],
   [["--ip", "10.88.0.9", "--network", "web,ip=10.88.0.9"], 2, "conflicting options: cannot specify both --ip and per-network IPv4 address"],
   [["--ip6", "fd88::9", "--network", "web,ip6=fd88::9"], 2, "conflicting options: cannot specify both --ip6 and per-network IPv6 address"],
   [["--ip", "10.88.0.9"], 1, "user specified IP address is supported on user defined networks only"],

@@ -194,6 +194,10 @@ export class FakeController implements Controller {
     return this.#sandbox(reference);
   }
 
+  stackOwner(sandbox: SandboxRecord): SandboxRecord {
+    return sandbox;
+  }
+
   sandboxWarnings(): readonly string[] {
     return [];
   }

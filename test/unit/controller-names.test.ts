@@ -52,10 +52,29 @@ describe("the name service", () => {
     const { controller } = await startController();
     await controller.ensurePredefined();
     await controller.createSandbox({ name: "one" });
-    for (const network of ["host", "sandbox:one"]) {
-      const request = { name: "two", networks: [{ network }], dns: { search: ["a"] } };
-      await expect(controller.createSandbox(request)).rejects.toThrow("conflicting options: dns and the network mode");
+    const request = { name: "two", networks: [{ network: "sandbox:one" }] };
+    for (const [settings, message] of [
+      [{ dns: { search: ["a"] } }, "conflicting options: dns and the network mode"],
+      [{ extraHosts: [{ name: "db", address: "192.0.2.7" }] }, "conflicting options: custom host-to-IP mapping and the network mode"],
+      [{ domainname: "example.org" }, "conflicting options: domainname and the network mode"],
+    ] as const) {
+      await expect(controller.createSandbox({ ...request, ...structuredClone(settings) } as never)).rejects.toThrow(message);
     }
+  });
+
+  it("are taken on the host's stack, where they are files of the sandbox's own, written by the next daemon too", async () => {
+    const first = await startController();
+    await first.controller.ensurePredefined();
+    const networks = [{ network: "host" }];
+    await first.controller.createSandbox({ name: "plain", networks });
+    await first.controller.createSandbox({ name: "dns", networks, dns: { search: ["a"] } });
+    await first.controller.createSandbox({ name: "hosts", networks, extraHosts: [{ name: "db", address: "192.0.2.7" }] });
+    expect([...first.names.served.keys()].sort()).toEqual(["dns", "hosts"]);
+    const second = await startController({ store: first.store, namespaces: first.namespaces });
+    await second.controller.restore();
+    expect([...second.names.served.keys()].sort()).toEqual(["dns", "hosts"]);
+    for (const name of ["plain", "dns", "hosts"]) await second.controller.removeSandbox(name, false);
+    expect([...second.names.served.keys()]).toEqual([]);
   });
 });
 

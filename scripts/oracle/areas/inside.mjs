@@ -69,6 +69,25 @@ const CONTAINERS = [
   { what: "default bridge", start: ["--network", "bridge"] },
 ];
 
+/** On the host's stack, where files alone are the container's. @type {readonly { what: string, start: readonly string[] }[]} */
+const ON_HOST = [
+  { what: "host", start: ["--network", "host"] },
+  { what: "host: a host added", start: ["--network", "host", "--add-host", "other:10.9.9.9"] },
+  {
+    what: "host: DNS settings",
+    start: ["--network", "host", "--dns", "192.0.2.2", "--dns-search", "foo.test", "--dns-opt", "timeout:1"],
+  },
+  { what: "host: DNS search alone", start: ["--network", "host", "--dns-search", "foo.test"] },
+];
+
+/** What it is called and whom it knows. @param {import("../pair.mjs").Pair} pair @param {string} what */
+async function files(pair, what) {
+  await pair.printed(`${what}: /etc/hosts`, ["exec", "c1", "cat", "/etc/hosts"], { edit: withoutComments });
+  await pair.printed(`${what}: /etc/resolv.conf`, ["exec", "c1", "cat", "/etc/resolv.conf"], { edit: withoutComments });
+  await pair.printed(`${what}: host name`, ["exec", "c1", "hostname"]);
+  await pair.printed(`${what}: /etc/hostname`, ["exec", "c1", "cat", "/etc/hostname"]);
+}
+
 /** @param {import("../pair.mjs").Pair} pair */
 export async function inside(pair) {
   for (const { what, start, joins = [] } of CONTAINERS) {
@@ -79,10 +98,12 @@ export async function inside(pair) {
     await pair.within(`${what}: interfaces`, "c1", ["ip", "-j", "address"], links);
     await pair.within(`${what}: routes`, "c1", ["ip", "-4", "route"], sorted);
     await pair.within(`${what}: IPv6 routes`, "c1", ["ip", "-6", "route"], sorted);
-    await pair.printed(`${what}: /etc/hosts`, ["exec", "c1", "cat", "/etc/hosts"], { edit: withoutComments });
-    await pair.printed(`${what}: /etc/resolv.conf`, ["exec", "c1", "cat", "/etc/resolv.conf"], { edit: withoutComments });
-    await pair.printed(`${what}: host name`, ["exec", "c1", "hostname"]);
-    await pair.printed(`${what}: /etc/hostname`, ["exec", "c1", "cat", "/etc/hostname"]);
+    await files(pair, what);
+    await pair.clean();
+  }
+  for (const { what, start } of ON_HOST) {
+    await pair.both(["start", "c1", ...start]);
+    await files(pair, what);
     await pair.clean();
   }
   await pair.both(["network", "create", ...(NETWORKS.six ?? []), "six"], ["network", "create", ...(NETWORKS.a ?? []), "a"]);

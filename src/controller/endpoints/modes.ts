@@ -51,7 +51,6 @@ export function checkWishes(request: CreateSandboxRequest, wishes: readonly Wish
   const { wish, driver } = special[0]!;
   if (driver.stack === "host") {
     refuseLinks(wish, "host");
-    refuseDns(request);
     checkForeignStack(request, wish);
   } else {
     checkNoInterface(wish);

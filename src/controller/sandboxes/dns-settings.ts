@@ -1,5 +1,6 @@
 // What the user asks of a sandbox's resolver, and which sandboxes have one: those with a network stack of their own. Who
-// shares another's stack shares its resolver and its files, and who has the host's has the host's.
+// shares another's stack shares its resolver and its files; who has the host's asks the host's servers, or those of its own
+// resolv.conf (records/own-files.ts).
 import { invalidArgument } from "../../errors.ts";
 import { formatAddress, tryParseAddress } from "../../net/address.ts";
 import { OWN_NAMESPACE } from "../../paths.ts";

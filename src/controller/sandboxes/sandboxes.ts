@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { Driver } from "../../drivers/driver.ts";
 import { notFound } from "../../errors.ts";
 import { OWN_NAMESPACE } from "../../paths.ts";
+import { hasOwnFiles } from "../../records/own-files.ts";
 import type { Id, NetworkRecord, SandboxRecord } from "../../records/records.ts";
 import { endpointKey, sandboxKey } from "../../store/keys.ts";
 import { attachmentsOf, attempt, type Context, commit, newId, put } from "../context.ts";
@@ -22,7 +23,7 @@ import { forgetFlows, rerouteHost, routeHost } from "../ports/routing.ts";
 import { portPlaces } from "../ports/ways-in.ts";
 import { stackInode } from "../stack-inode.ts";
 import type { AttachRequest, CreateSandboxRequest, SandboxView } from "../types.ts";
-import { dnsSettings, hasResolver } from "./dns-settings.ts";
+import { dnsSettings } from "./dns-settings.ts";
 import { checkEnvironment } from "./environment.ts";
 import { checkNamespace, checkOwner, refuseSharedNamespace } from "./given-stacks.ts";
 import { endProgram, nameTaken } from "./programs.ts";
@@ -57,6 +58,11 @@ export function inspectSandbox(context: Context, reference: string): SandboxView
   return viewSandbox(context, sandbox);
 }
 
+/** Itself, unless its stack is another's that is there. */
+export function stackOwner(context: Context, sandbox: SandboxRecord): SandboxRecord {
+  return context.state.sandboxes.get(sandbox.joinedTo ?? sandbox.id) ?? sandbox;
+}
+
 export function listSandboxes(context: Context): SandboxView[] {
   const sandboxes = [...context.state.sandboxes.values()].filter(({ id }) => !context.pending.has(id));
   return sandboxes.sort(byName).map((sandbox) => viewSandbox(context, sandbox));
@@ -67,7 +73,7 @@ export async function createSandbox(context: Context, request: CreateSandboxRequ
   const name = request.name || `sandbox-${shortId(id)}`;
   checkName(name, "sandbox name");
   if (request.hostname) checkHostname(request.hostname);
-  const owner = stackOwner(context, request);
+  const owner = ownerAsked(context, request);
   const wishes = (owner === null ? await networkWishes(context, request) : []).map((wish) => {
     const network = findNetwork(context, wish.network);
     return { wish, network, driver: context.drivers.get(network.driver) };
@@ -110,7 +116,7 @@ async function createOn(
     dns: dnsSettings(request),
     ports: [],
     exposed: [...(request.expose ?? [])],
-    ...stackSettings(request, owner === null && !onHost),
+    ...stackSettings(request, owner !== null ? "another's" : onHost ? "host's" : "own"),
     environment: checkEnvironment(request.environment),
     program: request.program === undefined ? null : { ...request.program, startedAt: context.clock.nowIso(), process: null },
   };
@@ -140,7 +146,7 @@ async function createOn(
         if (sandbox.ownsNamespace) await namespaces.create(sandbox.namespacePath);
         await realizeAttachments(context, sandbox, attachments, []);
         await applySysctls(context, sandbox);
-        if (hasResolver(sandbox)) await context.names.open(sandbox);
+        if (hasOwnFiles(sandbox)) await context.names.open(sandbox);
         if (hasPorts) await routeHost(context);
       } catch (error) {
         await unmake(context, sandbox, attachments);
@@ -171,7 +177,7 @@ export async function removeSandbox(context: Context, reference: string, force: 
     await endProgram(context, sandbox, force);
     try {
       // First, so that it has happened in any case: what else fails may be passed over by force, a resolver must not live on.
-      if (hasResolver(sandbox)) await context.names.close(sandbox, !sandbox.ownsNamespace && !lost);
+      if (hasOwnFiles(sandbox)) await context.names.close(sandbox, !sandbox.ownsNamespace && !lost);
       await withdrawAttachments(context, sandbox, attachments, []);
       if (sandbox.ownsNamespace) await context.namespaces.delete(sandbox.namespacePath);
     } catch (error) {
@@ -204,7 +210,7 @@ export async function removeSandbox(context: Context, reference: string, force: 
 
 async function unmake(context: Context, sandbox: SandboxRecord, attachments: readonly Attachment[]): Promise<void> {
   await attempt(context, `withdrawing sandbox ${sandbox.name}`, () => withdrawAttachments(context, sandbox, attachments, []));
-  if (hasResolver(sandbox)) {
+  if (hasOwnFiles(sandbox)) {
     await attempt(context, `ending DNS in sandbox ${sandbox.name}`, () => context.names.close(sandbox, !sandbox.ownsNamespace));
   }
   if (sandbox.ownsNamespace) {
@@ -219,7 +225,7 @@ async function remake(context: Context, sandbox: SandboxRecord, attachments: rea
   }
   await realizeAttachments(context, sandbox, attachments, []);
   await applySysctls(context, sandbox);
-  if (hasResolver(sandbox)) await context.names.open(sandbox);
+  if (hasOwnFiles(sandbox)) await context.names.open(sandbox);
 }
 
 /** Who names no network is on `bridge`; a daemon that has none gives a loopback, as `none` does. */
@@ -230,7 +236,7 @@ async function networkWishes(context: Context, request: CreateSandboxRequest): P
 }
 
 /** The sandbox whose stack is asked for; null: the sandbox gets one of its own, or the host's. */
-function stackOwner(context: Context, request: CreateSandboxRequest): SandboxRecord | null {
+function ownerAsked(context: Context, request: CreateSandboxRequest): SandboxRecord | null {
   for (const wish of request.networks ?? []) {
     const reference = joinedReference(wish.network);
     if (reference === null) continue;

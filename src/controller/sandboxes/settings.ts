@@ -26,15 +26,17 @@ export interface StackSettings {
   readonly domainname: string;
 }
 
-/** Throws INVALID_ARGUMENT. `own`: the stack is its own, neither another's nor the host's. */
-export function stackSettings(request: CreateSandboxRequest, own: boolean): StackSettings {
+/** Throws INVALID_ARGUMENT. `stack`: whose it is. */
+export function stackSettings(request: CreateSandboxRequest, stack: "own" | "host's" | "another's"): StackSettings {
   const { extraHosts = [], sysctls = {}, domainname = "" } = request;
-  if (!own && extraHosts.length > 0) throw invalidArgument("conflicting options: custom host-to-IP mapping and the network mode");
-  if (!own && domainname !== "") throw invalidArgument("conflicting options: domainname and the network mode");
+  if (stack === "another's") {
+    if (extraHosts.length > 0) throw invalidArgument("conflicting options: custom host-to-IP mapping and the network mode");
+    if (domainname !== "") throw invalidArgument("conflicting options: domainname and the network mode");
+  }
   if (domainname !== "") checkHostname(domainname, "domainname");
   for (const [name, value] of Object.entries(sysctls)) {
     if (!SYSCTL.test(name)) throw invalidArgument(`sysctl '${name}=${value}' is not allowed: only those of net. belong to a sandbox`);
-    if (!own) throw invalidArgument(`sysctl '${name}' not allowed in host network namespace, nor in that of another sandbox`);
+    if (stack !== "own") throw invalidArgument(`sysctl '${name}' not allowed in host network namespace, nor in that of another sandbox`);
   }
   return { extraHosts: extraHosts.map(extraHost), sysctls: { ...sysctls }, domainname };
 }

@@ -11,6 +11,7 @@
 // A part that fails is reported and the rest goes on: one broken network must not take the host's others down.
 import { join } from "node:path";
 import type { Declaration } from "../../datapath/declarations.ts";
+import { hasOwnFiles } from "../../records/own-files.ts";
 import type { SandboxRecord } from "../../records/records.ts";
 import { attachment, attachmentsOf, type Context, endpointOwner, networkOwner } from "../context.ts";
 import { configureInterface } from "../endpoints/attachments.ts";
@@ -113,7 +114,7 @@ export async function restore(context: Context): Promise<RestoreReport> {
   );
   for (const sandbox of standing.values()) await guarded(`the way out of sandbox ${sandbox.name}`, () => mendEgress(context, sandbox));
   await guarded("files of sandboxes that are gone", () => context.names.prune(new Set(state.sandboxes.keys())));
-  await inParallel([...standing.values()].filter(hasResolver), (sandbox) =>
+  await inParallel([...standing.values()].filter(hasOwnFiles), (sandbox) =>
     guarded(`DNS of sandbox ${sandbox.name}`, () => context.names.open(sandbox)),
   );
 

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { dnsSettings } from "../../../src/controller/sandboxes/dns-settings.ts";
-import { mergeLines, plainResolvConf, SandboxFiles, sandboxHosts, sandboxResolvConf } from "../../../src/dns/files.ts";
+import { hostResolvConf, mergeLines, plainResolvConf, SandboxFiles, sandboxHosts, sandboxResolvConf } from "../../../src/dns/files.ts";
 import { LengthReader, lengthFramed } from "../../../src/dns/framing.ts";
 import { formatResolvConf, parseResolvConf } from "../../../src/dns/resolv-conf.ts";
 import { upstreamServers } from "../../../src/dns/upstream.ts";
@@ -57,6 +57,18 @@ describe("resolv.conf where no names are answered", () => {
     [{ servers: ["127.0.0.2"], search: ["."], options: ["rotate"] }, ["10.0.0.1"], false, "nameserver 127.0.0.2\noptions rotate\n"],
   ])("with %j on a host with %j, IPv6 %s", (dns, servers, ipv6, text) => {
     expect(of(dns, servers, ipv6)).toBe(text);
+  });
+});
+
+describe("resolv.conf on the host's stack", () => {
+  const host = { servers: ["127.0.0.53", "fe80::1%eth0"], search: ["host.example"], options: ["timeout:1"] };
+  const servers = "nameserver 127.0.0.53\nnameserver fe80::1%eth0\n";
+  it.each([
+    [{ servers: ["10.0.0.1"] }, "nameserver 10.0.0.1\nsearch host.example\noptions timeout:1\n"],
+    [{ search: ["a"] }, `${servers}search a\noptions timeout:1\n`],
+    [{ search: ["."], options: ["rotate"] }, `${servers}options rotate\n`],
+  ])("is the host's but for %j", (dns, text) => {
+    expect(hostResolvConf({ servers: [], search: [], options: [], ...dns }, host)).toBe(text);
   });
 });
 
