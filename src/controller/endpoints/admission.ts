@@ -4,7 +4,7 @@ import { WeftError } from "../../errors.ts";
 import type { NetworkRecord, SandboxRecord } from "../../records/records.ts";
 import { endpointKey } from "../../store/keys.ts";
 import { attempt, type Context, commit } from "../context.ts";
-import { findNetwork } from "../networks/networks.ts";
+import { heldNetwork } from "../networks/networks.ts";
 import type { AttachRequest } from "../types.ts";
 import { type Prepared, prepareAttachment } from "./attachments.ts";
 import type { Attachment } from "./wants.ts";
@@ -19,8 +19,7 @@ export async function prepareAll(
   const prepared: Prepared[] = [];
   try {
     for (const { wish, network } of wishes) {
-      // It may have been removed while we waited for it.
-      const current = context.state.networks.get(network.id) ?? findNetwork(context, wish.network);
+      const current = heldNetwork(context, network.id, wish.network);
       prepared.push(
         await context.lastAddresses.first(current.id, sandbox.id, wish, (one) =>
           prepareAttachment(context, sandbox, current, one, linkNames, wish),

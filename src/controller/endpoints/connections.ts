@@ -6,9 +6,9 @@ import { endpointKey } from "../../store/keys.ts";
 import { attachmentsOf, attempt, type Context, commit } from "../context.ts";
 import { exclusive, shared } from "../locks.ts";
 import { isEgress } from "../names.ts";
-import { findNetwork, networkLock } from "../networks/networks.ts";
+import { findNetwork, heldNetwork, networkLock } from "../networks/networks.ts";
 import { forgetFlows, rerouteHost, routeHost } from "../ports/routing.ts";
-import { findSandbox, sandboxLock } from "../sandboxes/sandboxes.ts";
+import { findSandbox, heldSandbox, sandboxLock } from "../sandboxes/sandboxes.ts";
 import { stackInode } from "../stack-inode.ts";
 import type { AttachRequest } from "../types.ts";
 import { admit, prepareAll, takeBack } from "./admission.ts";
@@ -36,8 +36,8 @@ async function connectOn(
 ): Promise<EndpointRecord> {
   const networkLocks = [found, ...(way === null ? [] : [way])].map((one) => shared(networkLock(one)));
   return await context.locks.run([exclusive(sandboxLock({ id })), ...networkLocks], async () => {
-    const sandbox = context.state.sandboxes.get(id) ?? findSandbox(context, reference);
-    const network = context.state.networks.get(found.id) ?? findNetwork(context, request.network);
+    const sandbox = heldSandbox(context, id, reference);
+    const network = heldNetwork(context, found.id, request.network);
     const others = attachmentsOf(context, sandbox);
     checkConnect(sandbox, others, { network, driver: context.drivers.get(network.driver) });
     if (stackInode(context, sandbox) === null) {
@@ -69,7 +69,7 @@ export async function disconnect(context: Context, reference: string, networkRef
   const remaining = attachmentsOf(context, { id }).filter((other) => other.network.id !== left.id);
   const way = needsEgress(context, remaining) ? await egressNetwork(context) : null;
   await context.locks.run([exclusive(sandboxLock({ id })), ...(way === null ? [] : [shared(networkLock(way))])], async () => {
-    const sandbox = context.state.sandboxes.get(id) ?? findSandbox(context, reference);
+    const sandbox = heldSandbox(context, id, reference);
     const network = findNetwork(context, networkReference);
     const attachments = attachmentsOf(context, sandbox);
     const attachment = attachments.find(({ endpoint }) => endpoint.networkId === network.id);

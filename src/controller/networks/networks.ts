@@ -1,7 +1,7 @@
 // Networks as they are: looked up, listed, shown. How one is made is making.ts, how one goes removal.ts.
 import { notFound } from "../../errors.ts";
 import type { AddressSpace } from "../../ipam/default-pools.ts";
-import type { NetworkRecord } from "../../records/records.ts";
+import type { Id, NetworkRecord } from "../../records/records.ts";
 import type { Context } from "../context.ts";
 import { byName, DEFAULT_BRIDGE, DEFAULT_NETWORK, resolve } from "../names.ts";
 import { admissiblePeers, isEncrypted, leftOut, leftOutText } from "../peers/peer-keys.ts";
@@ -14,6 +14,16 @@ export const networkLock = (network: Pick<NetworkRecord, "id">): string => `netw
 export function findNetwork(context: Context, reference: string): NetworkRecord {
   const meant = reference === DEFAULT_NETWORK ? DEFAULT_BRIDGE : reference;
   return resolve("network", meant, context.state.networks, (name) => context.state.networkByName(name));
+}
+
+/**
+ * The caller holds the network with this id, which `reference` meant. If it went while the lock was waited for, another may have its
+ * name by now: that one is neither held nor meant.
+ */
+export function heldNetwork(context: Context, id: Id, reference: string): NetworkRecord {
+  const network = context.state.networks.get(id);
+  if (network === undefined) throw notFound(`network ${reference} not found`);
+  return network;
 }
 
 export function listNetworks(context: Context): NetworkRecord[] {

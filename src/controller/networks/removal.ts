@@ -7,7 +7,7 @@ import { exclusive } from "../locks.ts";
 import { isEgress, isPredefined, refusePredefinedRemoval, shortId } from "../names.ts";
 import { forgetKeys } from "../peers/peer-keys.ts";
 import { rerouteHost } from "../ports/routing.ts";
-import { addressSpaceOf, findNetwork, listNetworks, NETWORKS_LOCK, networkLock } from "./networks.ts";
+import { addressSpaceOf, findNetwork, heldNetwork, listNetworks, NETWORKS_LOCK, networkLock } from "./networks.ts";
 import { realizeNetwork } from "./presence.ts";
 import { refuseUsedConfiguration } from "./rules.ts";
 
@@ -32,15 +32,14 @@ export async function removeNetwork(context: Context, reference: string): Promis
   refusePredefinedRemoval(reference);
   const { id, name } = findNetwork(context, reference);
   refusePredefinedRemoval(name);
-  return dropNetwork(context, id);
+  return dropNetwork(context, id, reference);
 }
 
 /** removeNetwork for networks that users don't remove, too. */
-export async function dropNetwork(context: Context, id: Id): Promise<NetworkRecord> {
+export async function dropNetwork(context: Context, id: Id, reference: string = id): Promise<NetworkRecord> {
   return context.locks.run([exclusive(NETWORKS_LOCK), exclusive(networkLock({ id }))], async () => {
     const { state } = context;
-    // It may be gone since it was looked up.
-    const network = state.networks.get(id) ?? findNetwork(context, id);
+    const network = heldNetwork(context, id, reference);
     refuseUsedConfiguration(network, state.networks.values());
     const endpoints = state.endpointsOfNetwork(id);
     if (endpoints.length > 0) {

@@ -10,7 +10,7 @@ import { sandboxKey } from "../../store/keys.ts";
 import { attachmentsOf, attempt, type Context, commit, put } from "../context.ts";
 import { redeclareLinkers } from "../endpoints/link-ports.ts";
 import { exclusive } from "../locks.ts";
-import { findSandbox, inspectSandbox, sandboxLock, viewSandbox } from "../sandboxes/sandboxes.ts";
+import { heldSandbox, inspectSandbox, sandboxLock, viewSandbox } from "../sandboxes/sandboxes.ts";
 import type { SandboxView, UpdateSandboxRequest } from "../types.ts";
 import { choosePorts, NO_PORT, PORTS_LOCK, publishes } from "./publishing.ts";
 import { rerouteHost, routeHost } from "./routing.ts";
@@ -22,7 +22,7 @@ export async function updateSandbox(context: Context, reference: string, request
     throw invalidArgument("nothing to update: give --publish-add or --publish-rm");
   }
   const change = async (): Promise<SandboxView> => {
-    const sandbox = context.state.sandboxes.get(id) ?? findSandbox(context, reference);
+    const sandbox = heldSandbox(context, id, reference);
     const attachments = attachmentsOf(context, sandbox);
     if (publishes({ publish: publishAdd }, sandbox.joinedTo !== null) && attachments.some(({ driver }) => driver.stack === "host")) {
       throw invalidArgument("no port can be published in host network mode: programs on the host's stack are reached at their own ports");

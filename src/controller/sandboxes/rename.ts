@@ -9,13 +9,13 @@ import { refreshLinkers } from "../endpoints/links.ts";
 import { exclusive } from "../locks.ts";
 import { checkName, shortId } from "../names.ts";
 import { nameTaken } from "./programs.ts";
-import { findSandbox, sandboxLock } from "./sandboxes.ts";
+import { findSandbox, heldSandbox, sandboxLock } from "./sandboxes.ts";
 
 export async function renameSandbox(context: Context, reference: string, name: string): Promise<SandboxRecord> {
   const { id } = findSandbox(context, reference);
   checkName(name, "sandbox name");
   const renamed = await context.locks.run([exclusive(`sandbox-name/${name}`), exclusive(sandboxLock({ id }))], async () => {
-    const sandbox = context.state.sandboxes.get(id) ?? findSandbox(context, reference);
+    const sandbox = heldSandbox(context, id, reference);
     if (sandbox.name === name) throw invalidArgument("Renaming a sandbox with the same name as its current name");
     const other = context.state.sandboxByName(name);
     if (other !== undefined) throw nameTaken(name, shortId(other.id));

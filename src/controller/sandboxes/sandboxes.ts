@@ -36,6 +36,16 @@ export function findSandbox(context: Context, reference: string): SandboxRecord 
   return resolve("sandbox", reference, context.state.sandboxes, (name) => context.state.sandboxByName(name));
 }
 
+/**
+ * The caller holds the sandbox with this id, which `reference` meant. If it went while the lock was waited for, another may have its
+ * name by now: that one is neither held nor meant.
+ */
+export function heldSandbox(context: Context, id: Id, reference: string): SandboxRecord {
+  const sandbox = context.state.sandboxes.get(id);
+  if (sandbox === undefined) throw notFound(`sandbox ${reference} not found`);
+  return sandbox;
+}
+
 export function viewSandbox(context: Context, sandbox: SandboxRecord): SandboxView {
   const linked = linkedTo(context, sandbox.id);
   return {
@@ -169,7 +179,7 @@ async function createOn(
 export async function removeSandbox(context: Context, reference: string, force: boolean): Promise<SandboxRecord> {
   const { id } = findSandbox(context, reference);
   const removed = await context.locks.run([exclusive(sandboxLock({ id }))], async () => {
-    const sandbox = context.state.sandboxes.get(id) ?? findSandbox(context, reference);
+    const sandbox = heldSandbox(context, id, reference);
     const attachments = attachmentsOf(context, sandbox);
     const restore = (): Promise<boolean> =>
       attempt(context, `restoring sandbox ${sandbox.name}`, () => remake(context, sandbox, attachments));
