@@ -8,7 +8,7 @@
 // after it is off. Connections that are tracked are cut last (flows.ts): one that began a moment later began under the new rules.
 //
 // A host whose kernel takes no rules (no nf_tables, no permission, no libnftables) has sandboxes that reach each other and the host, and
-// no more: forwarding stays as it is, ports are refused with the reason, and each change looks whether that is still so.
+// no more: forwarding stays as it is, ports are refused with the reason, and each change and audit looks whether that is still so.
 import { unavailable } from "../errors.ts";
 import type { FlowFilter, Native } from "../ports/native.ts";
 import { changeSet } from "./change-set.ts";
@@ -146,10 +146,19 @@ export class KernelNat implements HostNat {
   /** Puts the table back if somebody changed or flushed it, and switches forwarding on again; answers whether it had to. */
   audit(): Promise<boolean> {
     return this.#serially(async () => {
-      if (this.#applied === null) return false;
+      if (this.#applied === null) return await this.#tryAgain();
       const forwards = await this.#forwardAgain();
       return (await this.#putBack()) || forwards;
     });
+  }
+
+  /** What could not be set when it was asked for or put back: a kernel may have been short of something. */
+  async #tryAgain(): Promise<boolean> {
+    if (this.#plan.networks.length === 0) return false;
+    await this.#make(this.#plan);
+    if (this.#applied === null) return false;
+    this.#log("info", "the host's rules, which could not be set before, are set");
+    return true;
   }
 
   /** Programs that set the host's sysctls, at boot or for a VPN, know nothing of us. Rules first, as always. */
@@ -253,7 +262,7 @@ export class KernelNat implements HostNat {
 
   /** Those that come while the kernel's table is gone through are looked for together, next time. */
   #forgetFlows(filters: readonly FlowFilter[]): Promise<void> {
-    if (filters.length === 0 || this.#untracked !== null) return this.#cut;
+    if (filters.length === 0) return this.#cut;
     if (this.#cutting !== null) {
       this.#cutting.filters.push(...filters);
       return this.#cutting.done;
@@ -264,9 +273,12 @@ export class KernelNat implements HostNat {
       this.#cutting = null;
       try {
         await this.#native.forgetFlows(null, next.filters);
+        this.#untracked = null;
       } catch (error) {
-        // Without ctnetlink, or without anything tracked at all.
+        // Without ctnetlink, or without anything tracked at all; or a daemon short of descriptors, which has some the next time.
+        const before = this.#untracked;
         this.#untracked = (error as Error).message;
+        if (before !== null) return;
         this.#log("warn", `${UNTRACKED}: those of ports that go live on until they are idle`, { error: this.#untracked });
       }
     });
