@@ -35,6 +35,9 @@ export class Conversation {
       this.#goOn();
     });
     socket.on("drain", () => this.#goOn());
+    socket.on("close", () => {
+      this.#waiting = []; // nobody is there to be answered
+    });
     socket.on("end", () => {
       this.#allSaid = true;
       this.#goOn();

@@ -86,4 +86,13 @@ describe("a connection of an asker", () => {
     for (const name of names.slice(1)) await settle(name);
     expect([wire.said.length, wire.paused, conversation.idle]).toEqual([40, false, true]);
   });
+
+  it("that is gone has nothing more asked for it", async () => {
+    const { wire, answers, settle, conversation } = begin();
+    wire.ask(...Array.from({ length: 40 }, (_, n) => `q${n}`));
+    wire.writable = false;
+    wire.emit("close");
+    for (let n = 0; n < 32; n++) await settle(`q${n}`);
+    expect([answers.size, conversation.idle]).toEqual([32, true]);
+  });
 });
