@@ -37,20 +37,20 @@ export class Holdings {
     }
   }
 
-  /** Whether the lease is settled. */
-  giveBack(key: string): Promise<boolean> {
+  /** Whether the lease is settled. `revision`: that it had when it was found left over. Another one is somebody's, since then. */
+  giveBack(key: string, revision?: number): Promise<boolean> {
     const busy = this.#returning.get(key);
     if (busy !== undefined) return busy;
-    const work = this.#settle(key).finally(() => this.#returning.delete(key));
+    const work = this.#settle(key, revision).finally(() => this.#returning.delete(key));
     this.#returning.set(key, work);
     return work;
   }
 
-  async #settle(key: string): Promise<boolean> {
+  async #settle(key: string, revision: number | undefined): Promise<boolean> {
     const what = { plugin: this.#name, lease: key };
     try {
       const entry = await this.#leases.get(key);
-      if (entry === null) return true;
+      if (entry === null || (revision !== undefined && entry.revision !== revision)) return true;
       const { address } = entry.lease;
       const networkId = key.split("/")[2]!;
       if (address !== null) this.#networks.get(networkId)?.addresses.delete(address);
@@ -58,13 +58,12 @@ export class Holdings {
       await this.#leases.drop(entry);
       return true;
     } catch (error) {
+      this.#leases.letGo(key);
       this.#log("warn", "an IPAM plugin could not be given back what it gave: it is tried again", {
         ...what,
         error: (error as Error).message,
       });
       return false;
-    } finally {
-      this.#leases.letGo(key);
     }
   }
 

@@ -136,7 +136,7 @@ export class RemoteIpam implements IpamDriver {
     if (left.length === 0 && this.#networks.size === 0) return { released: 0, waiting: 0 };
     await this.#contact.made();
     let released = 0;
-    for (const { key } of left) if (await this.#holdings.giveBack(key)) released++;
+    for (const { key, revision } of left) if (await this.#holdings.giveBack(key, revision)) released++;
     return { released, waiting: left.length - released };
   }
 
@@ -220,10 +220,15 @@ export class RemoteIpam implements IpamDriver {
     const holder = holderOf(network, config, address);
     if (holder !== null)
       throw unavailable(`plugin ${this.name} gives ${address} twice: ${holder} of network ${network.record.name} has it`);
-    await this.#holdings.hold(key, { driver: this.name, poolId: config.poolId, address });
+    network.addresses.add(address); // before anything is waited for: the next answer may have it too
+    try {
+      await this.#holdings.hold(key, { driver: this.name, poolId: config.poolId, address });
+    } catch (error) {
+      network.addresses.delete(address);
+      throw error;
+    }
     taken.push(key);
     this.#asAsked(this.#inside(given, prefix), asked);
-    network.addresses.add(address);
     return `${address}/${prefix.length}`;
   }
 
