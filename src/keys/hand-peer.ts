@@ -6,13 +6,15 @@
 //   in    the newest number is stored every second and at the stop, and the window begins right behind it: the peer's next
 //         datagram is taken, and what is recorded within a crash's last second is all that could come again
 //
-// What is stored goes by the key's fingerprint and outlives the peer: whoever adds the same key again goes on, too.
+// What is stored goes by the key's fingerprint and the SPI and outlives the peer: whoever adds the same key again goes on, too. Under
+// another SPI as well: an SPI is no part of the nonce, so what we send begins behind all that any association of the key has used.
 import type { EspEvent } from "../datapath/datapath-api.ts";
 import type { AssociationDeclaration } from "../datapath/declarations.ts";
 import { KeyMaterial } from "../datapath/key-material.ts";
 import { exhausted } from "../errors.ts";
 import { parseAddress } from "../net/address.ts";
 import { espHandKey } from "../store/keys.ts";
+import type { Json } from "../store/store.ts";
 import { fingerprint } from "./derive.ts";
 import type { HandAssociation, HandSecret, KeyedPeer } from "./key-service.ts";
 import { Made, ownerOf, type Peer, type PeerHost } from "./peer.ts";
@@ -29,6 +31,7 @@ interface Numbers {
 
 export class HandPeer implements Peer {
   readonly address: string;
+  readonly claims: readonly string[];
   isStale = true;
   readonly #vxlanPort: number;
   readonly #secret: HandSecret;
@@ -50,6 +53,7 @@ export class HandPeer implements Peer {
     this.#vxlanPort = vxlanPort;
     this.#secret = secret;
     this.#made = new Made(host.clock);
+    this.claims = [printOf(secret.out), printOf(secret.in)];
     this.#keys = { out: recordOf(secret.out), in: recordOf(secret.in) };
     this.#udpPort = secret.out.transport === "udp" ? secret.out.port : null;
   }
@@ -73,8 +77,9 @@ export class HandPeer implements Peer {
   }
 
   async renew(): Promise<void> {
-    const out = Math.max(await this.#stored(this.#keys.out), this.#reserved);
-    const newest = Math.max(await this.#stored(this.#keys.in), this.#newest);
+    const used = await this.#host.list(espHandKey(`${printOf(this.#secret.out)}-`));
+    const out = Math.max(this.#reserved, ...used.map(numberOf));
+    const newest = Math.max(numberOf(await this.#host.get(this.#keys.in)), this.#newest);
     const { losses } = this.#made;
     await this.#reserve(out);
     this.#first = { out, in: newest };
@@ -83,10 +88,6 @@ export class HandPeer implements Peer {
     this.#isHeard = false;
     this.#since = this.#host.clock.nowIso();
     await this.#declare(losses);
-  }
-
-  async #stored(key: string): Promise<number> {
-    return ((await this.#host.get(key)) as unknown as Numbers | null)?.number ?? 0;
   }
 
   /** The block behind `number` is ours to use. */
@@ -187,9 +188,13 @@ export class HandPeer implements Peer {
   }
 }
 
-function recordOf({ key, spi }: HandAssociation): string {
+const numberOf = (stored: Json): number => (stored as unknown as Numbers | null)?.number ?? 0;
+
+function printOf({ key }: HandAssociation): string {
   const copy = key.copy();
   const text = fingerprint(copy);
   copy.fill(0);
-  return espHandKey(`${text}-${spi}`);
+  return text;
 }
+
+const recordOf = (association: HandAssociation): string => espHandKey(`${printOf(association)}-${association.spi}`);

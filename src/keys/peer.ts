@@ -15,6 +15,7 @@ export interface PeerHost {
   /** 21 random bits. */
   randomTag(): number;
   get(key: string): Promise<Json>;
+  list(prefix: string): Promise<readonly Json[]>;
   /** Resolves when a crash can't lose them any more. */
   put(puts: readonly Put[]): Promise<void>;
   /** The epoch of lives that begin now. */
@@ -32,6 +33,8 @@ export interface KeyLimits {
 export interface Peer {
   readonly address: string;
   readonly view: KeyedPeer;
+  /** What no other peer may have: see claims.ts. */
+  readonly claims: readonly string[];
   /** What is declared is not what should be, or how far it was used is unknown: a new life has to begin. */
   readonly isStale: boolean;
   /** The worker died. At once, not in turn: a declaration that is under way must not bring back a key that was used. */

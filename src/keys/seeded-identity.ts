@@ -6,19 +6,27 @@ import type { SeedSecret } from "./key-service.ts";
 import type { PairIdentity } from "./pair.ts";
 import { DEFAULT_ALGORITHM } from "./secrets.ts";
 
+type Names = Pick<SeedSecret, "localId" | "peerId">;
+
+function namesOf({ localId, peerId }: Names, address: string, ownAddresses: readonly string[]): { own: string | undefined; peer: string } {
+  const { family } = parseAddress(address);
+  return { own: localId ?? ownAddresses.find((one) => parseAddress(one).family === family), peer: peerId ?? address };
+}
+
 /** Who talks to whom: `address` is the peer's, `ownAddresses` are this host's. Throws UNAVAILABLE if it has none of that family. */
 export function withIdentity<T>(
-  { seed, algorithm = DEFAULT_ALGORITHM, localId, peerId }: SeedSecret,
+  secret: SeedSecret,
   address: string,
   ownAddresses: readonly string[],
   use: (identity: PairIdentity) => T,
 ): T {
-  const { family } = parseAddress(address);
-  const own = localId ?? ownAddresses.find((one) => parseAddress(one).family === family);
-  if (own === undefined) throw unavailable(`peer ${address} can't have keys: this host has no IPv${family} underlay address`);
-  const copy = seed.copy();
+  const { algorithm = DEFAULT_ALGORITHM } = secret;
+  const { own, peer } = namesOf(secret, address, ownAddresses);
+  if (own === undefined)
+    throw unavailable(`peer ${address} can't have keys: this host has no IPv${parseAddress(address).family} underlay address`);
+  const copy = secret.seed.copy();
   try {
-    return use({ seed: copy, algorithm, localId: own, peerId: peerId ?? address });
+    return use({ seed: copy, algorithm, localId: own, peerId: peer });
   } finally {
     copy.fill(0);
   }
@@ -32,4 +40,10 @@ export function seedFingerprint({ seed }: SeedSecret): string {
   } finally {
     copy.fill(0);
   }
+}
+
+/** The seed with both names, whichever of them sends (claims.ts). */
+export function seededClaims(secret: SeedSecret, address: string, ownAddresses: readonly string[]): readonly string[] {
+  const { own = "", peer } = namesOf(secret, address, ownAddresses);
+  return [JSON.stringify([seedFingerprint(secret), ...[own, peer].sort()])];
 }

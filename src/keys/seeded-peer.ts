@@ -15,7 +15,7 @@ import { Made, ownerOf, type Peer, type PeerHost } from "./peer.ts";
 import { Probing } from "./probing.ts";
 import { Quota } from "./quota.ts";
 import { followed, homeOf, isSame, type Remote } from "./remote.ts";
-import { withIdentity } from "./seeded-identity.ts";
+import { seededClaims, withIdentity } from "./seeded-identity.ts";
 import { readRing, storeRing } from "./seeded-ring.ts";
 import { TAG_BITS } from "./spi.ts";
 
@@ -25,6 +25,7 @@ const LOOKS_A_SECOND = 10;
 
 export class SeededPeer implements Peer {
   readonly address: string;
+  readonly claims: readonly string[];
   isStale = true;
   readonly #vxlanPort: number;
   readonly #secret: SeedSecret;
@@ -52,6 +53,7 @@ export class SeededPeer implements Peer {
     this.#host = host;
     this.#vxlanPort = vxlanPort;
     this.#secret = secret;
+    this.claims = seededClaims(secret, address, host.underlayAddresses);
     this.#made = new Made(host.clock);
     this.#home = homeOf(address);
     this.#remote = this.#home;

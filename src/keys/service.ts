@@ -12,6 +12,7 @@ import { alreadyExists, invalidArgument } from "../errors.ts";
 import { PEER_SECRET_PREFIX, peerSecretKey } from "../store/keys.ts";
 import type { Entry, Put, Store } from "../store/store.ts";
 import { Asked } from "./asked.ts";
+import { Claims } from "./claims.ts";
 import { Epochs } from "./epochs.ts";
 import { HandPeer } from "./hand-peer.ts";
 import type { AssociationView, KeyedPeer, KeyService, PeerSecret } from "./key-service.ts";
@@ -54,6 +55,7 @@ export class Keys implements KeyService {
   #waiting = 0;
   #isStopped = false;
   readonly #asked = new Asked();
+  readonly #claims = new Claims();
 
   constructor(options: KeysOptions) {
     this.#options = options;
@@ -67,6 +69,7 @@ export class Keys implements KeyService {
       limits,
       randomTag: () => Buffer.from(options.randomBytes(4)).readUInt32BE() >>> (32 - TAG_BITS),
       get: async (key) => (await store.get(key))?.value ?? null,
+      list: async (prefix) => (await store.list(prefix)).map(({ value }) => value),
       put: (puts) => this.#commit(puts),
       epoch: () => this.#epochs.current(),
     };
@@ -91,14 +94,21 @@ export class Keys implements KeyService {
     await this.#serially(() => this.#renewStale());
   }
 
-  /** A secret that can't be read is none: its peer stays out of encrypted networks, and is there to be removed. */
+  /** A secret that can't be read, or is another's, is none: its peer stays out of encrypted networks, and is there to be removed. */
   #read(entry: Entry): void {
     try {
       const { address, vxlanPort, secret } = readSecret(entry);
-      this.#held.set(address, { peer: this.#make(address, vxlanPort, secret), retry: null, moves: new Map() });
+      const peer = this.#make(address, vxlanPort, secret);
+      this.#claims.check(peer);
+      this.#hold(peer);
     } catch (error) {
       this.#options.log("error", (error as Error).message);
     }
+  }
+
+  #hold(peer: Peer): void {
+    this.#claims.take(peer);
+    this.#held.set(peer.address, { peer, retry: null, moves: new Map() });
   }
 
   #make(address: string, vxlanPort: number, secret: PeerSecret): Peer {
@@ -144,8 +154,9 @@ export class Keys implements KeyService {
       if (this.#held.has(address)) throw alreadyExists(`peer ${address} has keys already: remove the peer and add it anew`);
       if (secret.kind === "seed" && secret.seed.lengthBytes < SEED_BYTES_MIN)
         throw invalidArgument(`a seed of ${secret.seed.lengthBytes} bytes: ${SEED_BYTES_MIN} random bytes or more are needed`);
-      await this.#epochs.next();
       const peer = this.#make(address, vxlanPort, secret);
+      this.#claims.check(peer);
+      await this.#epochs.next();
       const key = peerSecretKey(address);
       await this.#commit([{ key, value: secretJson(vxlanPort, secret) }]);
       try {
@@ -156,20 +167,27 @@ export class Keys implements KeyService {
         peer.destroy();
         throw error;
       }
-      this.#held.set(address, { peer, retry: null, moves: new Map() });
+      this.#hold(peer);
     });
   }
 
   async removePeer(address: string): Promise<void> {
     await this.#serially(async () => {
       const held = this.#held.get(address);
-      if (held === undefined) return;
+      if (held === undefined) return await this.#forget(address);
       await this.#attempt(held.peer, () => held.peer.stop());
       await this.#commit([], [peerSecretKey(address)]);
       this.#held.delete(address);
+      this.#claims.giveUp(held.peer);
       await this.#options.datapath.withdraw(ownerOf(address));
       held.peer.destroy();
     });
+  }
+
+  /** A secret that was left out at the start. */
+  async #forget(address: string): Promise<void> {
+    const key = peerSecretKey(address);
+    if ((await this.#options.store.get(key)) !== null) await this.#commit([], [key]);
   }
 
   hasPeer(address: string): boolean {

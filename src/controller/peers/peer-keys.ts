@@ -97,8 +97,9 @@ export function checkPeerKeys(
   }
 }
 
-/** Takes back secrets that no peer's record is for any more. */
-export async function forgetKeys(context: Pick<Context, "keys" | "state">): Promise<void> {
-  const known = new Set([...context.state.peers.values()].map(({ address }) => address));
-  for (const { address } of context.keys?.peers() ?? []) if (!known.has(address)) await context.keys!.removePeer(address);
+/** Takes back secrets that no peer's record is for any more. `removed`: whose record has gone now; its secret may be one that was left out. */
+export async function forgetKeys({ keys, state }: Pick<Context, "keys" | "state">, removed: readonly string[] = []): Promise<void> {
+  const known = new Set([...state.peers.values()].map(({ address }) => address));
+  const keyed = keys?.peers().map(({ address }) => address) ?? [];
+  for (const address of new Set([...keyed, ...removed])) if (!known.has(address)) await keys?.removePeer(address);
 }

@@ -87,7 +87,7 @@ export async function removePeer(context: Context, addressText: string, networkR
       });
       throw error;
     }
-    await attempt(context, "removing the peer's secret", () => forgetKeys(context));
+    await attempt(context, "removing the peer's secret", () => forgetKeys(context, [address]));
     context.log("info", "peer removed", { address, network: network?.name ?? "all" });
     return peer;
   });

@@ -68,6 +68,26 @@ describe("a peer keyed by hand", () => {
     expect(one(host, "out").declared.firstSequence).toBe(3 * BLOCK);
   });
 
+  it("sends under no number of a key twice, also when the key comes again with another SPI", async () => {
+    const host = await keyedHost();
+    const { key } = association(300);
+    expect(host.send(PEER)).toBe(true);
+    for (const out of [association(300), association(555, { key }), association(300)]) {
+      await host.keys!.removePeer(PEER);
+      await host.keys!.setPeer(PEER, 4789, { ...secret(), out: { ...out, key: new KeyMaterial(key.copy()) } });
+      for (let i = 0; i < 3; i++) expect(host.send(PEER)).toBe(true);
+    }
+    expect(host.world.violations).toEqual([]);
+  });
+
+  it("sends by no key that it receives by no more, from where that has come on", async () => {
+    const host = await keyedHost();
+    one(host, "in").sequence = 9000n;
+    await host.keys!.removePeer(PEER);
+    await host.keys!.setPeer(PEER, 4789, { kind: "hand", out: association(700, { key: association(301).key }), in: association(701) });
+    expect(one(host, "out").declared.firstSequence).toBe(9000);
+  });
+
   it("reserves the next block when half of one is used, and uses none that is not stored", async () => {
     const host = await keyedHost();
     one(host, "out").sequence = BigInt(BLOCK / 2 + 1);
