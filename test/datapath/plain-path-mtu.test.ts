@@ -32,6 +32,7 @@ const VNI = 4097;
 const [UNDERLAY, ERRORS, TAP] = [1, 2, 3];
 const LOCAL = "02:00:00:00:00:02";
 const REMOTE = "02:00:00:00:00:20";
+const STRANGER = "02:00:00:00:00:77";
 const ENTROPY_PORT = 50_000;
 const MTU = 1430;
 /** VXLAN and the noted beginning of the frame. */
@@ -55,8 +56,8 @@ function host(build: Build, family: Family): Engine {
   return engine;
 }
 
-const v4 = (payload: L4): Uint8Array =>
-  ethernet({ source: LOCAL, destination: REMOTE }, ipv4({ source: "10.0.0.1", destination: "10.0.0.2", dontFragment: true }, payload));
+const v4 = (payload: L4, destination = REMOTE): Uint8Array =>
+  ethernet({ source: LOCAL, destination }, ipv4({ source: "10.0.0.1", destination: "10.0.0.2", dontFragment: true }, payload));
 /** A frame of so many bytes, Ethernet header included; another one with each seed. */
 const frameOf = (bytes: number, seed = 0): Uint8Array =>
   v4(
@@ -283,6 +284,23 @@ describe.each(BUILDS)("path MTU in the clear (%s)", (build) => {
       expect(words()).toEqual([1400, 1400, 0]);
       engine.vtep(1, family === 4 ? "192.0.2.77" : "2001:db8::77", UNDERLAY, [DOMAIN]);
       expect(words()).toEqual([0, 0, 0]);
+    });
+
+    // Floods to 29 sandboxes fill the vector of 1024 that errors about their copies to the peers go to, too.
+    it("tells in the midst of a flood as many as there is room for", () => {
+      for (let port = TAP + 1; port < TAP + 30; port++) engine.tap(port, DOMAIN, 0, MTU);
+      hear(engine, family, tooBig(family, doubted(), 1400));
+      const batch = Array.from({ length: 256 }, () => ({
+        port: TAP,
+        frame: v4(udp({ source: 1, destination: 2 }, pattern(1390)), STRANGER),
+      }));
+      const sent = engine.run(batch);
+      expect(sent.filter(({ port }) => port !== TAP)).toHaveLength(256 * 29);
+      const errors = sent.filter(({ port }) => port === TAP);
+      expect(errors.length).toBeGreaterThan(0);
+      expect(errors.map(({ frame }) => [frame[34], frame[35], checksumFault(frame)])).toEqual(errors.map(() => [3, 4, ""]));
+      expect(engine.drops()).toMatchObject({ "mtu-exceeded": 256 });
+      expect(engine.lawDifference()).toBe(0);
     });
   });
 });

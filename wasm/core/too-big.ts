@@ -19,7 +19,7 @@ import * as checksum from "./checksum";
 import { add } from "./counters";
 import { FRAGMENT, free, ORIGINATED, Packet, take, TRACED } from "./packet";
 import * as trace from "./trace";
-import { send } from "./vector";
+import { room, send } from "./vector";
 
 /** An ICMP error is at most this long, IP header included (RFC 1812 section 4.3.2.3, RFC 4443 section 2.4). */
 const ERROR_LENGTH_IPV4: u32 = 576;
@@ -28,10 +28,11 @@ const TTL: u32 = 64;
 
 /**
  * Whether anybody may be told: not about errors, not to or about groups, not about fragments behind the first (RFC 1122 section
- * 3.2.2); and not when the packet would fit, but for bytes behind it.
+ * 3.2.2); and not when the packet would fit, but for bytes behind it. Nor where there is no room: what exceeds a path may be a copy
+ * of a flood, and the others have filled the vector that the error would go to. The sender's next packet asks again.
  */
 export function tellable(packet: Packet, mtuBytes: u32): bool {
-  if (packet.l3 == 0 || ethernet.isMulticast(packet.offset)) return false;
+  if (packet.l3 == 0 || ethernet.isMulticast(packet.offset) || room(NODE_PORT_OUTPUT) == 0) return false;
   const ip = <usize>packet.offset + packet.l3;
   const l4 = <usize>packet.offset + packet.l4;
   if (<u32>packet.ethertype == <u32>ETHERTYPE_IPV4) {
@@ -45,7 +46,7 @@ export function tellable(packet: Packet, mtuBytes: u32): bool {
   return ipv6.isHost(ipv6.source(ip)) && ipv6.isHost(ipv6.destination(ip));
 }
 
-/** Composes the error and sends it back to where the packet came from; with no room for one, silently not. */
+/** Composes the error and sends it back to where the packet came from; with no bytes for one, silently not. */
 export function tell(packet: Packet, mtuBytes: u32): void {
   const isIpv4 = <u32>packet.ethertype == <u32>ETHERTYPE_IPV4;
   const l3: u32 = packet.l3;

@@ -20,7 +20,7 @@ const STRIDE = 4 + 4 * MAX_VECTOR;
   return load<u32>(at(node));
 }
 
-/** Packets that `node` can still take: floods ask, all others are bounded by the chunk. */
+/** Packets that `node` can still take: floods ask, and who composes errors about their copies; all others are bounded by the chunk. */
 // @ts-ignore: decorator
 @inline export function room(node: u32): u32 {
   return MAX_VECTOR - load<u32>(at(node));
@@ -32,7 +32,7 @@ const STRIDE = 4 + 4 * MAX_VECTOR;
   return changetype<Packet>(<usize>load<u32>(at(node) + <usize>(4 * i), 4));
 }
 
-/** Sends a packet on. The chunk is bounded and floods ask for `room`: no node can overflow here. */
+/** Sends a packet on. The chunk is bounded, and who sends more than it took asks for `room`: no node can overflow here. */
 // @ts-ignore: decorator
 @inline export function send(node: u32, packet: Packet): void {
   const vector = at(node);
