@@ -610,6 +610,45 @@ describe.each(BUILDS)("bridge (%s)", (build) => {
     expect(engine.lawDifference()).toBe(0);
   });
 
+  // A hundred copies of six hundred segments, each with headers of its own: ten megabytes, in scratch of seven.
+  it("floods super-frames of small segments to many VTEPs, losing none", () => {
+    const engine = new Engine(build);
+    engine.domain(0, { vni: VNI });
+    engine.tap(1, 0);
+    engine.underlay(8);
+    for (let i = 1; i <= 100; i++) engine.vtep(i, `10.9.1.${i}`, 8, [0]);
+    const big = frame(A, BROADCAST, v4(udp({ source: 1, destination: 2, checksum: "partial" }, pattern(60000))));
+    const vnet = {
+      flags: VNET_FLAG_NEEDS_CHECKSUM,
+      gsoType: VNET_GSO_UDP_L4,
+      gsoSize: 100,
+      headerLength: 42,
+      checksumStart: 34,
+      checksumOffset: 6,
+    };
+    const sent = engine.run([port(1, big, { vnet })]);
+    expect(engine.drops()).toEqual({});
+    expect(sent.reduce((sum, one) => sum + one.datagrams.length, 0)).toBe(100 * 600);
+    expect(engine.lawDifference()).toBe(0);
+  });
+
+  it("knows nobody by MAC 0, which free slots of the FDB have, whatever it has looked up before", () => {
+    const engine = new Engine(build);
+    engine.domain(0);
+    for (const index of [0, 1, 2, 3]) engine.tap(index, 0);
+    const nobody = datagram(A, "00:00:00:00:00:00");
+    for (const before of [[], [datagram(A, STRANGER)]]) {
+      const sent = engine.run([...before, nobody].map((bytes) => port(1, bytes)));
+      expect(
+        sent
+          .slice(-3)
+          .map((one) => one.port)
+          .sort(),
+      ).toEqual([0, 2, 3]);
+    }
+    expect(engine.lawDifference()).toBe(0);
+  });
+
   it("takes a batch of super-frames in as many chunks as the header slots of their segments want", () => {
     const engine = network(build);
     engine.run([knownRemote]);

@@ -155,6 +155,27 @@ describe.each(["debug", "release"] as const)("offload (%s)", (target) => {
       expect(engine.lost()).toBe(0);
     });
 
+    it("cuts nothing behind an IPv6 routing header, wherever it stands: the checksum is another destination's", () => {
+      const routing = Uint8Array.from([0, 0, 254, 0, 0, 0, 0, 0]);
+      const behindHop = concat(HOP_BY_HOP, routing);
+      for (const [extension, first] of [
+        [routing, 43],
+        [behindHop, 0],
+      ] as const) {
+        const segment: Segment = { family: 6, protocol: "udp", ...out, extension, payload: pattern(6000), checksum: "partial" };
+        const bytes = frame(segment);
+        bytes[14 + 6] = first;
+        if (first === 0) {
+          bytes[14 + 40] = 43;
+          bytes[14 + 48] = 17;
+        }
+        engine.fromTap(2, bytes, vnetHeader(segment, 1000));
+      }
+      expect(engine.run()).toEqual([]);
+      expect(engine.counter(counters.DROP_BASE + counters.DROP_BAD_GSO)).toBe(2);
+      expect(engine.lost()).toBe(0);
+    });
+
     it("drops super-frames by name when header slots run out, and keeps the law", () => {
       // More flood copies of small segments than a run has slots for; each copy goes whole or not at all.
       for (let vtep = 3; vtep < 40; vtep++) engine.vtep(vtep, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2, vtep], UNDERLAY);

@@ -53,6 +53,19 @@ export function firstHead(): usize {
   return first;
 }
 
+/** Whether one of the extension headers, which classify has walked, is a routing header. */
+function isRouted(ip: usize): bool {
+  let header = ip + ipv6.LENGTH;
+  let kind = ipv6.nextHeader(ip);
+  while (ipv6.isExtension(kind)) {
+    if (kind == ipv6.EXTENSION_ROUTING) return true;
+    const next = ipv6.extensionNext(header);
+    header += ipv6.extensionLength(header, kind);
+    kind = next;
+  }
+  return false;
+}
+
 /** Whether the frame is what its gso type says, so that the loop below can trust every offset. */
 function consistent(packet: Packet): bool {
   const l3: u32 = packet.l3;
@@ -63,7 +76,7 @@ function consistent(packet: Packet): bool {
   if (packet.ethertype == ETHERTYPE_IPV4) {
     if (l4 != l3 + ipv4.headerLength(ip)) return false;
   } else if (packet.ethertype == ETHERTYPE_IPV6) {
-    if (l4 < l3 + ipv6.LENGTH || ipv6.nextHeader(ip) == ipv6.EXTENSION_ROUTING) return false;
+    if (l4 < l3 + ipv6.LENGTH || (l4 != l3 + ipv6.LENGTH && isRouted(ip))) return false;
   } else {
     return false;
   }
@@ -87,6 +100,15 @@ function consistent(packet: Packet): bool {
     <u64>load<u32>(l4) + <u64>load<u32>(l4, 8) + <u64>load<u8>(l4, 12) + <u64>load<u16>(l4, 14) + <u64>load<u16>(l4, 18) +
     sum(l4 + tcp.LENGTH, tcp.headerLength(l4) - tcp.LENGTH)
   );
+}
+
+/**
+ * Whether the segments of a super-frame that leaves in the clear are copied into scratch, and take no header slots: small ones, and
+ * those whose headers do not fit a slot (two tags, IPv6 and all TCP options).
+ */
+// @ts-ignore: decorator
+@inline export function copiesSegments(packet: Packet): bool {
+  return <u32>packet.segment <= COPY_MAX || ((<u32>packet.payload + 7) & ~7) + <u32>VXLAN_HEADER_LENGTH > <u32>HEADER_SLOT_LENGTH;
 }
 
 /** Sends the super-frame as datagrams into `run`, each behind `header`. False: dropped. */
@@ -117,8 +139,7 @@ export function segmentSealed(
   const size: u32 = packet.segment;
   const count = (packet.length - headers + size - 1) / size;
   const pieceLength = <u32>VXLAN_HEADER_LENGTH + headers;
-  // Headers that do not fit a slot (two tags, IPv6 and all TCP options) are copied with their payload, like small segments.
-  const copies = sealing || size <= COPY_MAX || ((headers + 7) & ~7) + <u32>VXLAN_HEADER_LENGTH > <u32>HEADER_SLOT_LENGTH;
+  const copies = sealing || copiesSegments(packet);
   let next: usize = 0;
   if (copies) {
     next = arena.scratch(sealing ? count * seal.sealedLength(sa, pieceLength + size) : count * pieceLength + packet.length - headers);

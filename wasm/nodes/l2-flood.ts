@@ -27,6 +27,7 @@ import { completeChecksum } from "../core/checksum";
 import { add, drop } from "../core/counters";
 import { CHECKSUM_GOOD, clone, free, FROM_UNDERLAY, NEEDS_CHECKSUM, Packet, REFLECTED } from "../core/packet";
 import * as seal from "../core/seal";
+import { copiesSegments } from "../core/segment";
 import * as trace from "../core/trace";
 import * as transmit from "../core/transmit";
 import { packetAt, room, send, shift, waiting } from "../core/vector";
@@ -194,9 +195,11 @@ function find(packet: Packet): bool {
 /** Whether a copy to the held target fits all that it may want downstream, and counts it if so. */
 function fits(packet: Packet): bool {
   const sealing = heldVtep != 0 && (domains.at(packet.domain).flags & DOMAIN_FLAG_ENCRYPTED) != 0;
-  const segments: u32 = packet.gso != 0 && heldVtep != 0 ? packet.length / packet.segment + 1 : 1;
-  // What is sealed is laid out whole; by protocol 50 each datagram leaves by itself.
-  const scratch: u32 = sealing
+  const cuts = packet.gso != 0 && heldVtep != 0;
+  const segments: u32 = cuts ? packet.length / packet.segment + 1 : 1;
+  // What is sealed is laid out whole, small segments too; by protocol 50 each datagram leaves by itself.
+  const copies = sealing || (cuts && copiesSegments(packet));
+  const scratch: u32 = copies
     ? packet.length + segments * (<u32>packet.payload + AROUND) + SCRATCH_KEPT
     : packet.gso == 0 ? packet.length + SCRATCH_KEPT : 0;
   const sends: u32 = sealing ? segments : segments / RUN_SEGMENTS_MAX + 1;
@@ -204,7 +207,7 @@ function fits(packet: Packet): bool {
   const idle = descriptors == 0 && transmit.filled() == 0 && arena.untouched();
   if (!idle) {
     if (room(NODE_PORT_OUTPUT) == 0 || room(NODE_PACKET_OUTPUT) == 0 || room(NODE_VXLAN_ENCAP) == 0 || free() == 0) return false;
-    if (!sealing && slots + segments > arena.headerSlotsLeft()) return false;
+    if (!copies && slots + segments > arena.headerSlotsLeft()) return false;
     if (bytes + max(scratch, packet.length + SCRATCH_KEPT) + (sealing ? AHEAD_KEPT : 0) > arena.scratchLeft()) return false;
     if (sealing && operations + segments > seal.room()) return false;
     if (transmit.filled() + descriptors + sends + DESCRIPTORS_KEPT > <u32>TX_RING_MAX) return false;
@@ -214,7 +217,7 @@ function fits(packet: Packet): bool {
   iovecs += 3 * segments;
   bytes += scratch;
   if (sealing) operations += segments;
-  else slots += segments;
+  if (!copies) slots += segments;
   return true;
 }
 

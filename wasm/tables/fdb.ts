@@ -70,7 +70,7 @@ let warmed: u64 = 0;
   return domains.at(<u32>(entry.key >> 48));
 }
 
-/** The entry for `key`, or null. It ends because an eighth of the table stays free. */
+/** The entry for `key`, or null: also for 0, MAC 0 in domain 0, which all free slots have. It ends because an eighth of the table stays free. */
 // @ts-ignore: decorator
 @inline export function find(key: u64): FdbEntry | null {
   let slot = home(key);
@@ -79,7 +79,7 @@ let warmed: u64 = 0;
     if (entry.key == 0) return null;
     entry = at(++slot);
   }
-  return entry;
+  return key == 0 ? null : entry;
 }
 
 /** Whether there are so many entries that a look-up is a walk to memory, and `warm` pays. */
