@@ -131,10 +131,10 @@ export class Sync {
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       const rows = this.#callsFor(patch);
       this.#settled = false;
-      if (rows.length + release.length + attach.length > 0) {
+      const due = this.#keysDue ? this.#allKeys() : [];
+      if (rows.length + release.length + attach.length + due.length > 0) {
         const packed = packRows(rows);
-        const wanted = this.#keysDue ? [...this.#allKeys(), ...given] : given;
-        const keys = wanted.map(({ slot, algorithm, key }) => ({ slot, algorithm, material: key.copy() }));
+        const keys = [...due, ...given].map(({ slot, algorithm, key }) => ({ slot, algorithm, material: key.copy() }));
         const reply = await this.#client.request({ kind: "apply", generation: this.#generation, rows: packed, keys, release, attach }, [
           packed.buffer,
           ...keys.map(({ material }) => material.buffer),
@@ -143,7 +143,7 @@ export class Sync {
           this.#forget(reply.generation);
           continue;
         }
-        this.#keysDue = false;
+        this.#keysDue &&= reply.refused !== 0; // with the rows that it refuses, a worker drops all keys that came with them
         for (const row of rows.slice(0, reply.done)) applyToImage(this.#tables.image, row);
         if (reply.refused !== 0) throw refusal(rows[reply.done]!, reply.refused);
         if (reply.error !== null) {

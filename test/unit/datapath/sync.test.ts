@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { AssociationDeclaration, Declaration } from "../../../src/datapath/declarations.ts";
 import { merge } from "../../../src/datapath/desired/merge.ts";
 import type { EngineExports } from "../../../src/datapath/engine.ts";
+import { ALGORITHM_NUMBERS } from "../../../src/datapath/esp-algorithms.ts";
 import { KeyMaterial } from "../../../src/datapath/key-material.ts";
 import { emptyImage, type Image } from "../../../src/datapath/tables/diff.ts";
 import { NO_MARKS } from "../../../src/datapath/tables/marks.ts";
@@ -26,9 +27,9 @@ import {
   readNeighbors,
   readPermits,
 } from "../../../src/datapath/tables/read-back.ts";
-import { type Requester, Sync } from "../../../src/datapath/tables/sync.ts";
+import { type AssociationKey, type Requester, Sync } from "../../../src/datapath/tables/sync.ts";
 import { addressWords, macWords } from "../../../src/datapath/words.ts";
-import { PORT_TAP } from "../../../wasm/shared/abi.ts";
+import { PORT_TAP, PROBE_DUMMY } from "../../../wasm/shared/abi.ts";
 import { TestShard } from "../../support/shard.ts";
 
 const MAC = ["02:42:0a:00:00:01", "02:42:0a:00:00:02"] as const;
@@ -73,12 +74,12 @@ interface Rig {
   readonly engine: Image;
 }
 
-function rig(wrap?: (engine: EngineExports) => EngineExports): Rig {
+function rig(wrap?: (engine: EngineExports) => EngineExports, allKeys?: () => readonly AssociationKey[]): Rig {
   const shard = new TestShard("release", wrap);
   const requester: Requester = { request: async (request) => shard.execute(request as never) as never };
   return {
     shard,
-    sync: new Sync(requester, shard.tables),
+    sync: new Sync(requester, shard.tables, allKeys),
     want(declaration) {
       const { desired } = merge(new Map([["test", declaration]]));
       return shard.tables.imageOf(desired, NO_MARKS);
@@ -151,6 +152,35 @@ describe("a security association", () => {
     expect(image.associations).toEqual(shard.tables.image.associations);
     const sequences = [...associationRecords(entries)].map(({ sequence }) => sequence);
     expect(sequences).toEqual([BigInt(incoming), BigInt(outgoing)]);
+  });
+});
+
+describe("keys of associations that stand", () => {
+  const association: AssociationDeclaration = {
+    ...{ id: "out", direction: "out", peer: "10.9.0.2", vxlanPort: 4789, spi: 300, algorithm: "aes-256-gcm", icvBytes: 16, esn: true },
+    ...{ udpPort: 4500, innerChecksum: false, packetLimit: 2 ** 40, byteLimit: 2 ** 50, firstSequence: 0 },
+    ...{ notify: false, current: true, key: new KeyMaterial(new Uint8Array(36).fill(7)) },
+  };
+
+  it("come again with the tables when the first change after a rebuild is refused", async () => {
+    const keys: AssociationKey[] = [];
+    const { shard, sync, want } = rig(undefined, () => keys);
+    shard.tables.setEspPorts([{ name: "esp", kind: "udp", address: "10.9.0.1", vxlanPort: 4789 }]);
+    const standing = want({ ...network(), associations: [association] });
+    const { names } = shard.tables;
+    keys.push({ slot: names.associations.indexOf("out")!, algorithm: ALGORITHM_NUMBERS["aes-256-gcm"], key: association.key });
+    await sync.become(standing, { release: [], attach: [{ port: shard.port("esp"), kind: "udp", fds: [101] }], keys });
+    const speaks = (): number => {
+      const before = shard.poller.sent.length;
+      shard.execute({ kind: "probe", vtep: names.vteps.indexOf("10.9.0.2")!, what: PROBE_DUMMY });
+      return shard.poller.sent.length - before;
+    };
+    expect(speaks()).toBe(1);
+    shard.execute({ kind: "trap" });
+    await expect(sync.become(want({ ...network(2000), associations: [association] }))).rejects.toMatchObject({
+      code: "RESOURCE_EXHAUSTED",
+    });
+    expect(speaks()).toBe(1);
   });
 });
 
