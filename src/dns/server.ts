@@ -22,7 +22,10 @@ export class ResolverServer {
     this.#resolver = resolver;
     // Askers are given by address: nothing to look up, and no tick to wait for it.
     this.#datagrams = createSocket({ type: "udp4", lookup: (address, _, done) => done(null, address, 4) });
-    this.#datagrams.on("message", (bytes, { port, address }) => void this.#answerDatagram(bytes, port, address));
+    this.#datagrams.on("message", (bytes, { port, address }) => {
+      // From port 0 anybody may send who has raw sockets; to it nobody can.
+      if (port !== 0) void this.#answerDatagram(bytes, port, address);
+    });
     this.#datagrams.on("error", ignore);
     this.#listener = createServer({ allowHalfOpen: true }, (connection) => this.#accept(connection));
     this.#listener.on("error", ignore);

@@ -154,6 +154,25 @@ time.sleep(60)`,
   await deaf.end();
 });
 
+test("a datagram from port 0, to which nothing can be sent back, is passed over", async () => {
+  const said = await inside(`
+raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP)
+raw.bind(("127.0.0.1", 0))
+def checksum(b):
+    n = sum(struct.unpack("!%dH" % (len(b) // 2), b))
+    while n >> 16: n = (n & 0xffff) + (n >> 16)
+    return n ^ 0xffff
+for name in ("two", "nobody.zero"):
+    m = q(name); m += bytes(len(m) % 2)
+    udp = lambda total: struct.pack("!HHHH", 0, 53, 8 + len(m), total) + m
+    pseudo = socket.inet_aton("127.0.0.1") + socket.inet_aton("127.0.0.11") + struct.pack("!HH", 17, 8 + len(m))
+    raw.sendto(udp(checksum(pseudo + udp(0))), ("127.0.0.11", 0))
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.settimeout(6); u.sendto(q("late.example"), ("127.0.0.11", 53))
+print(ip(u.recv(512)))`);
+  expect(said).toBe("192.0.2.77");
+  expect(asked("nobody")).toBe(0);
+});
+
 test("transfers of zones and classes of old are refused, and nobody is asked", async () => {
   for (const args of [["AXFR"], ["AXFR", "+notcp"], ["IXFR=1"], ["+tcp", "IXFR=1"]]) {
     for (const name of ["two", "zone.example"]) expect(await dig(name, ...args, "+noall", "+comments")).toMatch(/REFUSED|Transfer failed/);
