@@ -140,8 +140,9 @@ export class HandPeer implements Peer {
     if (event.kind === "unknown-spi") return false;
     if (event.kind === "first-use") this.#isHeard = true;
     if (event.kind !== "moved" || this.isStale || event.sender !== this.address) return true;
-    if (this.#udpPort === null || this.#udpPort === event.senderPort) return true;
-    this.#udpPort = event.senderPort;
+    const { senderPort } = event;
+    if (this.#udpPort === null || this.#udpPort === senderPort || senderPort === 0) return true; // nothing can be sent to port 0
+    this.#udpPort = senderPort;
     await this.#declare(this.#made.losses);
     return true;
   }

@@ -88,6 +88,24 @@ describe("a peer keyed by hand", () => {
     expect(one(host, "out").declared.firstSequence).toBe(9000);
   });
 
+  it("is followed to another port, and not to port 0, to which nothing can be sent", async () => {
+    const host = await keyedHost();
+    const other = new SimHost(host.world, PEER);
+    await other.start();
+    await other.keys!.setPeer("10.9.0.1", 4789, { kind: "hand", out: association(301), in: association(300) });
+    for (const [fromPort, followed] of [
+      [0, 4500],
+      [1025, 1025],
+      [0, 1025],
+    ] as const) {
+      other.send("10.9.0.1", "hello");
+      host.arrive({ ...host.world.wire.pop()!, fromPort });
+      await host.world.settle();
+      expect(one(host, "out").declared.udpPort).toBe(followed);
+      expect(host.keys!.peers()).toMatchObject([{ remote: { port: followed }, heard: true }]);
+    }
+  });
+
   it("reserves the next block when half of one is used, and uses none that is not stored", async () => {
     const host = await keyedHost();
     one(host, "out").sequence = BigInt(BLOCK / 2 + 1);
