@@ -248,6 +248,25 @@ describe.each(BUILDS)("ESP (%s)", (build) => {
       expect(bytes.drops()["esp-exhausted"]).toBeGreaterThan(5);
     });
 
+    it("tells of a key that has room left, but none for what is to be sent", () => {
+      const whole = {
+        family: 4,
+        protocol: "tcp",
+        sourceMac: 2,
+        destinationMac: 0x20,
+        payload: pattern(40_000),
+        checksum: "partial",
+      } as const;
+      const large = { port: TAP, frame: frame(whole), bytes: concat(vnetHeader(whole, 1346), frame(whole)) };
+      for (const out of [{ packetLimit: 50n }, { byteLimit: 70_000n }, { packetLimit: 10n, first: 2049n }]) {
+        const { a } = pair(build, { out });
+        for (let i = 0; i < 3; i++) a.run([large]);
+        expect(a.drops()["esp-exhausted"]).toBeGreaterThan(1);
+        expect(events(a).map(({ kind }) => kind)).toEqual([abi.ESP_EVENT_NEARLY_EXHAUSTED]);
+        expect(a.lawDifference()).toBe(0);
+      }
+    });
+
     it("never sends a sequence number again after a reset, nor takes one again", () => {
       const { a, b } = pair(build);
       const first = arriving(a.run([{ port: TAP, frame: datagram(64) }]));

@@ -4,7 +4,7 @@
 // out  runs to the peer's ESP port, and operations that will seal them (core/seal); a super-frame's segments are laid out one
 //      behind the other, so that they are sealed as one batch and leave in one UDP_SEGMENT send
 //      drops ESP_NO_SA, ESP_EXHAUSTED, ENGINE_FULL, BAD_GSO
-//      an event when an association is nearly used up
+//      an event when an association is nearly used up, or has less left than a packet wants
 // not  here: which association a VTEP has (the control plane's choice), the cipher
 //
 import { ESP_EVENT_NEARLY_EXHAUSTED, EVENT_SENT, NODE_ESP_ENCRYPT, PORT_ESP, PROBE_KEEPALIVE } from "../shared/abi";
@@ -52,6 +52,7 @@ export function espEncrypt(): void {
     const payload = packet.length - <u32>packet.payload;
     const count: u32 = packet.gso == 0 || packet.segment == 0 ? 1 : (payload + packet.segment - 1) / packet.segment;
     if (!allows(sa, count, packet.length)) {
+      tell(index, sa); // a super-frame may want all that is left, and more
       drop(packet, DROP_ESP_EXHAUSTED);
       continue;
     }
