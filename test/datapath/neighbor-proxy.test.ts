@@ -40,17 +40,21 @@ const arpReply = (tags: { vid: number }[] = []): Uint8Array =>
     arp({ operation: 2, senderMac: OWNER, senderIp: "10.0.0.2", targetMac: ASKER, targetIp: "10.0.0.1" }),
   );
 
+const OWN_MAC = concat(Uint8Array.of(1, 1), mac(ASKER));
+
 interface SolicitationFields {
   readonly destination?: string;
   readonly hopLimit?: number;
   readonly code?: number;
   readonly target?: string;
   readonly checksum?: "full" | "wrong" | "partial";
+  /** Behind the target; absent: the asker's own MAC. */
+  readonly options?: Uint8Array;
   readonly tags?: { vid: number }[];
 }
 
 function solicitation(fields: SolicitationFields = {}): Uint8Array {
-  const rest = concat(new Uint8Array(4), address(fields.target ?? "fd00::2"), Uint8Array.of(1, 1), mac(ASKER));
+  const rest = concat(new Uint8Array(4), address(fields.target ?? "fd00::2"), fields.options ?? OWN_MAC);
   return ethernet(
     { source: ASKER, destination: fields.destination ?? SOLICITED_NODE_MAC, tags: fields.tags ?? [] },
     ipv6(
@@ -85,6 +89,12 @@ const rows: Row[] = [
     answer: arpReply(),
   },
   { description: "a solicitation of a known address", frame: neighborSolicitation(ASKER, "fd00::1", "fd00::2"), answer: advertisement() },
+  { description: "a solicitation without options", frame: solicitation({ options: new Uint8Array(0) }), answer: advertisement() },
+  {
+    description: "a solicitation with an option that nobody knows (RFC 3971's nonce, or another)",
+    frame: solicitation({ options: concat(OWN_MAC, Uint8Array.of(14, 2), new Uint8Array(14)) }),
+    answer: advertisement(),
+  },
   { description: "a solicitation behind a VLAN tag", frame: solicitation({ tags: [{ vid: 9 }] }), answer: advertisement([{ vid: 9 }]) },
   {
     description: "a solicitation whose checksum is the hardware's to finish",
@@ -125,6 +135,15 @@ const rows: Row[] = [
   { description: "ARP cut short", frame: arpRequest(ASKER, "10.0.0.1", "10.0.0.2").subarray(0, 40) },
   { description: "a solicitation that crossed a router", frame: solicitation({ hopLimit: 254 }) },
   { description: "a solicitation of another code", frame: solicitation({ code: 1 }) },
+  {
+    description: "a solicitation with an option of no length",
+    frame: solicitation({ options: concat(OWN_MAC, Uint8Array.of(14, 0), new Uint8Array(6)) }),
+  },
+  {
+    description: "a solicitation with an option longer than it",
+    frame: solicitation({ options: concat(Uint8Array.of(1, 2), mac(ASKER)) }),
+  },
+  { description: "a solicitation that ends in an option", frame: solicitation({ options: concat(OWN_MAC, Uint8Array.of(14)) }) },
   { description: "a solicitation with a wrong checksum", frame: solicitation({ checksum: "wrong" }) },
   {
     description: "a solicitation of a group",

@@ -11,7 +11,7 @@
 // - probes for duplicates, from 0.0.0.0 or :: (RFC 5227, RFC 4862 section 5.4.3). RFC 4861 section 7.2.8 allows a proxy to
 //   answer, but an entry that the control plane hasn't taken back yet would cost a new endpoint its address for good. The
 //   owner, if there is one, gets the probe and defends itself
-// - solicitations that section 7.1.1 wouldn't accept: hop limit, code, length, checksum
+// - solicitations that section 7.1.1 wouldn't accept: hop limit, code, length, options, checksum
 //
 // The answer comes from the target's MAC, as if the target had sent it: bridges on the way learn nothing wrong.
 //
@@ -78,6 +78,7 @@ function answeredSolicitation(packet: Packet): bool {
   const question = <usize>packet.offset + packet.l4;
   const length = ipv6.payloadLength(ip);
   if (icmpv6.type(question) != ndp.SOLICITATION || icmpv6.code(question) != 0 || length < ndp.LENGTH) return false;
+  if (!ndp.optionsFit(question, length)) return false;
   if (ipv6.hopLimit(ip) != ndp.HOP_LIMIT || ipv6.isUnspecified(ipv6.source(ip))) return false;
   const target = ndp.target(question);
   if (ipv6.isMulticast(target)) return false;

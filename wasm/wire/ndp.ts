@@ -15,9 +15,20 @@ export const HOP_LIMIT: u32 = 255;
 
 const CHECKSUM = 2;
 const TARGET = 8;
-const OPTION = 24;
+const OPTION: u32 = 24;
 const FLAGS_SOLICITED_OVERRIDE: u32 = 0x60000000; // S and O; R is clear: the target may be no router
 const OPTION_TARGET_LINK_LAYER: u64 = 0x0102; // type 2, one unit of 8 bytes, as little-endian
+
+/** Whether the options behind the address, of a message of `length` bytes, have a length each and end with it (section 7.1.1). */
+export function optionsFit(p: usize, length: u32): bool {
+  let at = OPTION;
+  while (at + 2 <= length) {
+    const units: u32 = load<u8>(p + at, 1);
+    if (units == 0) return false;
+    at += units << 3;
+  }
+  return at == length;
+}
 
 /** Where the target address stands. */
 // @ts-ignore: decorator
