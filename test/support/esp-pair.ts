@@ -124,11 +124,12 @@ export class EspPair {
     await datapath.declare(`e${i}`, endpoint(this.namespaces, i));
   }
 
-  /** Declares both associations on both hosts. */
+  /** Declares both associations on both hosts; on neither what it sends by, which the sandboxes' kernels do unasked, before both receive. */
   async key(way: Way): Promise<void> {
-    for (const at of [0, 1] as const) {
-      await this.datapaths[at]!.declare("keys", { associations: [association(at, 0, way), association(at, 1, way)] });
-    }
+    const of = (at: 0 | 1) => [association(at, 0, way), association(at, 1, way)];
+    const both = [of(0), of(1)] as const;
+    for (const at of [0, 1] as const) await this.datapaths[at]!.declare("keys", { associations: [both[at][1 - at]!] });
+    for (const at of [0, 1] as const) await this.datapaths[at]!.declare("keys", { associations: both[at] });
   }
 
   async stop(): Promise<void> {
