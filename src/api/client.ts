@@ -1,9 +1,12 @@
 // The API's client side: typed calls by service and method, over the same definition as the server. Failures come back as the
-// WeftErrors that the daemon threw; a daemon that can't be reached is one of UNAVAILABLE that says what to do.
-import { Client, credentials, type ServiceError, status } from "@grpc/grpc-js";
+// WeftErrors that the daemon threw; a daemon that can't be reached is one of UNAVAILABLE that says what to do (unreachable.ts).
+//
+// A call takes as long as it takes, but a connection doesn't: gRPC would wait for ever for a greeting that doesn't come.
+import { Client, connectivityState, credentials, type ServiceError, status } from "@grpc/grpc-js";
 import { unavailable, WeftError } from "../errors.ts";
 import { type MethodsOf, type RequestOf, type ResponseOutOf, SERVICES, type Services } from "./proto.ts";
 import { fromStatus } from "./status.ts";
+import { silent, unreachable } from "./unreachable.ts";
 
 interface Definition {
   readonly path: string;
@@ -15,14 +18,19 @@ type Methods<S extends keyof Services> = MethodsOf<Services[S]>;
 
 /** A table of a million entries comes in chunks, but a chunk is not the place for a limit. */
 const RECEIVE_MAX_BYTES = 64 * 1024 * 1024;
+
+/** A daemon greets with the next turn of its loop, also where it is loaded. */
+const GREETING_MS = 10_000;
 const RECONNECT_MS = 50;
 
 export class ApiClient {
   readonly #socketPath: string;
   readonly #client: Client;
+  readonly #greetingMs: number;
 
   /** Connects at the first call. `socketPath` may bear unix:// before it. */
-  constructor(socketPath: string) {
+  constructor(socketPath: string, greetingMs = GREETING_MS) {
+    this.#greetingMs = greetingMs;
     this.#socketPath = socketPath.replace(/^unix:(\/\/)?/, "");
     this.#client = new Client(`unix:${this.#socketPath}`, credentials.createInsecure(), {
       "grpc.max_receive_message_length": RECEIVE_MAX_BYTES,
@@ -38,16 +46,22 @@ export class ApiClient {
     service: S,
     method: M,
     request: RequestOf<Methods<S>[M]>,
+    greetingMs = this.#greetingMs,
   ): Promise<ResponseOutOf<Methods<S>[M]>> {
     const definition = this.#definition(service, method);
     return new Promise((done, fail) => {
-      this.#client.makeUnaryRequest(
+      const call = this.#client.makeUnaryRequest(
         definition.path,
         definition.requestSerialize,
         definition.responseDeserialize,
         request as unknown,
-        (error, response) => (error ? fail(this.#explain(error)) : done(response as ResponseOutOf<Methods<S>[M]>)),
+        (error, response) => {
+          const late = greeting();
+          if (error) fail(late ?? this.#explain(error));
+          else done(response as ResponseOutOf<Methods<S>[M]>);
+        },
       );
+      const greeting = this.#expectGreeting(call, greetingMs);
     });
   }
 
@@ -65,14 +79,16 @@ export class ApiClient {
       definition.responseDeserialize,
       request as unknown,
     );
+    const greeting = this.#expectGreeting(call, this.#greetingMs);
     const cancel = (): void => call.cancel();
     signal?.addEventListener("abort", cancel, { once: true });
     if (signal?.aborted) cancel();
     try {
       for await (const response of call) yield response as ResponseOutOf<Methods<S>[M]>;
     } catch (error) {
-      if (signal?.aborted !== true) throw this.#explain(error as ServiceError);
+      if (signal?.aborted !== true) throw greeting() ?? this.#explain(error as ServiceError);
     } finally {
+      greeting();
       signal?.removeEventListener("abort", cancel);
       call.cancel();
     }
@@ -80,6 +96,20 @@ export class ApiClient {
 
   close(): void {
     this.#client.close();
+  }
+
+  /** Cancels the call if nobody greets in time. What it answers is to be called at the call's end: the reason, if that was it. */
+  #expectGreeting(call: { cancel(): void }, ms: number): () => WeftError | undefined {
+    let late: WeftError | undefined;
+    const timer = setTimeout(() => {
+      if (this.#client.getChannel().getConnectivityState(false) === connectivityState.READY) return;
+      late = silent(this.#socketPath, ms);
+      call.cancel();
+    }, ms);
+    return () => {
+      clearTimeout(timer);
+      return late;
+    };
   }
 
   #definition(service: keyof Services, method: string): Definition {
@@ -90,15 +120,7 @@ export class ApiClient {
     const known = fromStatus(error);
     if (known !== undefined) return known;
     const details = error.details ?? error.message;
-    if (error.code === status.UNAVAILABLE) {
-      if (/EACCES|EPERM/.test(details)) {
-        return new WeftError("PERMISSION_DENIED", `no permission to talk to the weft daemon at unix://${this.#socketPath}: run as root`);
-      }
-      if (/No connection established|ECONNREFUSED|ENOENT/.test(details)) {
-        return unavailable(`cannot reach the weft daemon at unix://${this.#socketPath}: is it running? start it with \`weft daemon\``);
-      }
-      return unavailable(`the weft daemon at unix://${this.#socketPath} went away during the call`);
-    }
+    if (error.code === status.UNAVAILABLE) return unreachable(this.#socketPath, details);
     if (error.code === status.UNIMPLEMENTED) {
       return unavailable(
         `the weft daemon at unix://${this.#socketPath} does not know this call: it is of another version (see \`weft version\`)`,

@@ -140,7 +140,8 @@ export async function checkSocketPath(socketPath: string): Promise<void> {
   const there = lstatSync(path, { throwIfNoEntry: false });
   if (there === undefined) return;
   if (!there.isSocket()) throw alreadyExists(`${path} exists and is no socket: move it away or give --socket`);
-  if (await isAlive(path)) throw alreadyExists(`another daemon serves on ${path}: stop it or give --socket`);
+  if (await isAlive(path))
+    throw alreadyExists(`another daemon serves on ${path}, or another program listens there: stop it or give --socket`);
 }
 
 /** Where the socket is made before it takes its place. */

@@ -11,6 +11,9 @@ import { facts } from "./table.ts";
 import { amount, durationMs, figure, span } from "./values.ts";
 
 const RETRY_MS = 50;
+/** How long one try waits for a daemon that doesn't speak. */
+const TRY_MIN_MS = 100;
+const TRY_MAX_MS = 10_000;
 const IEC_MIB = 1024 * 1024;
 
 const statusDocument = (status: StatusResponse__Output) => ({
@@ -82,7 +85,9 @@ function statusLines(status: StatusResponse__Output): [string, string][] {
 async function serving(context: Context, waitMs: number): Promise<StatusResponse__Output> {
   for (const deadline = performance.now() + waitMs; ; await wait(RETRY_MS)) {
     try {
-      const status = await context.client.call("node", "Status", {});
+      const leftMs = deadline - performance.now();
+      const patience = waitMs === 0 ? TRY_MAX_MS : Math.min(TRY_MAX_MS, Math.max(TRY_MIN_MS, Math.round(leftMs)));
+      const status = await context.client.call("node", "Status", {}, patience);
       if (status.state === "serving" || waitMs === 0) return status;
       throw unavailable(`the weft daemon is ${status.state}`);
     } catch (error) {

@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { renameSync, statSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { type AddressInfo, createServer } from "node:net";
+import { type AddressInfo, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import {
   type ChannelCredentials,
@@ -95,6 +95,46 @@ describe("errors", () => {
     client.close();
   });
 
+  it("of a path where no daemon is say what is there", async () => {
+    const file = join(api.folder, "file");
+    writeFileSync(file, "");
+    const asked = async (path: string, greetingMs?: number): Promise<WeftError> => {
+      const client = new ApiClient(path, greetingMs);
+      const error = await client.call("node", "Status", {}).catch((reason: WeftError) => reason);
+      client.close();
+      return error as WeftError;
+    };
+    expect((await asked(file)).message).toBe(`cannot reach the weft daemon at unix://${file}: that is no socket; give --socket`);
+    expect((await asked(join(file, "x"))).message).toMatch(/is it running\?/);
+    const others: [string, (socket: Socket) => void, RegExp][] = [
+      ["talks", (socket) => socket.end("SSH-2.0-x\r\n"), /what listens there is another program, or a daemon that ends; give --socket$/],
+      [
+        "silent",
+        () => {},
+        /does not answer for 0\.1 s: it is stopped or stuck, or another program listens there; end that, or give --socket$/,
+      ],
+    ];
+    for (const [name, serve, says] of others) {
+      const path = join(api.folder, name);
+      const sockets: Socket[] = [];
+      const other = createServer((socket) => {
+        sockets.push(socket.on("error", () => {}));
+        serve(socket);
+      });
+      other.listen(path);
+      await once(other, "listening");
+      expect(await asked(path, 100)).toMatchObject({ code: "UNAVAILABLE", message: expect.stringMatching(says) });
+      const client = new ApiClient(path, 100);
+      const stream = async (): Promise<void> => {
+        for await (const _ of client.stream("diagnostics", "Stats", {})) break;
+      };
+      await expect(stream()).rejects.toMatchObject({ code: "UNAVAILABLE", message: expect.stringMatching(says) });
+      client.close();
+      for (const socket of sockets) socket.destroy();
+      other.close();
+    }
+  });
+
   it("do not keep who asks again from a daemon that starts: it is tried anew at once", async () => {
     let tries = 0;
     const path = join(api.folder, "starting.sock");
@@ -139,7 +179,7 @@ describe("the socket", () => {
     {
       what: "a live daemon's socket",
       prepare: async () => api.socketPath,
-      message: /another daemon serves on .*weft.sock: stop it or give --socket/,
+      message: /another daemon serves on .*weft.sock, or another program listens there: stop it or give --socket/,
     },
     {
       what: "a file that is no socket",
