@@ -61,6 +61,12 @@ describe("the network", () => {
     const [one] = endpoints;
     expect(one?.endpoint.name).toBe(`gateway_${one?.sandbox?.id.slice(0, 12)}`);
     expect(datapath.declared.get(`endpoint/${one?.endpoint.id}`)?.ports?.[0]).toMatchObject({ isolated: true });
+    // Nobody can disconnect a sandbox here, so that is not what is proposed.
+    const removing = controller.removeNetwork(GATE);
+    await expect(removing).rejects.toThrow(
+      /^network weft_gwbridge has active endpoints \(name:"gateway_[0-9a-f]{12}" id:.*\); sandboxes leave it by themselves: /,
+    );
+    await expect(removing).rejects.toThrow(/remove them, disconnect them from their overlays, or connect each to a bridge/);
     await controller.removeSandbox("a", false);
     expect(controller.inspectNetwork(GATE).endpoints).toEqual([]);
     expect(await controller.pruneNetworks(({ name }) => name === GATE)).toEqual([]);

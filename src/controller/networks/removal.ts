@@ -28,6 +28,12 @@ export async function pruneNetworks(context: Context, match: (network: NetworkRe
   return pruned;
 }
 
+/** What its endpoints end by. */
+function freed(network: NetworkRecord): string {
+  if (!isEgress(network)) return "disconnect them first";
+  return "sandboxes leave it by themselves: remove them, disconnect them from their overlays, or connect each to a bridge that is not internal";
+}
+
 export async function removeNetwork(context: Context, reference: string): Promise<NetworkRecord> {
   refusePredefinedRemoval(reference);
   const { id, name } = findNetwork(context, reference);
@@ -44,7 +50,7 @@ export async function dropNetwork(context: Context, id: Id, reference: string = 
     const endpoints = state.endpointsOfNetwork(id);
     if (endpoints.length > 0) {
       const list = endpoints.map((endpoint) => `(name:"${endpoint.name}" id:"${shortId(endpoint.id)}")`).join(", ");
-      throw forbidden(`network ${network.name} has active endpoints ${list}; disconnect them first`);
+      throw forbidden(`network ${network.name} has active endpoints ${list}; ${freed(network)}`);
     }
     await context.datapath.withdraw(networkOwner(id));
     const ownPeers = [...state.peers.values()].filter(({ networkId }) => networkId === id).map(({ address }) => peerKey(id, address));
