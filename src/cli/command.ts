@@ -84,7 +84,7 @@ export class Context {
   }
 
   get format(): string {
-    return this.options.format ?? "table";
+    return this.options.format || "table";
   }
 
   get socketPath(): string {
@@ -147,7 +147,7 @@ export class Context {
 
   /** Whole objects, as `docker inspect` prints them: an array, indented, unless a format is given. */
   inspect(objects: readonly object[]): void {
-    if (this.options.format === undefined || this.format === "table") this.print(`${JSON.stringify(objects, null, 4)}\n`);
+    if (this.format === "table") this.print(`${JSON.stringify(objects, null, 4)}\n`);
     else if (this.format === "json") this.print(`${JSON.stringify(objects)}\n`);
     else {
       const render = compileTemplate(unescaped(this.format));

@@ -2,7 +2,7 @@
 // whether they are valid is src/config's business.
 import type { Command } from "commander";
 import { type Context, collect, leaf, type Session } from "./command.ts";
-import { ReportedError } from "./errors.ts";
+import { ReportedError, UsageError } from "./errors.ts";
 
 interface Flags {
   readonly config?: string;
@@ -42,6 +42,7 @@ export function register(program: Command, host: Session): void {
       "weft daemon --settings                   what the file may have, with defaults",
     ],
     async run(context, _, flags) {
+      if (flags.yes && !flags.purge) throw new UsageError("-y answers the question of --purge: give both, or neither");
       if (flags.settings) return context.print((await import("../config/schema.ts")).describeSettings());
       const { config, stateDir, nodeName, underlayAddress, vxlanPort, metrics, logLevel, logFormat, set } = flags;
       const given = { stateDir, nodeName, underlayAddress, vxlanPort, metrics, logLevel, logFormat, set, socket: context.options.socket };

@@ -1,4 +1,5 @@
-// The command line: argv in, an exit code out. 0 done, 1 refused or failed with the reason on stderr, 2 usage.
+// The command line: argv in, an exit code out. 0 done, 1 refused or failed with the reason on stderr, 2 usage. `run` passes on the
+// program's own code, so whatever fails before there is a program ends with 125 there, as `docker run` does.
 //
 // A command has to answer before a person notices that it is no C program, so of the groups below only the one that argv
 // names is loaded; the others stand in the help by their summaries.
@@ -13,6 +14,7 @@ export type { CliHost, DaemonFlags } from "./command.ts";
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
+const EXIT_RUN_FAILED = 125;
 
 interface Module {
   register(program: Command, host: Session): void;
@@ -31,8 +33,8 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
   status: { summary: "Whether the daemon serves", load: node },
   version: { summary: "Versions of this program and of the daemon", load: node },
   info: { summary: "Settings in force and the size of things", load: node },
-  network: { summary: "Networks: create, ls, inspect, rm, connect, disconnect", load: () => import("./network.ts") },
-  sandbox: { summary: "Sandboxes: create, ls, inspect, rename, rm, exec", load: () => import("./sandbox.ts") },
+  network: { summary: "Networks: create, ls, inspect, rm, prune, connect, disconnect", load: () => import("./network.ts") },
+  sandbox: { summary: "Sandboxes: create, ls, inspect, update, rm, stop, rename, exec", load: () => import("./sandbox.ts") },
   run: { summary: "Make a sandbox and run a program in it", load: () => import("./run.ts") },
   logs: { summary: "What the program of a `run -d` has written", load: () => import("./logs.ts") },
   port: { summary: "Published ports of a sandbox", load: () => import("./port.ts") },
@@ -74,6 +76,9 @@ async function build(argv: readonly string[], host: Session): Promise<Command> {
     .showHelpAfterError("(see --help)")
     .addHelpText("after", "\n`weft COMMAND --help` has examples.\n");
   const wanted = named(argv);
+  if (argv[0] === "help" && wanted !== undefined && !Object.hasOwn(COMMANDS, wanted) && wanted !== "help") {
+    throw new UsageError(`unknown command '${wanted}': \`weft --help\` lists all`);
+  }
   const entry = wanted === undefined || !Object.hasOwn(COMMANDS, wanted) ? undefined : COMMANDS[wanted];
   if (entry !== undefined) (await entry.load()).register(program, host);
   else for (const [name, { summary }] of Object.entries(COMMANDS)) program.command(name).description(summary);
@@ -100,6 +105,7 @@ export async function runCli(argv: readonly string[], host: CliHost): Promise<nu
     await program.parseAsync(plainBooleans(argv, program), { from: "user" });
     return session.exitCode;
   } catch (error) {
-    return conclude(error, host);
+    const code = conclude(error, host);
+    return code !== 0 && named(argv) === "run" ? EXIT_RUN_FAILED : code;
   }
 }

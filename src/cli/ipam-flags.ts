@@ -45,12 +45,16 @@ export function ipamEntries(flags: IpamFlags): IpamEntry[] {
   refuseOverlaps(subnet);
   const owner = (what: string, address: string): IpamEntry => {
     const found = entries.find((entry) => contains(entry.subnet, address));
-    if (found === undefined) throw invalidArgument(`no matching subnet for ${what} ${address}: give a --subnet that contains it`);
+    if (found === undefined) {
+      const isAddress = tryParseAddress(address.split("/")[0]!) !== null;
+      const remedy = isAddress ? "give a --subnet that contains it" : "that is no address, give one such as 10.0.0.1 or fd00::1";
+      throw invalidArgument(`no matching subnet for ${what} ${address}: ${remedy}`);
+    }
     return found;
   };
   for (const range of ipRange) {
     if (!/\/\d{1,3}$/.test(range) || tryParseAddress(range.split("/")[0]!) === null)
-      throw invalidArgument(`invalid CIDR address: ${range}`);
+      throw invalidArgument(`invalid CIDR address: ${range}: give an address and a length, 10.0.0.0/24`);
     const entry = owner("range", range);
     if (entry.ipRange !== "")
       throw invalidArgument(`cannot configure multiple ranges (${range}, ${entry.ipRange}) on the same subnet (${entry.subnet})`);

@@ -87,7 +87,7 @@ export function register(program: Command, host: Session): void {
     run: (context, [reference], flags) => logs(context, reference!, flags),
   })
     .option("-f, --follow", "go on until the program ends")
-    .option("-n, --tail <lines>", "only the last ones (default: all there are)", (text) =>
+    .option("-n, --tail <lines>", "only the last ones, or all (default: all)", (text) =>
       // Docker takes a negative number for all of them, too.
       text === "all" || /^-\d+$/.test(text) ? undefined : integer("--tail", 0, 1e9)(text),
     );

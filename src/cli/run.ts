@@ -25,8 +25,6 @@ interface RunFlags extends SandboxFlags {
   readonly logOpt?: readonly string[];
 }
 
-/** As `docker run`: the failure is not the program's. */
-const FAILED = 125;
 const LOG_BYTES_DEFAULT = 16 * 2 ** 20;
 const LOG_BYTES_MIN = 2 ** 12;
 /** `weft logs` reads it whole. */
@@ -92,8 +90,7 @@ async function foreground(context: Context, argv: readonly string[], flags: RunF
   }
 }
 
-async function background(context: Context, argv: readonly string[], flags: RunFlags): Promise<void> {
-  const logBytes = logSize(flags.logOpt);
+async function background(context: Context, argv: readonly string[], flags: RunFlags, logBytes: number): Promise<void> {
   const sandbox = await create(context, argv, flags);
   const started = await startDetached(sandbox, argv, { terminal: flags.tty ?? false, interactive: flags.interactive ?? false, logBytes });
   if ("failure" in started) {
@@ -132,13 +129,8 @@ export function register(program: Command, host: Session): void {
         "weft run --rm -e MODE=test -e LANG --env-file app.env -- env",
       ],
       async run(context, argv, flags) {
-        try {
-          await (flags.detach ? background(context, argv, flags) : foreground(context, argv, flags));
-        } catch (error) {
-          if (!(error instanceof WeftError)) throw error;
-          context.complain(error);
-          context.host.exitCode = FAILED;
-        }
+        const logBytes = logSize(flags.logOpt);
+        await (flags.detach ? background(context, argv, flags, logBytes) : foreground(context, argv, flags));
       },
     })
       .passThroughOptions()

@@ -1,5 +1,6 @@
 // weft sandbox ...
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
+import { WeftError } from "../errors.ts";
 import { collect, group, leaf, type Session } from "./command.ts";
 import { sandboxDocument, sandboxRow } from "./documents.ts";
 import { type EnvironmentFlags, environment, environmentOptions } from "./environment.ts";
@@ -27,14 +28,14 @@ export function register(program: Command, host: Session): void {
     }),
   );
 
-  leaf<{ filter?: string[] }>(sandbox, host, {
+  leaf<{ filter?: string[]; trunc: boolean }>(sandbox, host, {
     usage: "ls",
     summary: "List sandboxes",
     examples: ["weft sandbox ls", "weft sandbox ls --filter network=web --filter status=running -q"],
     async run(context, _, flags) {
       const { sandboxes } = await context.client.call("sandbox", "List", { filters: flags.filter ?? [] });
       const nowMs = Date.now();
-      const rows = sandboxes.map((one) => sandboxRow(one, nowMs));
+      const rows = sandboxes.map((one) => (flags.trunc ? sandboxRow(one, nowMs) : { ...sandboxRow(one, nowMs), ID: one.id }));
       context.list(rows, {
         header: ["SANDBOX ID", "NAME", "NETWORKS", "ADDRESSES", "PORTS", "STATUS", "CREATED"],
         cells: (row) => [row.ID, row.Name, row.Networks, row.Addresses, row.Ports, row.Status, row.RunningFor],
@@ -43,7 +44,9 @@ export function register(program: Command, host: Session): void {
     },
   })
     .alias("list")
-    .option("-f, --filter <key=value>", "name, id, network, label or status (created, running, exited); repeatable", collect);
+    .option("-f, --filter <key=value>", "name, id, network, label or status (created, running, exited); repeatable", collect)
+    .option("--no-trunc", "ids whole")
+    .addOption(new Option("-a, --all", "Docker's: all are listed anyway").hideHelp());
 
   leaf(sandbox, host, {
     usage: "inspect <sandbox...>",
@@ -86,13 +89,22 @@ export function register(program: Command, host: Session): void {
     examples: ["weft sandbox rm a", "weft sandbox rm -f a b"],
     async run(context, references, flags) {
       await context.each(references, async (reference) => {
-        const { sandbox: removed } = await context.client.call("sandbox", "Remove", { sandbox: reference, force: flags.force ?? false });
-        context.print(`${removed!.name}\n`);
+        try {
+          const { sandbox: removed } = await context.client.call("sandbox", "Remove", { sandbox: reference, force: flags.force ?? false });
+          context.print(`${removed!.name}\n`);
+        } catch (error) {
+          if (!flags.force || !(error instanceof WeftError) || error.code !== "NOT_FOUND") throw error;
+          // Docker says so and goes on, too.
+          context.complain(error);
+        }
       });
     },
   })
     .alias("remove")
-    .option("-f, --force", "also where its program runs, which is killed, or something of it can't be taken down properly");
+    .option(
+      "-f, --force",
+      "also where its program runs, which is killed, or a part can't be taken down properly; no failure where there is none",
+    );
 
   leaf<{ timeout?: string; signal?: string }>(sandbox, host, {
     usage: "stop <sandbox...>",

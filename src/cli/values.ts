@@ -34,11 +34,13 @@ const UNIT_MS: Readonly<Record<string, number>> = { "": 1000, ms: 1, s: 1000, m:
 /** What timers can count to; a longer one would fire at once. */
 const DURATION_MAX_MS = 2 ** 31 - 1;
 
-/** "10s", "500ms", "1m"; a bare number is seconds. Whole milliseconds. */
+const DURATION = /^(?:\d+(?:\.\d+)?|(?:\d+(?:\.\d+)?(?:ms|s|m|h))+)$/;
+
+/** "10s", "500ms", "1m30s" as Go writes them; a bare number is seconds. Whole milliseconds. */
 export function durationMs(text: string): number {
-  const [, digits, unit] = /^(\d+(?:\.\d+)?)(ms|s|m|h|)$/.exec(text) ?? [];
-  if (digits === undefined) throw new UsageError(`invalid duration "${text}": write 10s, 500ms or 1m`);
-  const ms = Math.ceil(Number(digits) * UNIT_MS[unit!]!);
+  if (!DURATION.test(text)) throw new UsageError(`invalid duration "${text}": write 10s, 500ms or 1m30s`);
+  const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h|)/g)];
+  const ms = Math.ceil(parts.reduce((sum, [, digits, unit]) => sum + Number(digits) * UNIT_MS[unit!]!, 0));
   if (ms > DURATION_MAX_MS) throw new UsageError(`invalid duration "${text}": at most ${Math.floor(DURATION_MAX_MS / UNIT_MS.h!)}h`);
   return ms;
 }

@@ -8,7 +8,7 @@ export const SOCKET_VARIABLE = "WEFT_SOCKET";
 
 /** The daemon's socket: as given, else $WEFT_SOCKET, else the default. "unix:///a" and "unix:/a" mean "/a". */
 export function socketPath(given: string | undefined, env: Readonly<Record<string, string | undefined>>): string {
-  return (given ?? (env[SOCKET_VARIABLE] || DEFAULT_SOCKET)).replace(/^unix:(\/\/)?/, "");
+  return (given || env[SOCKET_VARIABLE] || DEFAULT_SOCKET).replace(/^unix:(\/\/)?/, "");
 }
 
 /** Where the files are that a sandbox has in the place of the host's: resolv.conf, hosts, hostname. */

@@ -73,9 +73,11 @@ describe("values", () => {
     ["1.5s", 1500],
     ["0.5ms", 1],
     ["596h", 2_145_600_000],
+    ["1m30s", 90_000],
+    ["1h0.5m200ms", 3_630_200],
   ])("duration %s is %d ms", (text, ms) => expect(durationMs(text)).toBe(ms));
 
-  it.each(["", "s", "-1s", "1d", "10 s", "1s2", "597h", "99999999999999999999"])("duration %j is refused", (text) =>
+  it.each(["", "s", "-1s", "1d", "10 s", "1s2", "1m30", "597h", "99999999999999999999"])("duration %j is refused", (text) =>
     expect(() => durationMs(text)).toThrow("invalid duration"),
   );
 

@@ -115,8 +115,16 @@ describe("network create", () => {
       code: 1,
       message: "cannot configure multiple gateways (10.1.0.2, 10.1.0.1) for the same subnet (10.1.0.0/24)",
     },
-    { argv: ["--subnet", "10.1.0.0/24", "--gateway", "foo", "n"], code: 1, message: "no matching subnet for gateway foo" },
-    { argv: ["--subnet", "10.1.0.0/24", "--ip-range", "foo", "n"], code: 1, message: "invalid CIDR address: foo" },
+    {
+      argv: ["--subnet", "10.1.0.0/24", "--gateway", "foo", "n"],
+      code: 1,
+      message: "no matching subnet for gateway foo: that is no address, give one",
+    },
+    {
+      argv: ["--subnet", "10.1.0.0/24", "--ip-range", "foo", "n"],
+      code: 1,
+      message: "invalid CIDR address: foo: give an address and a length",
+    },
     { argv: ["--subnet", "10.1.0.0/24", "--ip-range", "10.2.0.0/25", "n"], code: 1, message: "no matching subnet for range 10.2.0.0/25" },
     { argv: ["--aux-address", "a=10.1.0.5", "n"], code: 1, message: "no matching subnet for aux-address 10.1.0.5" },
     {
@@ -257,7 +265,7 @@ describe("sandbox create", () => {
     ["max-size=3g", 'invalid max-size "3g": at most 2g'],
     ["max-file=2", "unknown log opt 'max-file': there is max-size"],
   ])("has no log of %s", async (option, message) => {
-    expect(await weft(["run", "-d", "--log-opt", option, "--", "true"])).toMatchObject({ code: 2, stderr: `weft: ${message}\n` });
+    expect(await weft(["run", "-d", "--log-opt", option, "--", "true"])).toMatchObject({ code: 125, stderr: `weft: ${message}\n` });
     expect(api.controller.requests).toEqual([]);
   });
 
@@ -765,7 +773,18 @@ describe("usage", () => {
     { argv: ["netwrok"], code: 2, says: "unknown command 'netwrok'" },
     { argv: ["network", "lst"], code: 2, says: "unknown command 'lst'" },
     { argv: ["status", "--wait", "soon"], code: 2, says: 'invalid duration "soon"' },
-    { argv: ["run", "--rm"], code: 2, says: "missing required argument 'command'" },
+    { argv: ["run", "--rm"], code: 125, says: "missing required argument 'command'" },
+    { argv: ["run", "--nosuch", "true"], code: 125, says: "unknown option '--nosuch'" },
+    { argv: ["run", "-p", "x", "true"], code: 125, says: "invalid containerPort: x" },
+    { argv: ["run", "--log-opt", "x=1", "true"], code: 125, says: "unknown log opt 'x'" },
+    { argv: ["run", "--help"], code: 0, says: "Examples" },
+    { argv: ["help", "run"], code: 0, says: "Examples" },
+    { argv: ["help", "nosuch"], code: 2, says: "unknown command 'nosuch'" },
+    { argv: ["daemon", "-y"], code: 2, says: "-y answers the question of --purge" },
+    { argv: ["sandbox", "rm", "nosuch"], code: 1, says: "sandbox nosuch not found" },
+    { argv: ["sandbox", "rm", "-f", "nosuch"], code: 0, says: "sandbox nosuch not found" },
+    { argv: ["sandbox", "ls", "-a"], code: 0, says: "SANDBOX ID" },
+    { argv: ["--socket", "", "status", "--format", ""], code: 0, says: "serving" },
     { argv: ["sandbox", "exec", "s"], code: 2, says: "missing required argument 'command'" },
   ])("weft $argv ends with $code", async ({ argv, code, says }) => {
     const result = await weft(argv);
@@ -786,6 +805,16 @@ describe("usage", () => {
     expect(code).toBe(0);
     expect(stdout).toContain("Examples:\n  weft ");
     expect(stdout).toContain("--socket");
+  });
+
+  it.each(["network", "sandbox", "peer"])("names each command of %s where it lists all", async (name) => {
+    const { stdout: all } = await weft(["--help"]);
+    const { stdout } = await weft([name, "--help"]);
+    const commands = [...stdout.slice(stdout.indexOf("Commands:")).matchAll(/^ {2}(\w+)/gm)]
+      .map(([, one]) => one)
+      .filter((one) => one !== "help");
+    const summary = new RegExp(`^ +${name} .*: (.*)$`, "m").exec(all)?.[1] ?? "";
+    expect(summary.split(", ").sort()).toEqual(commands.sort());
   });
 
   it("takes the socket from the flag before the environment", async () => {

@@ -345,7 +345,7 @@ describe("refusals change nothing", () => {
       "a peer twice",
       (c) => c.addPeer("192.0.2.2", undefined, undefined),
       "ALREADY_EXISTS",
-      "peer 192.0.2.2 of all networks already exists",
+      "peer 192.0.2.2 of all networks already exists: to change its port or keys remove it first",
     ],
     [
       "a peer that is ourselves",

@@ -35,6 +35,8 @@ export function show(value: unknown, nested = false): string {
 
 export function typeName(value: unknown): string {
   if (Array.isArray(value)) return "list";
+  // Of a map there is, a name that is not in it.
+  if (value === undefined) return "<no value>: the name before it is not there";
   return isObject(value) ? `object with fields ${Object.keys(value).join(", ")}` : typeof value;
 }
 

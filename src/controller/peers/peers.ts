@@ -38,7 +38,8 @@ export async function addPeer(
   return context.locks.run([exclusive(NETWORKS_LOCK)], async () => {
     const network = findPeerNetwork(context, networkReference);
     const key = peerKey(network?.id ?? null, address);
-    if (context.state.peers.has(key)) throw alreadyExists(`peer ${address} ${of(network)} already exists`);
+    if (context.state.peers.has(key))
+      throw alreadyExists(`peer ${address} ${of(network)} already exists: to change its port or keys remove it first`);
     if (secret !== undefined) await forgetKeys(context); // one that a failure left behind is nobody's
     checkPeerKeys(context, address, peerPort, network, secret);
     const peer: PeerRecord = { address, port: peerPort, networkId: network?.id ?? null, createdAt: context.clock.nowIso() };
