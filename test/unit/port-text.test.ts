@@ -8,9 +8,10 @@ const PORTS = [
   { ...{ protocol: "udp", hostAddress: "::1", hostPort: 9000, port: 90, count: 2 }, places: [place("::1", 9000)] },
   { ...{ protocol: "sctp", hostAddress: "", hostPort: 7000, port: 70, count: 3 }, places: [] },
 ];
+const ANYWHERE = { hostAddress: "", hostPortFirst: 0, hostPortLast: 0 };
 const EXPOSED = [
-  { protocol: "udp", portFirst: 91, portLast: 92 },
-  { protocol: "sctp", portFirst: 70, portLast: 70 },
+  { ...ANYWHERE, protocol: "udp", portFirst: 91, portLast: 92 },
+  { ...ANYWHERE, protocol: "sctp", portFirst: 70, portLast: 70 },
 ];
 
 it("are ranges in a table, each at all its places", () => {

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { KeyMaterial } from "../../../src/datapath/key-material.ts";
 import { BLOCK } from "../../../src/keys/hand-peer.ts";
-import type { HandAssociation, PeerSecret } from "../../../src/keys/key-service.ts";
+import type { HandAssociation, HandSecret } from "../../../src/keys/key-service.ts";
 import { SimHost, World } from "../../support/key-world.ts";
 import { random } from "../../support/random.ts";
 
@@ -12,7 +12,7 @@ const association = (spi: number, more: Partial<HandAssociation> = {}): HandAsso
   const key = new KeyMaterial(new Uint8Array(36).fill(spi));
   return { spi, algorithm: "aes-256-gcm", key, esn: true, icvBytes: 12, transport: "udp", port: 4500, ...more };
 };
-const secret = (more: Partial<HandAssociation> = {}): PeerSecret => ({
+const secret = (more: Partial<HandAssociation> = {}): HandSecret => ({
   kind: "hand",
   out: association(300, more),
   in: association(301, more),
