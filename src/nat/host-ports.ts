@@ -75,7 +75,7 @@ export class HostPorts {
 
   #take(wish: HostPort): void {
     this.#giveUp(wish);
-    if (wish.count > 1) refuseUsed(wish);
+    if (wish.count > 1) refuseUsed(wish, (hostPort) => this.#held.has(keyOf({ ...wish, hostAddress: "::", hostPort })));
     if (wish.count > 1 || this.#held.has(keyOf(wish))) return;
     try {
       this.#hold(wish);
@@ -172,8 +172,8 @@ function requireSctp(): void {
   }
 }
 
-/** By the lists of /proc/net, which cost one reading however long the range. */
-function refuseUsed(wish: HostPort): void {
+/** By the lists of /proc/net, which cost one reading however long the range. `ours`: whether a port of [::] is held by us. */
+function refuseUsed(wish: HostPort, ours: (hostPort: number) => boolean): void {
   const { protocol, hostAddress, hostPort, count } = wish;
   const wantsIpv6 = isIpv6(hostAddress);
   const any = (hex: string): boolean => /^0+$/.test(hex);
@@ -181,7 +181,8 @@ function refuseUsed(wish: HostPort): void {
   for (const file of wantsIpv6 ? [`${protocol}6`] : [protocol, `${protocol}6`]) {
     for (const { address, port } of sockets(file, protocol)) {
       if (port < hostPort || port >= hostPort + count) continue;
-      // A socket at [::] commonly takes IPv4 too; the lists don't say whether this one does.
+      // A socket at [::] commonly takes IPv4 too; the lists don't say whether this one does. Ours don't.
+      if (!wantsIpv6 && address.length > mine.length && ours(port)) continue;
       const overlaps = any(address) || (address.length === mine.length && (any(mine) || address === mine));
       if (overlaps) throw addressInUse(`failed to bind host port ${shown({ ...wish, hostPort: port })}: address already in use`);
     }

@@ -44,3 +44,12 @@ it("names a port that a program has", () => {
   expect(() => other.reserve(at(5))).toThrow("failed to bind host port 127.9.9.5:9/tcp: address already in use");
   expect(other.follow([published(at(5))], [])).toEqual([{ ...published(at(5)), reason: expect.stringContaining("EADDRINUSE") }]);
 });
+
+it("does not take what it holds itself for IPv6 for somebody's who has the port of IPv4", () => {
+  const ports = holding(100);
+  const port = { protocol: "tcp", hostAddress: "::", hostPort: 9, count: 1 } as const;
+  const range = { protocol: "tcp", hostAddress: "0.0.0.0", hostPort: 8, count: 3 } as const;
+  ports.reserve(port);
+  ports.reserve(range);
+  expect(() => holding(100).reserve(range)).toThrow("failed to bind host port 0.0.0.0:9/tcp: address already in use");
+});
