@@ -157,12 +157,16 @@ describe.each(BUILDS)("uplinks (%s)", (build) => {
     const sent = engine.run([
       leaves(1, frame(A, OUTSIDE, { tags: [{ vid: 100 }] })),
       leaves(1, frame(A, BROADCAST, { tags: [{ tpid: 0x88a8, vid: 100 }] })),
+      // Whoever takes a priority tag off, a Linux host or a switch's untagged port, finds the next one outermost.
+      leaves(1, frame(A, OUTSIDE, { tags: [{ vid: 0 }, { vid: 100 }] })),
+      leaves(1, frame(A, BROADCAST, { tags: [{ vid: 0 }, { tpid: 0x88a8, vid: 0 }, { vid: 100 }] })),
+      leaves(1, frame(A, OUTSIDE, { tags: [{ vid: 0 }, { vid: 0 }] }).subarray(0, 12 + 4 + 2 + 2)),
       leaves(1, frame(A, OUTSIDE).subarray(0, 12 + 2)),
       leaves(1, priority),
     ]);
-    expect(ports(sent)).toEqual([2, PARENT]);
+    expect(ports(sent)).toEqual([2, 2, PARENT]);
     expect(hex(sent.find(({ port }) => port === PARENT)!.frame)).toBe(hex(priority));
-    check(engine, { "vlan-forbidden": 2, "malformed-ip": 1 });
+    check(engine, { "vlan-forbidden": 5, "malformed-ip": 1 });
   });
 
   it("moves a super-frame's offsets with the tag, and passes it whole both ways", () => {

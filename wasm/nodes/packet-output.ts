@@ -9,7 +9,7 @@
 //
 // The tag stands in the frame: a packet socket has no other place for it. A tag of the station's own stays behind ours
 // (802.1ad). Behind none it would itself be the VLAN, and lead to another network: such frames end here, but for priority tags
-// and passthru, to whose station the whole parent belongs.
+// with no other behind them (who takes one off finds the next outermost) and passthru, to whose station the whole parent belongs.
 //
 import { DIRECTION_TX, EVENT_SENT, NODE_PACKET_OUTPUT, PORT_FLAG_PASSTHRU, PORT_PACKET, TX_SOCKET, VNET_HEADER_LENGTH } from "../shared/abi";
 import { DROP_ENGINE_FULL, DROP_PORT_DOWN, DROP_TX_RING_FULL, DROP_VLAN_FORBIDDEN } from "../shared/counters";
@@ -28,6 +28,7 @@ import * as vlan from "../wire/vlan";
 
 /** What of a frame stands before its type. */
 const MACS: u32 = 12;
+const TYPE_LENGTH: u32 = 2;
 
 export function packetOutput(): void {
   const n = waiting(NODE_PACKET_OUTPUT);
@@ -50,11 +51,20 @@ export function packetOutput(): void {
   clear(NODE_PACKET_OUTPUT);
 }
 
-/** Whether the frame has a tag that names a VLAN. One that is cut short in the tag is nobody's. */
+/** Whether the frame has a tag that names a VLAN, be it behind priority tags. One that is cut short in a tag is nobody's. */
 // @ts-ignore: decorator
 @inline function leads(packet: Packet): bool {
-  if (!vlan.isTag(ethernet.type(packet.offset))) return false;
-  return packet.length < ethernet.LENGTH + vlan.LENGTH || vlan.vid(<usize>packet.offset + MACS) != 0;
+  return vlan.isTag(ethernet.type(packet.offset)) && namesVlan(packet);
+}
+
+/** The same of a frame that has a tag. */
+function namesVlan(packet: Packet): bool {
+  for (let at = MACS; at + vlan.LENGTH + TYPE_LENGTH <= packet.length; at += vlan.LENGTH) {
+    const tag = <usize>packet.offset + at;
+    if (vlan.vid(tag) != 0) return true;
+    if (!vlan.isTag(vlan.typeBehind(tag))) return false;
+  }
+  return true;
 }
 
 function write(packet: Packet, parent: u32, vid: u32): void {
