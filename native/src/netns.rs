@@ -48,10 +48,7 @@ fn create(path: &str, sysctls: &HashMap<String, String>) -> SystemResult<()> {
     let made = unshare(CloneFlags::CLONE_NEWNET)
         .map_err(|errno| SystemError::new("unshare", path, errno))
         .and_then(|()| netlink::loopback_up())
-        .and_then(|()| match sysctl::write_all(sysctls, &Place::new(Some(path.to_owned()))) {
-            Err(error) if error.errno == Errno::ENOENT => Ok(()),
-            written => written,
-        })
+        .and_then(|()| sysctl::write_known(sysctls, &Place::new(Some(path.to_owned()))))
         .and_then(|()| {
             mount(Some("/proc/thread-self/ns/net"), path, None::<&str>, MsFlags::MS_BIND, None::<&str>)
                 .map_err(|errno| SystemError::new("mount", path, errno))

@@ -21,15 +21,27 @@ pub fn write_sysctls(
     namespace: Option<String>,
     values: HashMap<String, String>,
 ) -> napi::Result<Object<'_>> {
-    in_namespace(env, namespace, move |place| write_all(&values, place))
+    in_namespace(env, namespace, move |place| write_each(&values, place, |outcome| outcome))
 }
 
-/// In the namespace of the calling thread.
-pub fn write_all(values: &HashMap<String, String>, place: &Place) -> SystemResult<()> {
+/// In the namespace of the calling thread; those that the kernel has not are passed over.
+pub fn write_known(values: &HashMap<String, String>, place: &Place) -> SystemResult<()> {
+    write_each(values, place, |outcome| match outcome {
+        Err(error) if error.errno == Errno::ENOENT => Ok(()),
+        written => written,
+    })
+}
+
+fn write_each(
+    values: &HashMap<String, String>,
+    place: &Place,
+    judge: impl Fn(SystemResult<()>) -> SystemResult<()>,
+) -> SystemResult<()> {
     let mut sorted: Vec<_> = values.iter().collect();
     // "all" and "default" come before an interface's own, and the order does not change from run to run.
     sorted.sort();
-    sorted.into_iter().try_for_each(|(name, value)| write(name, value, &place.object(&format!("{name}={value}"))))
+    let mut each = sorted.into_iter();
+    each.try_for_each(|(name, value)| judge(write(name, value, &place.object(&format!("{name}={value}")))))
 }
 
 fn write(name: &str, value: &str, object: &str) -> SystemResult<()> {

@@ -55,6 +55,10 @@ fn start_of(pid: u32) -> Option<u64> {
 }
 
 fn watch(pid: u32, start: u64, ended: Ended) -> SystemResult<bool> {
+    // What is no process at all pidfd_open would refuse as a mistake of ours.
+    if start_of(pid) != Some(start) {
+        return Ok(false);
+    }
     // SAFETY: no pointers.
     let raw = unsafe { libc::syscall(libc::SYS_pidfd_open, pid as libc::pid_t, 0) } as libc::c_int;
     if raw == -1 && Errno::last() == Errno::ESRCH {

@@ -80,11 +80,12 @@ export class NativeNamespaces implements NetworkNamespaces {
 
   async enableIpv6(path: string | null, interfaceName: string, enabled: boolean): Promise<void> {
     try {
-      const settings = `net.ipv6.conf.${interfaceName}`;
+      // By slashes, for there may be dots in a name.
+      const settings = `net/ipv6/conf/${interfaceName}`;
       // In the order of their names: a link-local address that comes with IPv6 is looked for nowhere, as those that IPAM gives.
       // Namespaces of ours are made so, elsewhere we can't know.
-      const on = { [`${settings}.accept_dad`]: "0", [`${settings}.disable_ipv6`]: "0" };
-      await this.#native.writeSysctls(path, enabled ? on : { [`${settings}.disable_ipv6`]: "1" });
+      const on = { [`${settings}/accept_dad`]: "0", [`${settings}/disable_ipv6`]: "0" };
+      await this.#native.writeSysctls(path, enabled ? on : { [`${settings}/disable_ipv6`]: "1" });
     } catch (error) {
       if ((error as { code?: string }).code !== "ENOENT") throw error;
       if (enabled) throw new WeftError("UNAVAILABLE", `cannot enable IPv6 on ${interfaceName}: this kernel has no IPv6`, { cause: error });

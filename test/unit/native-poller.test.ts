@@ -460,6 +460,21 @@ describe("ports", () => {
     expect(seen.get(1)).toBe(101);
   });
 
+  it("that are quiet are heard while another fills each batch", async () => {
+    const namespace = await namespaces.create("a");
+    const rig = newRig([4, 5, 6], new PollerRig(undefined, { ...RIG_LAYOUT, batchBytes: 1, perUnderlay: 1 }));
+    const flood = 200;
+    rig.poller.addUdp(4, [await udp(namespace, "127.0.0.1", { gro: false })]);
+    rig.poller.addUdp(5, [await udp(namespace, "0.0.0.0", { port: 4790 })]);
+    rig.poller.addQuiet(6, await udp(namespace, "127.0.0.1", { port: 4791, gro: false }));
+    const to = (destinationPort: number) => ({ port: 5, parts: [bytes(10)], destination: mapped("127.0.0.1"), destinationPort });
+    expect(rig.send(Array.from({ length: flood }, () => to(4789)))).toEqual(Array(flood).fill(0));
+    expect(rig.send([to(4791)])).toEqual([0]);
+    const ports = Array.from({ length: 40 }, () => rig.receive(0)).flat();
+    expect(ports.filter(({ port }) => port === 6)).toHaveLength(1);
+    expect(ports.filter(({ port }) => port === 4).length).toBeGreaterThan(30);
+  });
+
   it("with TAPs by the dozen move frames too", async () => {
     const namespace = await namespaces.create("a");
     const ports = Array.from({ length: 12 }, (_, index) => index + 10);

@@ -7,6 +7,7 @@ import { createServer, Socket } from "node:net";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it, vi } from "vitest";
+import { NativeNamespaces } from "../../src/netns/native-namespaces.ts";
 import { ADDON_PATH } from "../../src/paths.ts";
 import type { TapOptions } from "../../src/ports/native.ts";
 import { native } from "../../src/ports/native.ts";
@@ -108,6 +109,27 @@ describe("namespaces", () => {
     await native().deleteNamespace(path);
     expect(native().namespaceInode(path)).toBeNull();
     await native().deleteNamespace(path);
+  });
+
+  it("have the sysctls that the kernel knows, whichever it does not", async () => {
+    const path = join(temporaryFolder(), "a");
+    const known = "net.ipv4.ip_unprivileged_port_start";
+    await native().createNamespace(path, { "net.ipv4.a_weft_none": "1", [known]: "7", "net.ipv6.weft_none": "1" });
+    const { stdout } = spawnSync("nsenter", [`--net=${path}`, "cat", `/proc/sys/${known.replaceAll(".", "/")}`], { encoding: "utf8" });
+    expect(stdout).toBe("7\n");
+    await native().deleteNamespace(path);
+  });
+
+  it("have IPv6 switched on interfaces whose names have dots", async () => {
+    const path = await namespaces.create("a");
+    const fd = await native().openTap(tapOptions(path, "eth0.5"));
+    const setting = (): string =>
+      spawnSync("nsenter", [`--net=${path}`, "cat", "/proc/sys/net/ipv6/conf/eth0.5/disable_ipv6"], { encoding: "utf8" }).stdout;
+    for (const enabled of [false, true]) {
+      await new NativeNamespaces(native()).enableIpv6(path, "eth0.5", enabled);
+      expect(setting()).toBe(enabled ? "0\n" : "1\n");
+    }
+    await native().closeFd(fd);
   });
 
   it("are not made twice", async () => {
@@ -504,4 +526,8 @@ it("lockFile lets one in", async () => {
   const second = native().lockFile(path);
   expect(second).not.toBeNull();
   await native().closeFd(second ?? -1);
+});
+
+it.each([0, 4294967295, 3e9, Number.NaN])("what is no process (%d) has ended already", (pid) => {
+  expect(native().watchProcess(pid, 1, () => {})).toBe(false);
 });

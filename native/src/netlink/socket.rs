@@ -145,7 +145,7 @@ impl Netlink {
             for message in messages(&self.buffer[..length]).filter(|message| message.sequence == sequence) {
                 consistent &= i32::from(message.flags) & libc::NLM_F_DUMP_INTR == 0;
                 match i32::from(message.kind) {
-                    libc::NLMSG_DONE => return Ok((entries, consistent)),
+                    libc::NLMSG_DONE => return whole(message.body, call, object).map(|()| (entries, consistent)),
                     libc::NLMSG_ERROR => {
                         return acknowledged(message.body, call, object).map(|()| (entries, consistent));
                     }
@@ -212,6 +212,11 @@ impl AsRawFd for Netlink {
     fn as_raw_fd(&self) -> RawFd {
         self.fd.as_raw_fd()
     }
+}
+
+/// NLMSG_DONE of a dump: a negated errno where it ended early, else 0 or nothing.
+fn whole(body: &[u8], call: &'static str, object: &str) -> SystemResult<()> {
+    if body.is_empty() { Ok(()) } else { acknowledged(body, call, object) }
 }
 
 /// NLMSG_ERROR: a negated errno, 0 for "done".

@@ -83,10 +83,6 @@ impl Ready {
         self.waiting.is_empty()
     }
 
-    pub fn clear(&mut self) {
-        self.waiting = 0..0;
-    }
-
     pub fn next(&mut self) -> Option<Named> {
         let index = self.waiting.next()?;
         let event = self.events[index];

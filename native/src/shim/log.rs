@@ -36,7 +36,11 @@ impl Log {
     }
 
     fn turn(&mut self) -> io::Result<()> {
-        fs::rename(&self.path, format!("{}.1", self.path))?;
+        match fs::rename(&self.path, format!("{}.1", self.path)) {
+            // Where the last attempt came no further: there was no room for a new file.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
         self.file = open(&self.path)?;
         self.written = 0;
         Ok(())
