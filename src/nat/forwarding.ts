@@ -1,11 +1,12 @@
 // The kernel's switches that routing for sandboxes needs. Forwarding is switched on when the first network wants it, and back
 // to what it was when no network does any more; what it was is kept in a file of the state directory from before the change,
-// so that a crash forgets nothing.
+// so that a crash forgets nothing. The file speaks of one life of the switches: a host that has booted since, or a daemon in
+// another network namespace, has them as somebody else set them.
 //
 //   net.ipv4.ip_forward, net.ipv6.conf.all.forwarding           whole host
 //   net.ipv4.conf.<gateway>.route_localnet                      our own interfaces; goes with them
 //   net.ipv6.conf.<interface>.accept_ra  1 -> 2                 or the host would forget the routes that it has from routers
-import { constants, existsSync, openSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { constants, existsSync, openSync, readdirSync, readFileSync, readlinkSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { cannotWrite, unavailable } from "../errors.ts";
 import type { Closed } from "./rules.ts";
@@ -47,6 +48,15 @@ function write(name: string, value: string): void {
       `cannot set net.${name.replaceAll("/", ".")} to ${value}: ${(error as Error).message}: is /proc/sys mounted read-only?`,
     );
   }
+}
+
+/** Names the life of the switches. */
+const life = (): string => `${readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim()} ${readlinkSync("/proc/self/ns/net")}`;
+
+interface Kept {
+  readonly life: string;
+  /** name -> what it was */
+  readonly before: Record<string, string>;
 }
 
 export class Forwarding {
@@ -121,7 +131,8 @@ export class Forwarding {
 
   #load(): Record<string, string> {
     try {
-      return JSON.parse(readFileSync(this.#file, "utf8")) as Record<string, string>;
+      const kept = JSON.parse(readFileSync(this.#file, "utf8")) as Kept;
+      return kept.life === life() ? kept.before : {};
     } catch {
       return {}; // none yet; a damaged one tells nothing, and forwarding then stays as it is
     }
@@ -133,7 +144,7 @@ export class Forwarding {
       return;
     }
     try {
-      writeFileSync(`${this.#file}.new`, JSON.stringify(this.#before));
+      writeFileSync(`${this.#file}.new`, JSON.stringify({ life: life(), before: this.#before } satisfies Kept));
       renameSync(`${this.#file}.new`, this.#file);
     } catch (error) {
       throw cannotWrite(this.#file, error);

@@ -1,4 +1,6 @@
 // The host as a router for bridge networks, on the real kernel: sandboxes that reach out, and who is kept apart from whom.
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { Host } from "../support/hosts.ts";
 import { ask, dual, echo, HOST4, HOST6, OUTSIDE4, OUTSIDE6, useRoutedHost } from "../support/routed-host.ts";
@@ -110,5 +112,24 @@ describe("egress", () => {
     expect(await outside.ping("198.51.100.2", ["-W", "1"], 1)).toBe(1);
     await daemon.must("network", "rm", "web");
     expect(await forwarding()).toBe("1\n0\n");
+  });
+
+  it("leaves what somebody else switched on at a boot", async () => {
+    const { host, daemon, rules } = routed;
+    const off = ["sh", "-c", "echo 0 > /proc/sys/net/ipv4/ip_forward; echo 0 > /proc/sys/net/ipv6/conf/all/forwarding"];
+    await host.must(off);
+    await daemon.must("network", "create", ...dual(1), "web");
+    expect(await rules()).toContain("meta nfproto ipv4 drop");
+    await daemon.kill9();
+    // What a boot leaves of us is the file, here as of another one; both switches are on by the administrator's configuration.
+    const file = join(daemon.stateDir, "forwarding.json");
+    const text = readFileSync(file, "utf8");
+    const boot = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+    writeFileSync(file, text.replace(boot, "another boot"));
+    await daemon.start();
+    expect(await rules()).not.toMatch(/meta nfproto ipv[46] drop/);
+    await daemon.must("network", "rm", "web");
+    expect(await forwarding()).toBe("1\n1\n");
+    await host.must(off);
   });
 });
