@@ -67,6 +67,7 @@ export function register(program: Command, host: Session): void {
           ...[one.Since === "" ? "" : ago(one.Since, now), one.Heard ? "yes" : "no"],
         ],
         id: (one) => one.Address,
+        whole: [0],
         right: [3],
       });
       for (const { address, heard, encryption } of peers) {

@@ -57,8 +57,9 @@ export interface ListView<T> {
   cells(row: T): readonly string[];
   /** Printed by -q. */
   id(row: T): string;
-  /** Indexes of the columns that hold figures. */
+  /** Indexes of the columns that hold figures, and of those that hold ids and names: neither are cut. */
   readonly right?: readonly number[];
+  readonly whole?: readonly number[];
 }
 
 /** "CreatedAt" -> "CREATED AT", "ID" -> "ID" */
@@ -126,6 +127,7 @@ export class Context {
           rows.map((row) => view.cells(row)),
           this.host.columns,
           view.right,
+          view.whole,
         ),
       );
     } else if (this.format === "json") {
@@ -186,6 +188,9 @@ function unescaped(format: string): string {
   return format.replace(/\\t/g, "\t").replace(/\\n/g, "\n");
 }
 
+/** Texts of help are broken into lines down to this width, beside whatever terms. */
+const HELP_WIDTH_MIN = 24;
+
 function withGlobals(command: Command): Command {
   return command
     .option("--socket <path>", "the daemon's socket (default: $WEFT_SOCKET, else /run/weft/weft.sock)")
@@ -195,7 +200,10 @@ function withGlobals(command: Command): Command {
 
 /** A command prepared like all others: errors are thrown, globals known. */
 export function prepared(command: Command): Command {
-  return withGlobals(command).exitOverride().enablePositionalOptions().configureHelp({ sortSubcommands: false, showGlobalOptions: false });
+  return withGlobals(command)
+    .exitOverride()
+    .enablePositionalOptions()
+    .configureHelp({ sortSubcommands: false, showGlobalOptions: false, minWidthToWrap: HELP_WIDTH_MIN });
 }
 
 export function group(parent: Command, name: string, summary: string): Command {

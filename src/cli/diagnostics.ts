@@ -177,6 +177,7 @@ export function register(program: Command, host: Session): void {
         header: ["REASON", "PACKETS", "MEANING"],
         cells: (row) => [row.Reason, String(row.Packets), row.Text],
         id: (row) => row.Reason,
+        whole: [0],
         right: [1],
       });
     },
@@ -193,6 +194,7 @@ export function register(program: Command, host: Session): void {
         header: ["MAC", "TO", "KIND", "AGE"],
         cells: (row) => [row.Mac, row.To, row.Kind, row.Kind === "static" ? "" : span(row.AgeS)],
         id: (row) => row.Mac,
+        whole: [0],
       });
     },
   });
@@ -219,6 +221,7 @@ export function register(program: Command, host: Session): void {
         header: ["ADDRESS", "PORT", "VNI"],
         cells: (row) => [row.Address, String(row.Port), row.Vni === null ? "" : String(row.Vni)],
         id: (row) => row.Address,
+        whole: [0],
       });
     },
   });

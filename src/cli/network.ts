@@ -132,6 +132,7 @@ export function register(program: Command, host: Session): void {
           header: ["NETWORK ID", "NAME", "DRIVER", "SCOPE", "SUBNETS"],
           cells: (row) => [row.ID, row.Name, row.Driver, row.Scope, row.Subnets],
           id: (row) => row.ID,
+          whole: [0, 1],
         },
       );
     },

@@ -104,6 +104,7 @@ export function register(program: Command, host: Session): void {
         header: ["ADDRESS", "PORT", "NETWORK", "ENCRYPTION", "CREATED"],
         cells: (one) => [one.Address, String(one.Port), one.Network, encryptionText(one), one.CreatedAt],
         id: (one) => one.Address,
+        whole: [0],
       });
     },
   }).alias("list");

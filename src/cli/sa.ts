@@ -39,6 +39,7 @@ export function register(program: Command, host: Session): void {
           ...[one.Packets, one.Bytes, Number(one.Replayed) + Number(one.Late)].map((value) => amount(Number(value))),
         ],
         id: (one) => one.Spi,
+        whole: [0],
         right: [5, 6, 7],
       });
     },

@@ -40,6 +40,7 @@ export function register(program: Command, host: Session): void {
         header: ["SANDBOX ID", "NAME", "NETWORKS", "ADDRESSES", "PORTS", "STATUS", "CREATED"],
         cells: (row) => [row.ID, row.Name, row.Networks, row.Addresses, row.Ports, row.Status, row.RunningFor],
         id: (row) => row.ID,
+        whole: [0, 1],
       });
     },
   })

@@ -36,8 +36,8 @@ function distance(a: string, b: string): number {
   return row[b.length]!;
 }
 
-/** The setting that was probably meant. */
-export function nearest(path: string): string {
+/** What to do about a setting that there is not: the one that was probably meant, where one is near enough. */
+export function instead(path: string): string {
   const lower = path.toLowerCase();
   // The last name counts too ("spinUs" is meant for "datapath.spinUs"), and so does a beginning ("underlay").
   const cost = (known: string): number => {
@@ -45,7 +45,8 @@ export function nearest(path: string): string {
     const last = whole.split(".").at(-1)!;
     return last.startsWith(lower) ? 1 : Math.min(distance(lower, whole), distance(lower, last) + 1);
   };
-  return SETTINGS.map(({ path: known }) => known).reduce((best, known) => (cost(known) < cost(best) ? known : best));
+  const best = SETTINGS.map(({ path: known }) => known).reduce((before, known) => (cost(known) < cost(before) ? known : before));
+  return cost(best) <= Math.max(2, path.length / 3) ? `did you mean "${best}"?` : "weft daemon --settings lists all";
 }
 
 function put(target: Plain, path: string, value: unknown): void {
@@ -67,7 +68,7 @@ function explain(issue: z.core.$ZodIssue, input: Plain, source: string): string 
   const path = issue.path.join(".");
   if (issue.code === "unrecognized_keys") {
     const key = [...issue.path, issue.keys[0]].join(".");
-    return `${source}: there is no setting "${key}"; did you mean "${nearest(key)}"?`;
+    return `${source}: there is no setting "${key}"; ${instead(key)}`;
   }
   const value = at(input, issue.path);
   return `${source}: setting "${path}" is ${JSON.stringify(value) ?? "missing"}: ${issue.message}`;
@@ -144,7 +145,7 @@ export function loadConfig(
     if (cut < 1) throw refused(`${COMMAND_LINE}: --set ${pair}: write key=value`);
     const path = pair.slice(0, cut);
     if (!SETTINGS.some((setting) => setting.path === path)) {
-      throw refused(`${COMMAND_LINE}: --set ${pair}: there is no setting "${path}"; did you mean "${nearest(path)}"?`);
+      throw refused(`${COMMAND_LINE}: --set ${pair}: there is no setting "${path}"; ${instead(path)}`);
     }
     put(merged, path, TEXTS.includes(path) ? pair.slice(cut + 1) : meant(pair.slice(cut + 1)));
   }

@@ -5,7 +5,7 @@
 // thing stored beside is where serial allocation stands, which is a wish (give released addresses late), not a fact.
 
 import { invalidArgument, WeftError } from "../errors.ts";
-import { type Address, formatAddress, parseAddress, tryParseAddress } from "../net/address.ts";
+import { type Address, formatAddress, parseFamilyAddress, tryParseAddress } from "../net/address.ts";
 import { containsAddress, parseInterfaceAddress } from "../net/prefix.ts";
 import type { EndpointRecord, IpamConfig, NetworkRecord } from "../records/records.ts";
 import { ipamKey } from "../store/keys.ts";
@@ -82,8 +82,8 @@ export class EmbeddedIpam implements IpamDriver {
 
   async requestAddresses(networkId: string, request: AddressRequest): Promise<AddressLease> {
     const pairs = this.#pairs(networkId);
-    const ipv4 = request.ipv4 === null ? null : familyAddress(request.ipv4, 4);
-    const ipv6 = request.ipv6 === null ? null : familyAddress(request.ipv6, 6);
+    const ipv4 = request.ipv4 === null ? null : parseFamilyAddress(request.ipv4, 4);
+    const ipv6 = request.ipv6 === null ? null : parseFamilyAddress(request.ipv6, 6);
     const candidates = pairs.filter((pair) => (ipv4 === null || inPool(pair.ipv4, ipv4)) && (ipv6 === null || inPool(pair.ipv6, ipv6)));
     if (candidates.length === 0) {
       for (const address of [ipv4, ipv6]) {
@@ -167,12 +167,6 @@ function subnetsOf(pairs: readonly Pair[], family: 4 | 6) {
     const open = family === 4 ? ipv4 : ipv6;
     return open === null ? [] : [open.pool.subnet];
   });
-}
-
-function familyAddress(text: string, family: 4 | 6): Address {
-  const address = parseAddress(text, `IPv${family} address`);
-  if (address.family !== family) throw invalidArgument(`invalid IPv${family} address: ${text}`);
-  return address;
 }
 
 /** Both addresses or none. */

@@ -37,6 +37,17 @@ export function parseAddress(text: string, what = "address"): Address {
   return address;
 }
 
+/** The same for an address of one family, as `--ip` and `--ip6` take it. */
+export function parseFamilyAddress(text: string, family: 4 | 6): Address {
+  const address = tryParseAddress(text);
+  const example = family === 4 ? "10.0.0.2" : "fd00::2";
+  if (address === null) throw invalidArgument(`invalid IPv${family} address ${JSON.stringify(text)}: give one such as ${example}`);
+  if (address.family === family) return address;
+  throw invalidArgument(
+    `invalid IPv${family} address: ${text}: it is IPv${address.family}, give it as such (--ip${family === 4 ? "6" : ""})`,
+  );
+}
+
 export function formatAddress(address: Address): string {
   return ipaddr.fromByteArray([...addressBytes(address)]).toString();
 }

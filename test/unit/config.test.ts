@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { loadConfig, nearest } from "../../src/config/load.ts";
+import { instead, loadConfig } from "../../src/config/load.ts";
 import { describeSettings, SETTINGS } from "../../src/config/schema.ts";
 import { WeftError } from "../../src/errors.ts";
 import { createLogger, textLine } from "../../src/log.ts";
@@ -51,6 +51,7 @@ describe("configuration", () => {
   it.each<[what: string, content: unknown, flags: Record<string, unknown>, message: string | RegExp]>([
     ["an unknown key", { vxlanprot: 1 }, {}, 'weft.json: there is no setting "vxlanprot"; did you mean "vxlanPort"?'],
     ["an unknown key inside", { datapath: { spinUS: 1 } }, {}, 'there is no setting "datapath.spinUS"; did you mean "datapath.spinUs"?'],
+    ["an unknown key like none", { bogus: 1 }, {}, 'weft.json: there is no setting "bogus"; weft daemon --settings lists all'],
     ["an unknown --set", {}, { set: ["spinUs=1"] }, '--set spinUs=1: there is no setting "spinUs"; did you mean "datapath.spinUs"?'],
     ["--set without a value", {}, { set: ["spinUs"] }, "--set spinUs: write key=value"],
     ["a wrong type", { vxlanPort: "x" }, {}, 'setting "vxlanPort" is "x"'],
@@ -79,9 +80,9 @@ describe("configuration", () => {
   });
 
   it("knows what was meant", () => {
-    expect(nearest("underlay")).toBe("underlayAddresses");
-    expect(nearest("fdbslots")).toBe("datapath.fdbSlots");
-    expect(nearest("log.levle")).toBe("log.level");
+    expect(instead("underlay")).toBe('did you mean "underlayAddresses"?');
+    expect(instead("fdbslots")).toBe('did you mean "datapath.fdbSlots"?');
+    expect(instead("log.levle")).toBe('did you mean "log.level"?');
   });
 
   it("documents every setting", () => {

@@ -278,7 +278,7 @@ describe("refusals change nothing", () => {
       "an IPv6 address as IPv4",
       (c) => c.createSandbox({ networks: [{ network: "web", ipv4: "fd00::1" }] }),
       "INVALID_ARGUMENT",
-      "invalid IPv4 address: fd00::1",
+      "invalid IPv4 address: fd00::1: it is IPv6, give it as such (--ip6)",
     ],
     [
       "an IPv6 address without IPv6",

@@ -3,7 +3,7 @@
 // what its networks have if it wants that after a restart (contact.ts).
 
 import { invalidArgument, unavailable, WeftError } from "../../errors.ts";
-import { type Address, formatAddress, parseAddress, sameAddress } from "../../net/address.ts";
+import { type Address, formatAddress, parseAddress, parseFamilyAddress, sameAddress } from "../../net/address.ts";
 import { containsAddress, formatPrefix, type Prefix, parseInterfaceAddress, parsePrefix, prefixesOverlap } from "../../net/prefix.ts";
 import type { Plugin } from "../../plugins/plugin.ts";
 import type { EndpointRecord, IpamConfig, NetworkRecord } from "../../records/records.ts";
@@ -266,12 +266,7 @@ function holderOf({ addresses }: OpenNetwork, { gateway, auxAddresses }: IpamCon
 const withoutLength = (text: string): string => formatAddress(parseInterfaceAddress(text).address);
 const overlapsAny = (prefix: Prefix, others: readonly Prefix[]): boolean => others.some((other) => prefixesOverlap(other, prefix));
 
-function familyAddress(text: string | null, family: 4 | 6): Address | null {
-  if (text === null) return null;
-  const address = parseAddress(text, `IPv${family} address`);
-  if (address.family !== family) throw invalidArgument(`invalid IPv${family} address: ${text}`);
-  return address;
-}
+const familyAddress = (text: string | null, family: 4 | 6): Address | null => (text === null ? null : parseFamilyAddress(text, family));
 
 const holds = (config: IpamConfig | null, address: Address | null): boolean =>
   address === null || (config !== null && containsAddress(parsePrefix(config.subnet), address));

@@ -98,7 +98,7 @@ describe("a peer keyed by hand", () => {
       [1025, 1025],
       [0, 1025],
     ] as const) {
-      other.send("10.9.0.1", "hello");
+      other.send("10.9.0.1");
       host.arrive({ ...host.world.wire.pop()!, fromPort });
       await host.world.settle();
       expect(one(host, "out").declared.udpPort).toBe(followed);
