@@ -10,6 +10,8 @@ export default defineConfig({
   test: {
     globalSetup: ["test/global-setup.ts"],
     pool: "forks",
+    // Not vitest's second, which is short on a machine with more to do.
+    expect: { poll: { timeout: 10_000, interval: 20 } },
     maxWorkers: 2,
     projects: [
       {

@@ -24,7 +24,7 @@ async function addresses(name: string): Promise<string[]> {
   return [IPAddress, GlobalIPv6Address];
 }
 
-/** What comes of a connection: "open", "refused" (the other end said so), or "nothing" within half a second. */
+/** What comes of a connection: "open", "refused" (the other end said so), or "nothing" within a second and a half. */
 async function attempt(from: Host, address: string, port: number, kind: "tcp" | "udp" | "sctp" = "tcp"): Promise<string> {
   const program = `
 import socket, sys
@@ -33,7 +33,7 @@ try:
     s = socket.socket(socket.AF_INET6 if ":" in "${address}" else socket.AF_INET, *kind)
 except OSError as error:
     print("unsupported"); sys.exit()
-s.settimeout(0.5)
+s.settimeout(1.5)
 try:
     s.connect(("${address}", ${port}))
     if "${kind}" == "udp":

@@ -3,7 +3,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { eventually } from "../support/daemon.ts";
 import type { Background } from "../support/hosts.ts";
-import { ask, dual, echo, HOST4, HOST6, OUTSIDE4, OUTSIDE6, useRoutedHost } from "../support/routed-host.ts";
+import { ask, askBriefly, dual, echo, HOST4, HOST6, OUTSIDE4, OUTSIDE6, useRoutedHost } from "../support/routed-host.ts";
 
 const routed = useRoutedHost("test");
 beforeEach(async () => {
@@ -96,7 +96,7 @@ describe("tracked connections", () => {
     // As if the rules had led to one that is gone.
     const stale = "udp dport 9999 dnat ip to 10.80.1.77:80";
     await host.must(["nft", `add table ip old; add chain ip old c { type nat hook prerouting priority -99; }; add rule ip old c ${stale}`]);
-    expect(await ask(outside, HOST4, 9999, "udp")).toBe("");
+    expect(await askBriefly(outside, HOST4, 9999, "udp")).toBe("");
     expect((await tracked()).some((line) => line.includes("dport=9999"))).toBe(true);
     await host.must(["nft", "delete table ip old"]);
     const kept = (await tracked()).filter((line) => line.includes("dport=8080")).length;

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, it } from "vitest";
-import { ask, dual, echo, HOST4, HOST6, OUTSIDE4, OUTSIDE6, routedHost } from "../support/routed-host.ts";
+import { ask, askBriefly, dual, echo, HOST4, HOST6, OUTSIDE4, OUTSIDE6, routedHost } from "../support/routed-host.ts";
 
 /** No library: what the daemon finds first under its name. */
 const RUBBISH = "not a library\n";
@@ -51,7 +51,7 @@ it("goes on without rules, says so, and needs no restart when they can be set", 
     writeFileSync(library, RUBBISH);
     await daemon.start();
     expect(daemon.log).toContain("no rules can be set");
-    expect(await ask(outside, HOST4, 8080)).toBe("");
+    expect(await askBriefly(outside, HOST4, 8080)).toBe("");
     expect(await daemon.must("port", "c", "80")).toContain("0.0.0.0:8080");
   } finally {
     rmSync(library, { force: true });

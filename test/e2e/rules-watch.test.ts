@@ -2,7 +2,19 @@
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { eventually } from "../support/daemon.ts";
 import type { Host } from "../support/hosts.ts";
-import { ask, dual, echo, HOST4, HOST6, OUTSIDE4, OUTSIDE6, PYTHON, type RoutedHost, routedHost } from "../support/routed-host.ts";
+import {
+  ask,
+  askBriefly,
+  dual,
+  echo,
+  HOST4,
+  HOST6,
+  OUTSIDE4,
+  OUTSIDE6,
+  PYTHON,
+  type RoutedHost,
+  routedHost,
+} from "../support/routed-host.ts";
 
 let routed: RoutedHost;
 beforeEach(async () => {
@@ -65,7 +77,7 @@ it("on a busy table, and where notices are lost", async () => {
   const { lab, host, outside, daemon, rules } = routed;
   await echo(lab, await daemon.enter("a"), 80);
   const ours = async (): Promise<string> => ((await rules()).match(/^table inet weft \{\n[\s\S]*?^\}$/m) ?? [""])[0];
-  const led = () => eventually("ports are led again", async () => (await ask(outside, HOST4, 8080)) === OUTSIDE4);
+  const led = () => eventually("ports are led again", async () => (await askBriefly(outside, HOST4, 8080)) === OUTSIDE4);
   const attacker = `
 import subprocess, time
 for what in ("flush set inet weft bridges", "delete table inet weft", "flush ruleset") * 2:

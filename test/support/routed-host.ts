@@ -110,12 +110,16 @@ print("serving", flush=True)`;
   return server;
 }
 
-/** What the server said; "" if it was not reached within a second and a half. */
-export async function ask(from: Host, address: string, port: number, kind: Kind = "tcp"): Promise<string> {
+/** As ask, for what nobody is to answer, or what is asked again: gives up sooner. */
+export const askBriefly = (from: Host, address: string, port: number, kind: Kind = "tcp"): Promise<string> =>
+  ask(from, address, port, kind, 1.5);
+
+/** What the server said; "" if it was not reached: a busy machine takes its time. */
+export async function ask(from: Host, address: string, port: number, kind: Kind = "tcp", waitS = 6): Promise<string> {
   const program = `
 import socket, sys
 family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
-s = socket.socket(family, socket.SOCK_${kind === "tcp" ? "STREAM" : "DGRAM"}); s.settimeout(1.5)
+s = socket.socket(family, socket.SOCK_${kind === "tcp" ? "STREAM" : "DGRAM"}); s.settimeout(${waitS})
 try:
     s.connect(socket.getaddrinfo(sys.argv[1], int(sys.argv[2]), family)[0][4])
     if "${kind}" == "udp": s.send(b"x")

@@ -74,7 +74,7 @@ describe("a peer keyed by hand", () => {
     expect(host.send(PEER)).toBe(true);
     for (const out of [association(300), association(555, { key }), association(300)]) {
       await host.keys!.removePeer(PEER);
-      await host.keys!.setPeer(PEER, 4789, { ...secret(), out: { ...out, key: new KeyMaterial(key.copy()) } });
+      await host.keys!.setPeer(PEER, 4789, { kind: "hand", out: { ...out, key: new KeyMaterial(key.copy()) }, in: association(301) });
       for (let i = 0; i < 3; i++) expect(host.send(PEER)).toBe(true);
     }
     expect(host.world.violations).toEqual([]);
