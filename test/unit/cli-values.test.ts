@@ -43,7 +43,7 @@ describe("tables", () => {
   it("cut no id, no name and no figure", () => {
     const columns = ["0123456789ab", "a name of some length", "1234567", "text that is long enough to give way"];
     const lines = table(["ID", "NAME", "SIZE", "TEXT"], [columns], 60, [2], [0, 1]).split("\n");
-    expect(lines[1]).toBe("0123456789ab  a name of some length  1234567  text that is…");
+    expect(lines[1]).toBe("0123456789ab  a name of some length  1234567  text that is …");
     expect(table(["ID", "SIZE"], [["0123456789ab", "1234567"]], 5, [1], [0]).split("\n")[1]).toBe("0123456789ab  1234567");
   });
 
