@@ -14,6 +14,8 @@ import type { AllHandlers } from "./server.ts";
 
 /** Faster would be a load of its own. */
 const INTERVAL_MIN_MS = 100;
+/** What timers can count to; a longer one would come at once. */
+const INTERVAL_MAX_MS = 2 ** 31 - 1;
 const FDB_CHUNK = 1000;
 const TRACE_PACKETS_MAX = 64;
 
@@ -143,6 +145,9 @@ export function diagnosticsHandlers(controller: Controller, datapath: DatapathSe
       const interval = request.intervalMs;
       if (interval !== 0 && interval < INTERVAL_MIN_MS) {
         throw invalidArgument(`an interval of ${interval} ms is too short: at least ${INTERVAL_MIN_MS} ms`);
+      }
+      if (interval > INTERVAL_MAX_MS) {
+        throw invalidArgument(`an interval of ${interval} ms is too long: at most ${INTERVAL_MAX_MS} ms`);
       }
       do {
         yield statsMessage(await datapath.stats(), new PortNames(controller));

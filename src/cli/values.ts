@@ -103,7 +103,7 @@ export function attachment(text: string): AttachmentFlags {
     const cut = part.indexOf("=");
     const key = cut < 0 ? (at === 0 ? "name" : part) : part.slice(0, cut).trim();
     const value = cut < 0 ? (at === 0 ? part : "") : part.slice(cut + 1);
-    const field = ATTACHMENT_KEYS[key];
+    const field = Object.hasOwn(ATTACHMENT_KEYS, key) ? ATTACHMENT_KEYS[key] : undefined;
     if (field === undefined)
       throw new UsageError(`invalid --network "${text}": unknown key "${key}"; the keys are ${Object.keys(ATTACHMENT_KEYS).join(", ")}`);
     if (value === "")

@@ -338,6 +338,9 @@ describe("streams", () => {
   it("refuse an interval that would be a load", async () => {
     const stream = api.client.stream("diagnostics", "Stats", { intervalMs: 5 });
     await expect(stream.next()).rejects.toThrow("an interval of 5 ms is too short: at least 100 ms");
+    // Timers count to 2^31 - 1, and what is longer comes at once, for ever.
+    const long = api.client.stream("diagnostics", "Stats", { intervalMs: 2 ** 31 });
+    await expect(long.next()).rejects.toThrow("an interval of 2147483648 ms is too long: at most 2147483647 ms");
   });
 });
 

@@ -168,6 +168,7 @@ describe("sandbox create", () => {
 
   it.each([
     { flag: "web,colour=red", message: 'unknown key "colour"' },
+    { flag: "web,constructor=red", message: 'unknown key "constructor"' },
     { flag: "web,ip=", message: "ip needs a value" },
     { flag: "web,ip=1.2.3.4,ip=1.2.3.5", message: "ip is given twice" },
     { flag: "web,10.1.0.9", message: 'unknown key "10.1.0.9"' },

@@ -102,6 +102,33 @@ describe("a reconciliation", () => {
     expect(controller.reconciled.reclaimed).toBe(3);
   });
 
+  it("are none that a slow plugin's network keeps a removal from giving back, nor given back twice", async () => {
+    const ipam = new IpamRegistry([new EmbeddedIpam(), new NullIpam()]);
+    const { controller } = await startController({ options: { ipam } });
+    for (const name of ["plugged", "zone"]) await controller.createNetwork({ name });
+    const address = "172.18.0.2";
+    const alone = { network: "zone", ipv4: address };
+    await controller.createSandbox({ name: "a", networks: [{ network: "plugged" }, alone] });
+    const slow = controller.inspectNetwork("plugged").network.id;
+    const release = ipam.releaseAddresses.bind(ipam);
+    let answer = (): void => {};
+    const answered = new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    ipam.releaseAddresses = async (network, addresses) => {
+      if (network === slow) await answered;
+      await release(network, addresses);
+    };
+    const removed = controller.removeSandbox("a", false);
+    await expect.poll(() => controller.listSandboxes()).toEqual([]);
+    const { freed } = await controller.reconcile();
+    expect(freed.filter((text) => text.startsWith("zone"))).toEqual([]);
+    await controller.createSandbox({ name: "b", networks: [alone] });
+    answer();
+    await removed;
+    await expect(controller.createSandbox({ name: "c", networks: [alone] })).rejects.toThrow(address);
+  });
+
   it("takes nothing from who is just getting it", async () => {
     const { controller } = await setUp();
     const made = Array.from({ length: 20 }, () => controller.createSandbox({ networks: [{ network: "net" }] }));

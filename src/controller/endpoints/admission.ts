@@ -60,6 +60,14 @@ export async function takeBack(
       { cause: reason },
     );
   }
-  for (const { network, endpoint } of attachments) await context.ipam.releaseAddresses(network.id, endpoint);
+  await giveBack(context, attachments);
   throw reason;
+}
+
+/**
+ * The addresses of endpoints that have left the store. All at once: what waited for the slow plugin of another network would be taken
+ * for leaked (upkeep/reconcile.ts), and given back twice.
+ */
+export async function giveBack({ ipam }: Pick<Context, "ipam">, attachments: readonly Attachment[]): Promise<void> {
+  await Promise.all(attachments.map(({ network, endpoint }) => ipam.releaseAddresses(network.id, endpoint)));
 }

@@ -11,7 +11,7 @@ import { forgetFlows, rerouteHost, routeHost } from "../ports/routing.ts";
 import { findSandbox, heldSandbox, sandboxLock } from "../sandboxes/sandboxes.ts";
 import { stackInode } from "../stack-inode.ts";
 import type { AttachRequest } from "../types.ts";
-import { admit, prepareAll, takeBack } from "./admission.ts";
+import { admit, giveBack, prepareAll, takeBack } from "./admission.ts";
 import { realizeAttachments, withdrawAttachments } from "./attachments.ts";
 import { egressNetwork, leaveEgress, needsEgress, refuseEgress, withEgress } from "./egress.ts";
 import { refreshLinkers } from "./links.ts";
@@ -102,7 +102,7 @@ export async function disconnect(context: Context, reference: string, networkRef
       await restore();
       throw error;
     }
-    for (const one of gone) await context.ipam.releaseAddresses(one.network.id, one.endpoint);
+    await giveBack(context, gone);
     context.lastAddresses.remember(attachment.endpoint);
     if (sandbox.ports.length > 0) await rerouteHost(context);
     await forgetFlows(context, gone);

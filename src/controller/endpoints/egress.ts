@@ -63,7 +63,7 @@ export async function egressNetwork(context: Context): Promise<NetworkRecord | n
 
 /**
  * Does what joins sandboxes to networks, with the way out that these networks need, or null. A refusal leaves nothing: where it
- * was made for this, and nobody else came meanwhile, it goes again.
+ * was made for this, and nobody else came meanwhile, it goes again; who came while it went, and was refused for that, tries again.
  */
 export async function withEgress<T>(context: Context, links: readonly Link[], work: (way: NetworkRecord | null) => Promise<T>): Promise<T> {
   const isNew = context.state.networkByName(EGRESS_NETWORK) === undefined;
@@ -71,6 +71,7 @@ export async function withEgress<T>(context: Context, links: readonly Link[], wo
   try {
     return await work(way);
   } catch (error) {
+    if (way !== null && !context.state.networks.has(way.id)) return await withEgress(context, links, work);
     if (way !== null && isNew && context.state.endpointsOfNetwork(way.id).length === 0) {
       await attempt(context, `removing network ${EGRESS_NETWORK}, which nobody needs yet`, () => dropNetwork(context, way.id));
     }

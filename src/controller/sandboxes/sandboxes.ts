@@ -8,7 +8,7 @@ import { hasOwnFiles } from "../../records/own-files.ts";
 import type { Id, NetworkRecord, SandboxRecord } from "../../records/records.ts";
 import { endpointKey, sandboxKey } from "../../store/keys.ts";
 import { attachmentsOf, attempt, type Context, commit, newId, put } from "../context.ts";
-import { admit, prepareAll, takeBack } from "../endpoints/admission.ts";
+import { admit, giveBack, prepareAll, takeBack } from "../endpoints/admission.ts";
 import { realizeAttachments, withdrawAttachments } from "../endpoints/attachments.ts";
 import { refuseEgress, withEgress } from "../endpoints/egress.ts";
 import { linkEnvironment, linkedTo, refreshLinkers } from "../endpoints/links.ts";
@@ -204,7 +204,7 @@ export async function removeSandbox(context: Context, reference: string, force: 
       await restore();
       throw error;
     }
-    for (const { network, endpoint } of attachments) await context.ipam.releaseAddresses(network.id, endpoint);
+    await giveBack(context, attachments);
     context.lastAddresses.forget(id);
     context.programs?.forget(id);
     if (sandbox.ports.length > 0) await rerouteHost(context);
