@@ -100,13 +100,13 @@ export class Changes {
     try {
       for (;;) {
         const { delta, commit } = this.#planned(wishes, failures);
+        if (failures.size === wishes.size) return { failures, closed: Promise.resolve() };
         const plan = taps.plan(delta.ports);
         step = { delta, plan };
         const failed = await taps.prepare(plan, fresh, adopting);
         if (failed.size > 0) {
           await taps.revert(plan);
           blame(failed, wishes, failures);
-          if (failures.size === wishes.size) return { failures, closed: Promise.resolve() };
           continue;
         }
         opened?.();

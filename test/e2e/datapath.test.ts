@@ -77,6 +77,12 @@ function endpoint(i: 0 | 1, mtuBytes = 1500): Declaration {
 }
 
 /** What whoever owns the namespace does once the interface is there. */
+/** More entries than a table of 1024 slots takes. */
+const tooMany = Array.from({ length: 2000 }, (_, n) => {
+  const mac = `02:00:00:00:${[n >> 8, n & 255].map((byte) => byte.toString(16).padStart(2, "0")).join(":")}`;
+  return { domain: "n1", mac, to: { port: "e0" } };
+});
+
 async function configure(i: 0 | 1): Promise<void> {
   await namespaces.ip(`s${i}`, "address", "add", `${IPV4[i]}/24`, "dev", "eth0");
   await namespaces.ip(`s${i}`, "address", "add", `${IPV6[i]}/64`, "dev", "eth0", "nodad");
@@ -289,14 +295,12 @@ describe("failing declarations", () => {
     const index = async (): Promise<number> => JSON.parse(await namespaces.ip("s0", "-j", "link", "show", "eth0"))[0].ifindex;
     const before = await index();
     await first.stop({ keepInterfaces: true });
-    const mac = (n: number): string => `02:00:00:00:${[n >> 8, n & 255].map((byte) => byte.toString(16).padStart(2, "0")).join(":")}`;
-    const fdb = Array.from({ length: 2000 }, (_, n) => ({ domain: "n1", mac: mac(n), to: { port: "e0" } }));
     const second = await started({ fdbSlots: 1024 });
     const failures = await second.declareAll(
       new Map<string, Declaration>([
         ["net", network()],
         ["e0", endpoint(0)],
-        ["big", { fdb }],
+        ["big", { fdb: tooMany }],
       ]),
     );
     expect([...failures].map(([owner, { message }]) => `${owner}: ${message}`)).toEqual([
@@ -304,6 +308,28 @@ describe("failing declarations", () => {
     ]);
     expect(second.info()).toMatchObject({ ports: 1, domains: 1, missing: [] });
     expect(await index()).toBe(before);
+  });
+
+  it("tell when their interfaces are open, which go again if the engine then refuses", async () => {
+    const datapath = await started({ fdbSlots: 1024 });
+    await datapath.declare("net", network());
+    await namespaces.create("s0");
+    const looks: Promise<string>[] = [];
+    const opened = (): void => void looks.push(namespaces.ip("s0", "link", "show", "eth0"));
+    await expect(
+      datapath.declare("e0", { ...endpoint(0), fdb: [{ domain: "n9", mac: MAC[1], to: { port: "e0" } }] }, opened),
+    ).rejects.toThrow("n9");
+    await expect(datapath.declare("e1", endpoint(1), opened)).rejects.toThrow("cannot open interface");
+    expect(looks).toEqual([]);
+    await expect(datapath.declare("e0", { ...endpoint(0), fdb: tooMany }, opened)).rejects.toMatchObject({ code: "RESOURCE_EXHAUSTED" });
+    expect(looks).toHaveLength(1);
+    await expect(namespaces.ip("s0", "link", "show", "eth0")).rejects.toThrow("does not exist");
+    await datapath.declare("e0", endpoint(0), opened);
+    expect(await looks[1]).toContain("eth0");
+    await datapath.declare("e0", endpoint(0), opened); // there already
+    expect(looks).toHaveLength(3);
+    await Promise.allSettled(looks);
+    expect(await datapath.audit()).toMatchObject({ mended: 0 });
   });
 
   it("refuse to take a domain away from under a port", async () => {
