@@ -46,7 +46,7 @@ function read<S extends OptionSchema>(
   const byKey = new Map(Object.values(schema).map((option) => [option.key, option]));
   for (const [key, text] of Object.entries(given)) {
     if (byKey.has(key)) continue;
-    if (refused[key] !== undefined)
+    if (Object.hasOwn(refused, key))
       throw invalidArgument(`option ${key}=${text} is not available in this version of Weft: ${refused[key]}`);
     throw invalidArgument(`unknown option "${key}" for driver ${driver}; known options: ${[...byKey.keys()].sort().join(", ")}`);
   }

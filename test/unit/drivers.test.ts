@@ -64,6 +64,7 @@ describe("options are refused and nothing is changed", () => {
       'unknown option "com.example.nosuch" for driver bridge; known options: com.docker.network.bridge.default_bridge,',
     ],
     [bridge(VNIS, "77"), "INVALID_ARGUMENT", `unknown option "${VNIS}" for driver bridge`],
+    [bridge("constructor", "x"), "INVALID_ARGUMENT", 'unknown option "constructor" for driver bridge'],
     [overlay(NAME, "a"), "INVALID_ARGUMENT", `unknown option "${NAME}" for driver overlay`],
     [bridge(MTU, "many"), "INVALID_ARGUMENT", `invalid value "many" for ${MTU}: give a number from 68 to 65521`],
     [bridge(MTU, "67"), "INVALID_ARGUMENT", "from 68 to 65521"],
