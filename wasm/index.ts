@@ -218,8 +218,11 @@ export function memberSet(domain: u32, vtep: u32): u32 {
   return members.add(domain, vtep) ? DONE : REFUSED_FULL;
 }
 
+/** What was learned from it in the domain goes with it. */
 export function memberDelete(domain: u32, vtep: u32): void {
-  if (domains.isSet(domain) && vteps.isSet(vtep)) members.remove(domain, vtep);
+  if (!domains.isSet(domain) || !vteps.isSet(vtep)) return;
+  members.remove(domain, vtep);
+  fdb.forgetMember(domain, vtep);
 }
 
 export function saSet(sa: u32, spi: u32, flagsAndIcv: u32, peer: u32, udp: u32, firstLow: u32, firstHigh: u32): u32 {

@@ -59,6 +59,7 @@ export interface EngineExports {
   vtepDelete(vtep: number): void;
   /** Puts the VTEP on the domain's flood list, and accepts frames of the domain from it. */
   memberSet(domain: number, vtep: number): number;
+  /** ... and no more; what was learned from it in the domain is forgotten. */
   memberDelete(domain: number, vtep: number): void;
   /** Static entry: to a port, or to a VTEP if vtep != 0. */
   fdbSet(domain: number, macHigh: number, macLow: number, port: number, vtep: number): number;

@@ -704,6 +704,23 @@ describe.each(BUILDS)("bridge (%s)", (build) => {
     expect(engine.drops()).toEqual({ "port-unknown": 1 });
   });
 
+  it("sends nothing more to a VTEP that left a network, though it stays in another: who was behind it is looked for", () => {
+    const engine = network(build);
+    engine.domain(1, { vni: VNI + 1 });
+    engine.exports.memberSet(1, 1);
+    engine.run([knownRemote, tunnel(datagram(REMOTE, D), "10.9.0.2", VNI + 1)]);
+    /** Where frames of both networks for one behind the VTEP go: peers by VNI, ports of the first network. */
+    const speak = (): string[] =>
+      engine
+        .run([port(1, datagram(A, REMOTE)), port(4, datagram(D, REMOTE))])
+        .flatMap((one) => (one.port === 8 ? one.datagrams.map((bytes) => `${bytes[6]} ${one.destination.slice(-2)}`) : `port ${one.port}`))
+        .sort();
+    expect(speak()).toEqual([`${VNI} 02`, `${VNI + 1} 02`]);
+    engine.exports.memberDelete(0, 1);
+    expect(speak()).toEqual([`${VNI} 03`, `${VNI + 1} 02`, "port 2", "port 3"]);
+    expect(engine.lawDifference()).toBe(0);
+  });
+
   it("carries ICMP and ARP like anything else in a domain that doesn't proxy", () => {
     const engine = network(build);
     engine.run([known(2, B)]);

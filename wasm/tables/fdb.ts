@@ -237,6 +237,15 @@ export function forgetVtep(vtep: u32): void {
   }
 }
 
+/** Forgets what was learned from a VTEP in one domain, which it leaves: frames would go on being sent to it. */
+export function forgetMember(domain: u32, vtep: u32): void {
+  const owner = vteps.at(vtep);
+  const place = domains.at(domain);
+  for (let slot: u32 = 0; owner.learned != 0 && place.learned != 0 && slot < slots; slot++) {
+    while (learnedBy(at(slot), 0, vtep) && <u32>(at(slot).key >> 48) == domain) removeAt(slot);
+  }
+}
+
 // @ts-ignore: decorator
 @inline function learnedBy(entry: FdbEntry, port: u32, vtep: u32): bool {
   if (entry.key == 0 || (entry.flags & FDB_FLAG_STATIC) != 0) return false;
