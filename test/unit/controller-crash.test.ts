@@ -346,6 +346,20 @@ describe("restore", () => {
     expect(next.datapath.declared.size).toBe(8);
   });
 
+  it("configures a sandbox's other interfaces where one can't be", async () => {
+    const { controller, store, namespaces } = await startController();
+    for (const name of ["a", "b"]) await controller.createNetwork({ name });
+    const { sandbox } = await controller.createSandbox({ name: "box", networks: [{ network: "a" }, { network: "b" }] });
+    namespaces.byPath.delete(sandbox.namespacePath);
+    const next = await startController({ store, namespaces });
+    namespaces.onChange = (what) => {
+      if (what === `configure eth0 in ${sandbox.namespacePath}`) throw new Error("no buffer space");
+    };
+    const report = await next.controller.restore();
+    expect(report.failures).toEqual([{ what: "sandbox box", error: new Error("no buffer space") }]);
+    expect(namespaces.link(sandbox.namespacePath, "eth1")).toMatchObject({ addresses: ["172.18.0.2/16"], up: true });
+  });
+
   it("refuses a store that is not whole", async () => {
     const world = await populate();
     const [endpoint] = await world.store.list("endpoint/");

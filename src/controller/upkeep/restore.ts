@@ -13,11 +13,11 @@ import { join } from "node:path";
 import type { Declaration } from "../../datapath/declarations.ts";
 import { hasOwnFiles } from "../../records/own-files.ts";
 import type { SandboxRecord } from "../../records/records.ts";
-import { attachment, attachmentsOf, type Context, endpointOwner, networkOwner } from "../context.ts";
+import { attachment, attachmentsOf, type Context, endpointOwner, networkOwner, throwFirst } from "../context.ts";
 import { configureInterface } from "../endpoints/attachments.ts";
 import { mendEgress } from "../endpoints/connections.ts";
 import { linkDeclarations } from "../endpoints/link-ports.ts";
-import { sandboxInterfaces } from "../endpoints/wants.ts";
+import { type SandboxInterface, sandboxInterfaces } from "../endpoints/wants.ts";
 import { configureHost } from "../networks/presence.ts";
 import { admissiblePeers, forgetKeys, keyWarnings } from "../peers/peer-keys.ts";
 import { routeHost } from "../ports/routing.ts";
@@ -144,12 +144,11 @@ async function configureSandbox(
       ? []
       : (await context.namespaces.addresses(sandbox.namespacePath)).map((one) => `${one.interfaceName} ${one.address}`),
   );
-  for (const link of links) {
-    const complete = link.addresses.every((address) => found.has(`${link.name} ${address}`));
-    await configureInterface(context, sandbox, link, !complete);
-  }
+  const isComplete = ({ name, addresses }: SandboxInterface): boolean => addresses.every((address) => found.has(`${name} ${address}`));
+  const configured = await Promise.allSettled(links.map((link) => configureInterface(context, sandbox, link, !isComplete(link))));
   // Not each time: what programs in it changed since is theirs. Without files its creation was cut short, perhaps before this.
   if (fresh || (hasResolver(sandbox) && !context.names.hasFiles(sandbox.id))) await applySysctls(context, sandbox);
+  throwFirst(configured);
 }
 
 async function inParallel<T>(items: readonly T[], work: (item: T) => Promise<unknown>): Promise<void> {
