@@ -116,8 +116,8 @@ describe("namespaces", () => {
     const known = "net.ipv4.ip_unprivileged_port_start";
     await native().createNamespace(path, { "net.ipv4.a_weft_none": "1", [known]: "7", "net.ipv6.weft_none": "1" });
     const { stdout } = spawnSync("nsenter", [`--net=${path}`, "cat", `/proc/sys/${known.replaceAll(".", "/")}`], { encoding: "utf8" });
-    expect(stdout).toBe("7\n");
     await native().deleteNamespace(path);
+    expect(stdout).toBe("7\n");
   });
 
   it("have IPv6 switched on interfaces whose names have dots", async () => {
