@@ -104,11 +104,12 @@ function namespacesIn(folder: string): string[] {
 
 /** False: there is none. */
 function removeSocket(path: string): boolean {
-  if (!lstatSync(path, { throwIfNoEntry: false })?.isSocket()) return false;
-  rmSync(path);
-  // Its folder is ours where it is the default's, and empty.
-  if (path === DEFAULT_SOCKET && readdirSync(dirname(path)).length === 0) rmdirSync(dirname(path));
-  return true;
+  const there = lstatSync(path, { throwIfNoEntry: false })?.isSocket() === true;
+  if (there) rmSync(path);
+  // Its folder is ours where it is the default's, and empty; a daemon that was stopped has taken the socket itself.
+  const folder = dirname(path);
+  if (path === DEFAULT_SOCKET && existsSync(folder) && readdirSync(folder).length === 0) rmdirSync(folder);
+  return there;
 }
 
 /** False: there is none. A folder that something is mounted on is emptied. */

@@ -89,3 +89,14 @@ test("does so where the store is damaged and half of the state is gone, though i
   expect(await picture(daemon.host)).toBe(before);
   expect(existsSync(daemon.stateDir)).toBe(false);
 });
+
+test("takes the default folder of the socket, which a stopped daemon leaves empty; not with something in it", async () => {
+  const host = await lab.host("d");
+  const left = async (file: string): Promise<string> => {
+    const purge = `env -u WEFT_SOCKET '${WEFT}' daemon --purge -y --state-dir /run/none`;
+    const script = `mount -t tmpfs none /run && mkdir /run/weft && ${file} && ${purge} >&2 && ls /run`;
+    return host.must(["unshare", "--mount", "sh", "-c", script]);
+  };
+  expect(await left("true")).toBe("");
+  expect((await left("touch /run/weft/other")).trim()).toBe("weft");
+});
