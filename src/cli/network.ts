@@ -88,6 +88,7 @@ export function register(program: Command, host: Session): void {
       "     -o com.docker.network.driver.mtu=1400 wide                 one of several hosts: --ip-range is each one's own",
       "weft network create -d overlay --opt encrypted secret           in ESP; peers need keys (weft peer add --key-file)",
       "weft network create --ipv6 --subnet fd00:1::/64 --internal lab  both families, no way out",
+      "weft network create -d macvlan -o parent=eth0.100 --subnet 10.4.0.0/24 vlan100     VLAN 100 of eth0",
       "weft network create --ipam-driver dhcp --ipam-opt if=eth0 lan    addresses from the plugin dhcp",
       "weft network create --config-only --subnet 10.3.0.0/24 settings",
       "weft network create --config-from settings web                 as settings say",
