@@ -137,7 +137,7 @@ it("a program gets the links', over them the sandbox's, over them what is added;
 it("the launcher leaves --env-file to the command, though Node has an option of that name", () => {
   const { status, stderr } = spawnSync(join(ROOT, "bin/weft"), ["run", "--env-file", "/nonexistent", "--", "true"], { encoding: "utf8" });
   expect({ status, stderr }).toEqual({
-    status: 2,
+    status: 125,
     stderr: expect.stringMatching(/^weft: open \/nonexistent: no such file or directory: /),
   });
 });

@@ -9,7 +9,8 @@ export const OF_REFUSALS = [
     docker: /^(1|125)$/,
     weft: /^(1|2)$/,
     title: "A wrong command line ends with 2, a refusal with 1",
-    reason: "Docker ends with 1 or 125 for both; a script can tell them apart here. The messages of the command line's grammar differ too.",
+    reason:
+      "Docker ends with 1 or 125 for both; a script can tell them apart here. `run` ends with 125 for both, as Docker's. The messages of the command line's grammar differ too.",
   },
   {
     id: "usage",
