@@ -6,6 +6,9 @@
 // wrong, after a trap (the engine is then empty) and when memory was corrupted, which is what the audit is for: then all of
 // both is compared. Each engine has a generation: a worker refuses rows that were computed for another one, so a change that
 // crosses a trap on its way is computed again instead of being half lost.
+//
+// Descriptors of a change that goes wrong are given back to the poller under the ports that they had. What it does not take back
+// (it may be short of the same thing as before) is owed to it, and tried again with each change and audit.
 import { exhausted, unavailable, WeftError } from "../../errors.ts";
 import type { Client } from "../client.ts";
 import type { AuditReport } from "../datapath-api.ts";
@@ -62,6 +65,8 @@ export class Sync {
   /** `tables.image` is known to be equal to `want`, with the patch that is on its way if there is one. */
   #settled = true;
   #generation = 1;
+  /** Released by a change that went wrong, and not polled again yet; by port. */
+  readonly #owed = new Map<number, Attachment>();
   #queue: Promise<unknown> = Promise.resolve();
 
   /** For a worker whose engine is new: its tables are empty. */
@@ -92,10 +97,13 @@ export class Sync {
     try {
       await this.#send(patch, descriptors);
       applyPatch(this.#want, patch);
+      for (const port of [...descriptors.release, ...descriptors.attach.map(({ port }) => port)]) this.#owed.delete(port);
     } catch (error) {
       await this.#send(NO_PATCH, NO_DESCRIPTORS);
+      await this.#giveBack();
       throw error;
     }
+    await this.#giveBack().catch(() => {}); // the worker died, but the change was made: the next one gets all anew
   }
 
   /** The engine of before is gone: all tables again. Answers how many rows that took. */
@@ -147,7 +155,7 @@ export class Sync {
         for (const row of rows.slice(0, reply.done)) applyToImage(this.#tables.image, row);
         if (reply.refused !== 0) throw refusal(rows[reply.done]!, reply.refused);
         if (reply.error !== null) {
-          await this.#takeBack(reply.released);
+          for (const attachment of reply.released) this.#owed.set(attachment.port, attachment);
           throw unavailable(`the poller did not take a port: ${reply.error}`);
         }
       }
@@ -157,14 +165,25 @@ export class Sync {
     throw new WeftError("INTERNAL", `the engine trapped ${ATTEMPTS} times while its tables were written; the datapath keeps what it had`);
   }
 
-  /** Gives released descriptors back to the poller, under the ports that they had. */
-  async #takeBack(released: readonly Attachment[]): Promise<void> {
-    await this.#client.request({ kind: "apply", generation: this.#generation, rows: packRows([]), release: [], attach: released });
+  /** One by one: of what the poller can't take all, it takes some. */
+  async #giveBack(): Promise<void> {
+    for (const [port, attachment] of this.#owed) {
+      const request = { kind: "apply", rows: packRows([]), release: [], attach: [attachment] } as const;
+      const { stale, generation, error } = await this.#client.request({ ...request, generation: this.#generation });
+      if (stale) {
+        // No row was on its way: the engine's tables come first.
+        this.#forget(generation);
+        await this.#send(NO_PATCH, NO_DESCRIPTORS);
+        return await this.#giveBack();
+      }
+      if (error === null) this.#owed.delete(port);
+    }
   }
 
   /** Reads the engine's tables back and mends what is not as it was asked for. */
   audit(): Promise<AuditReport> {
     return this.#serially(async () => {
+      await this.#giveBack();
       const have = await this.#readBack();
       if (have === null) return { checked: 0, mended: await this.#send(NO_PATCH, NO_DESCRIPTORS) };
       const checked = Object.values(have).reduce((sum, table) => sum + table.size, 0);

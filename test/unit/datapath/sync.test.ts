@@ -230,3 +230,63 @@ describe("a rebuilt engine", () => {
     expect(made.engine).toEqual(made.want(network(100)));
   });
 });
+
+describe("a poller that takes no descriptor", () => {
+  /** A TAP is to be handed from e1 to e2, and at each adding `before` may throw. */
+  async function handing(before: (shard: TestShard) => void) {
+    const made = rig();
+    const { shard, sync, want } = made;
+    const [image, { poller }] = [want(network()), shard];
+    const [from, to] = [shard.port("e1"), shard.port("e2")];
+    await sync.become(image, { release: [], attach: [{ port: from, kind: "tap", fds: [7] }] });
+    const polled = new Set([from]);
+    poller.addTap = (port) => {
+      before(shard);
+      polled.add(port);
+    };
+    poller.release = (port) => void polled.delete(port);
+    const hand = () => sync.become(image, { release: [from], attach: [{ port: to, kind: "tap", fds: [7] }] });
+    return { ...made, from, polled, hand };
+  }
+
+  it("has back what it let go of, if not at once then with an audit", async () => {
+    let full = true;
+    const { sync, from, polled, hand } = await handing(() => {
+      if (full) throw new Error("EMFILE");
+    });
+    await expect(hand()).rejects.toMatchObject({ code: "UNAVAILABLE", message: expect.stringContaining("EMFILE") });
+    await sync.audit();
+    expect([...polled]).toEqual([]);
+    full = false;
+    await sync.audit();
+    expect([...polled]).toEqual([from]);
+  });
+
+  it.each([
+    ["the next change", false],
+    ["none that a change lets go of", true],
+  ])("or with %s", async (_what, lets) => {
+    let full = true;
+    const { sync, want, from, polled, hand } = await handing(() => {
+      if (full) throw new Error("EMFILE");
+    });
+    await expect(hand()).rejects.toThrow("EMFILE");
+    full = false;
+    await sync.become(want(network(1)), { release: lets ? [from] : [], attach: [] });
+    await sync.audit();
+    expect([...polled]).toEqual(lets ? [] : [from]);
+  });
+
+  it("has it back where the engine traps meanwhile", async () => {
+    let first = true;
+    const made = await handing((shard) => {
+      if (!first) return;
+      first = false;
+      shard.execute({ kind: "trap" });
+      throw new Error("EMFILE");
+    });
+    await expect(made.hand()).rejects.toThrow("EMFILE");
+    expect([...made.polled]).toEqual([made.from]);
+    expect(made.engine).toEqual(made.want(network()));
+  });
+});
