@@ -163,6 +163,20 @@ describe("what goes wrong", () => {
     expect(await store.list("")).toEqual([]);
   });
 
+  it.each([
+    ['{"PoolID":"p","Pool":"10.0.0.0/99"}', "an IPv4 pool was asked for, and the answer is"],
+    ['{"PoolID":"p","Pool":"fd00::/64"}', "an IPv4 pool was asked for, and the answer is"],
+    ['{"PoolID":"p","Pool":7}', "expected string"],
+    ['{"PoolID":"p","Pool":"10.0.0.0/24","Data":{"com.docker.network.gateway":"none"}}', "failed to parse gateway address (none)"],
+  ])("a pool that can't be read is given back: %s", async (how, message) => {
+    const { controller, store } = await world();
+    await plugin.fail("RequestPool", how);
+    await expect(controller.createNetwork({ name: "net", ipamDriver: "books" })).rejects.toThrow(message);
+    const released = () => plugin.requests.filter(({ path }) => path === "/IpamDriver.ReleasePool").map(({ body }) => body);
+    await vi.waitFor(() => expect(released()).toEqual([{ PoolID: "p" }]));
+    expect(await store.list("")).toEqual([]);
+  });
+
   it("a driver that fails behind it gives all back", async () => {
     const { controller, store } = await world();
     const made = controller.createNetwork({ name: "net", ipamDriver: "books", options: { nosuch: "1" } });

@@ -16,11 +16,14 @@ const data = z.record(z.string(), z.string()).nullish();
 const ANSWERS = {
   GetCapabilities: z.object({ RequiresMACAddress: z.boolean().default(false), RequiresRequestReplay: z.boolean().default(false) }),
   GetDefaultAddressSpaces: z.object({ LocalDefaultAddressSpace: z.string(), GlobalDefaultAddressSpace: z.string() }),
-  RequestPool: z.object({ PoolID: z.string().min(1).max(1024), Pool: z.string(), Data: data }),
+  /** The rest is POOL's: what has an id can be given back. */
+  RequestPool: z.looseObject({ PoolID: z.string().min(1).max(1024) }),
   ReleasePool: z.unknown(),
   RequestAddress: z.object({ Address: z.string(), Data: data }),
   ReleaseAddress: z.unknown(),
 } as const;
+
+const POOL = z.object({ Pool: z.string(), Data: data });
 
 export interface PoolRequest {
   readonly AddressSpace: string;
@@ -61,11 +64,22 @@ export class IpamPlugin {
     return { local: answer.LocalDefaultAddressSpace, global: answer.GlobalDefaultAddressSpace };
   }
 
-  async requestPool(request: PoolRequest): Promise<Pool> {
-    const { PoolID, Pool: text, Data } = await this.#call("RequestPool", request);
+  /** `unusable` is told the id of a pool whose answer can't be used otherwise. */
+  async requestPool(request: PoolRequest, unusable: (poolId: string) => Promise<void> = async () => {}): Promise<Pool> {
+    const answer = await this.#call("RequestPool", request);
+    try {
+      return { id: answer.PoolID, ...this.#readPool(answer, request.V6) };
+    } catch (error) {
+      await unusable(answer.PoolID);
+      throw error;
+    }
+  }
+
+  #readPool(answer: unknown, ipv6: boolean): Omit<Pool, "id"> {
+    const { Pool: text, Data } = this.#read("RequestPool", POOL, answer);
     const prefix = tryParseInterfaceAddress(text)?.prefix;
-    if (prefix === undefined || prefix.family !== (request.V6 ? 6 : 4)) {
-      throw this.#wrong("RequestPool", `an IPv${request.V6 ? 6 : 4} pool was asked for, and the answer is ${JSON.stringify(text)}`);
+    if (prefix === undefined || prefix.family !== (ipv6 ? 6 : 4)) {
+      throw this.#wrong("RequestPool", `an IPv${ipv6 ? 6 : 4} pool was asked for, and the answer is ${JSON.stringify(text)}`);
     }
     const gateway = Data?.[GATEWAY_TYPE];
     const parsed = gateway === undefined ? null : (tryParseInterfaceAddress(gateway)?.address ?? tryParseAddress(gateway));
@@ -74,7 +88,7 @@ export class IpamPlugin {
         `failed to parse gateway address (${gateway}) returned by ipam driver: plugin ${this.#plugin.name} must give a CIDR`,
       );
     }
-    return { id: PoolID, prefix, gateway: parsed };
+    return { prefix, gateway: parsed };
   }
 
   async releasePool(poolId: string): Promise<void> {
@@ -96,8 +110,12 @@ export class IpamPlugin {
 
   async #call<M extends keyof typeof ANSWERS>(method: M, body: object | null, retry = true): Promise<z.infer<(typeof ANSWERS)[M]>> {
     const answer = await this.#plugin.call(`${IPAM_KIND}.${method}`, body, retry);
-    const parsed = ANSWERS[method].safeParse(answer);
-    if (parsed.success) return parsed.data as z.infer<(typeof ANSWERS)[M]>;
+    return this.#read(method, ANSWERS[method], answer) as z.infer<(typeof ANSWERS)[M]>;
+  }
+
+  #read<T>(method: string, schema: z.ZodType<T>, answer: unknown): T {
+    const parsed = schema.safeParse(answer);
+    if (parsed.success) return parsed.data;
     const [issue] = parsed.error.issues;
     throw this.#wrong(method, [...(issue?.path ?? []), issue?.message ?? "invalid"].join(": "));
   }

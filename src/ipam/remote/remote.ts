@@ -151,9 +151,14 @@ export class RemoteIpam implements IpamDriver {
     };
     const obstacles = [...plan.networks, ...plan.hostRoutes].map(({ prefix }) => prefix);
     const unfit: string[] = [];
+    const unusable = async (poolId: string): Promise<void> => {
+      const key = poolLeaseKey(owner.networkId, "unusable");
+      await this.#holdings.hold(key, { driver: this.name, poolId, address: null });
+      await this.#holdings.giveBack(key);
+    };
     try {
       for (let tries = 0; tries < POOLS_TRIED; tries++) {
-        const pool = await this.#ipam.requestPool(ask);
+        const pool = await this.#ipam.requestPool(ask, unusable);
         const key = poolLeaseKey(owner.networkId, formatPrefix(pool.prefix));
         await this.#holdings.hold(key, { driver: this.name, poolId: pool.id, address: null });
         if (!isAny(subnet) || !overlapsAny(pool.prefix, obstacles)) {
