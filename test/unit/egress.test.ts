@@ -62,6 +62,28 @@ describe("the network", () => {
     expect(logged.filter((line) => line.startsWith("error"))).toEqual([]);
   });
 
+  it("and for who disconnects from where the way out was", async () => {
+    const bench = await world();
+    const { controller, namespaces, datapath, logged } = bench;
+    await controller.createSandbox({ name: "b", networks: on("far", "web") });
+    namespaces.onChange = (what) => {
+      if (!what.startsWith("create")) return;
+      namespaces.onChange = () => {};
+      throw new Error("no room");
+    };
+    let second: Promise<unknown> = Promise.resolve();
+    datapath.onChange = async (what) => {
+      if (!what.startsWith("withdraw network/")) return;
+      datapath.onChange = () => {};
+      second = controller.disconnect("b", "web", false);
+      await new Promise((done) => setImmediate(done));
+    };
+    await expect(controller.createSandbox({ name: "a", networks: on("far") })).rejects.toThrow("no room");
+    await second;
+    expect(seen(bench, "b")).toEqual([`far eth0, ${GATE} eth1`, gateways(bench)]);
+    expect(logged.filter((line) => line.startsWith("error"))).toEqual([]);
+  });
+
   it("is made with the first sandbox that needs it, closed between sandboxes, for both families", async () => {
     const bench = await world();
     const { controller, namespaces, datapath } = bench;

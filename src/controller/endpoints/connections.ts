@@ -106,10 +106,11 @@ export async function disconnect(context: Context, reference: string, networkRef
     context.lastAddresses.remember(attachment.endpoint);
     if (sandbox.ports.length > 0) await rerouteHost(context);
     await forgetFlows(context, gone);
-    if (needsGate && gate === undefined && way !== null && !lost) await joinEgress(context, sandbox, way, rest);
+    if (needsGate && gate === undefined && way !== null && !lost && stands(context, way)) await joinEgress(context, sandbox, way, rest);
     await attempt(context, `writing the files of sandbox ${sandbox.name}`, () => context.names.refresh(sandbox));
     context.log("info", "sandbox disconnected", { sandbox: sandbox.name, network: network.name });
   });
+  if (way !== null && !stands(context, way)) await mendEgress(context, id);
   await refreshLinkers(context, id);
 }
 
@@ -153,18 +154,26 @@ async function joinEgress(context: Context, sandbox: SandboxRecord, way: Network
   );
 }
 
-/** At start, once the sandbox is made true: gives it the way out that it lacks, takes the one that it doesn't need. */
-export async function mendEgress(context: Context, sandbox: SandboxRecord): Promise<void> {
-  const attachments = attachmentsOf(context, sandbox);
-  const gate = attachments.find((one) => isEgress(one.network));
-  const needsGate = needsEgress(context, attachments);
-  if (needsGate === (gate !== undefined)) return;
-  const rest = attachments.filter((one) => one !== gate);
-  const way = needsGate ? await egressNetwork(context) : null;
-  const locks = [exclusive(sandboxLock(sandbox)), ...(way === null ? [] : [shared(networkLock(way))])];
-  await context.locks.run(locks, async () => {
-    if (gate !== undefined) await leaveEgress(context, sandbox, gate, rest);
-    else if (way !== null) await joinEgress(context, sandbox, way, rest);
+/** A refused create takes along what was made for it (egress.ts), also from under who waits for its locks. */
+const stands = ({ state }: Context, { id }: NetworkRecord): boolean => state.networks.has(id);
+
+/** Gives a sandbox that is made true the way out that it lacks, takes the one that it doesn't need. */
+export async function mendEgress(context: Context, id: Id): Promise<void> {
+  const before = attachmentsOf(context, { id });
+  const needed = needsEgress(context, before);
+  if (needed === before.some((one) => isEgress(one.network))) return;
+  const way = needed ? await egressNetwork(context) : null;
+  await context.locks.run([exclusive(sandboxLock({ id })), ...(way === null ? [] : [shared(networkLock(way))])], async () => {
+    const sandbox = context.state.sandboxes.get(id);
+    if (sandbox === undefined) return;
+    const attachments = attachmentsOf(context, sandbox);
+    const gate = attachments.find((one) => isEgress(one.network));
+    if (needsEgress(context, attachments) === (gate !== undefined)) return;
+    if (gate !== undefined) {
+      const rest = attachments.filter((one) => one !== gate);
+      await leaveEgress(context, sandbox, gate, rest);
+    } else if (way !== null && stands(context, way)) await joinEgress(context, sandbox, way, attachments);
+    if (sandbox.ports.length > 0) await rerouteHost(context);
   });
-  if (sandbox.ports.length > 0) await rerouteHost(context);
+  if (way !== null && !stands(context, way)) await mendEgress(context, id);
 }

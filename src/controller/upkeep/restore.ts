@@ -112,7 +112,7 @@ export async function restore(context: Context): Promise<RestoreReport> {
   await inParallel([...standing.values()], (sandbox) =>
     guarded(`sandbox ${sandbox.name}`, () => configureSandbox(context, sandbox, recreated.includes(sandbox), failed)),
   );
-  for (const sandbox of standing.values()) await guarded(`the way out of sandbox ${sandbox.name}`, () => mendEgress(context, sandbox));
+  for (const sandbox of standing.values()) await guarded(`the way out of sandbox ${sandbox.name}`, () => mendEgress(context, sandbox.id));
   await guarded("files of sandboxes that are gone", () => context.names.prune(new Set(state.sandboxes.keys())));
   await inParallel([...standing.values()].filter(hasOwnFiles), (sandbox) =>
     guarded(`DNS of sandbox ${sandbox.name}`, () => context.names.open(sandbox)),
