@@ -53,7 +53,7 @@ export class EmbeddedDns implements NameService {
 
   constructor(options: EmbeddedDnsOptions) {
     this.#options = options;
-    this.#files = new SandboxFiles(options.stateDir);
+    this.#files = new SandboxFiles(options.stateDir, (message) => options.warn?.(message, {}));
     this.#cache = new AnswerCache(options.clock);
   }
 

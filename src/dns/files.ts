@@ -3,11 +3,12 @@
 //
 // They are bind-mounted, so they are written in place: a file renamed over one would not be seen. What somebody in the sandbox
 // changed in one is theirs: resolv.conf and hostname are then left alone, and of hosts only the lines change that are ours.
-// Beside each file is what we wrote last, to know.
+// Beside each file is what we wrote last, to know. One that has grown past any use is theirs whole: it would be read and written at
+// each change, by the thread that everybody waits for.
 //
 // They are a few hundred bytes and written synchronously: together some 0.3 ms, where a turn through Node's thread pool for each
 // of a dozen calls costs several, and a sandbox is to be there in fifteen.
-import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { sandboxFilesPath } from "../config/defaults.ts";
@@ -21,6 +22,7 @@ import { isLoopback, RESOLVER_ADDRESS } from "./upstream.ts";
 const WRITTEN = ".written";
 const FOLDER_MODE = 0o755;
 const FILE_MODE = 0o644;
+const BYTES_MAX = 1024 * 1024;
 
 /** Google's, as in Docker. */
 const PUBLIC_SERVERS_IPV4 = ["8.8.8.8", "8.8.4.4"];
@@ -108,9 +110,13 @@ export interface FileContents {
 
 export class SandboxFiles {
   readonly #stateDir: string;
+  readonly #warn: (message: string) => void;
+  /** Sandboxes whose hosts file is too large, which was said. */
+  readonly #large = new Set<string>();
 
-  constructor(stateDir: string) {
+  constructor(stateDir: string, warn: (message: string) => void = () => {}) {
     this.#stateDir = stateDir;
+    this.#warn = warn;
   }
 
   async write(sandboxId: string, contents: FileContents): Promise<void> {
@@ -120,9 +126,20 @@ export class SandboxFiles {
       makeFolders(folder, FOLDER_MODE);
       if (contents.resolvConf !== null) bring(join(folder, "resolv.conf"), contents.resolvConf, unlessEdited);
       if (contents.hostname !== null) bring(join(folder, "hostname"), contents.hostname, unlessEdited);
-      if (contents.hosts !== null) bring(join(folder, "hosts"), contents.hosts, mergeLines);
+      if (contents.hosts !== null)
+        this.#noteLarge(sandboxId, join(folder, "hosts"), bring(join(folder, "hosts"), contents.hosts, mergeLines));
     } catch (error) {
       throw cannotWrite(folder, error);
+    }
+  }
+
+  #noteLarge(sandboxId: string, path: string, written: boolean): void {
+    if (written) this.#large.delete(sandboxId);
+    else if (!this.#large.has(sandboxId)) {
+      this.#large.add(sandboxId);
+      this.#warn(
+        `${path} has grown to more than ${BYTES_MAX} bytes in the sandbox: it is left as it is, and names the addresses of before`,
+      );
     }
   }
 
@@ -134,6 +151,7 @@ export class SandboxFiles {
   /** A missing folder is fine. */
   async remove(sandboxId: string): Promise<void> {
     const folder = sandboxFilesPath(this.#stateDir, sandboxId);
+    this.#large.delete(sandboxId);
     try {
       rmSync(folder, { recursive: true, force: true });
     } catch (error) {
@@ -148,13 +166,16 @@ export class SandboxFiles {
   }
 }
 
-function bring(path: string, wanted: string, edited: (current: string, before: string, wanted: string) => string): void {
+/** False: it is too large to be looked at. */
+function bring(path: string, wanted: string, edited: (current: string, before: string, wanted: string) => string): boolean {
+  if ((statSync(path, { throwIfNoEntry: false })?.size ?? 0) > BYTES_MAX) return false;
   const [current, before] = [read(path), read(path + WRITTEN)];
   // An empty file is what a crash between opening and writing leaves.
   const ours = current === "" || current === before || current === wanted;
   const content = ours ? wanted : edited(current, before, wanted);
   if (content !== current) writeFileSync(path, content, { mode: FILE_MODE });
   if (before !== wanted) writeFileSync(path + WRITTEN, wanted, { mode: FILE_MODE });
+  return true;
 }
 
 /** "" if there is none. */

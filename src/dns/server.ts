@@ -35,10 +35,16 @@ export class ResolverServer {
   static async start(resolver: Resolver, { udp, tcp }: LoopbackService): Promise<ResolverServer> {
     const server = new ResolverServer(resolver);
     const listening = Promise.all([once(server.#datagrams, "listening"), once(server.#listener, "listening")]);
-    server.#datagrams.bind({ fd: udp });
-    server.#listener.listen({ fd: tcp });
-    await listening;
-    return server;
+    listening.catch(ignore); // the first failure is thrown by what made it
+    try {
+      server.#datagrams.bind({ fd: udp });
+      server.#listener.listen({ fd: tcp });
+      await listening;
+      return server;
+    } catch (error) {
+      server.close(); // the other descriptor with it
+      throw error;
+    }
   }
 
   close(): void {

@@ -1,6 +1,6 @@
 // What surrounds a resolver: resolv.conf read and written, the sandbox's files and what their users changed in them, whom to
 // ask from where.
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -139,6 +139,20 @@ describe("files", () => {
     expect(readFileSync(path("resolv.conf"), "utf8")).toBe("mine\n");
     expect(readFileSync(path("hostname"), "utf8")).toBe("mine\n");
     expect(readFileSync(path("hosts"), "utf8")).toBe("127.0.0.1\tlocalhost\n192.0.2.1 mine\n10.0.0.3\tme\n");
+  });
+
+  it("are left alone that have grown past any use, which is said once", async () => {
+    const said: string[] = [];
+    files = new SandboxFiles(stateDir, (message) => said.push(message));
+    await files.write("id", contents);
+    truncateSync(path("hosts"), 2 ** 33); // nobody could hold it as a text
+    for (const hosts of ["10.0.0.3\tme\n", "10.0.0.4\tme\n"]) await files.write("id", { ...contents, hosts });
+    expect(statSync(path("hosts")).size).toBe(2 ** 33);
+    expect(said).toEqual([expect.stringContaining(`${path("hosts")} has grown to more than 1048576 bytes`)]);
+    truncateSync(path("hosts"), contents.hosts.length);
+    await files.write("id", { ...contents, hosts: "10.0.0.5\tme\n" });
+    expect(readFileSync(path("hosts"), "utf8")).toBe("10.0.0.5\tme\n");
+    expect(said).toHaveLength(1);
   });
 
   it("recover from a crash between two writes", async () => {
