@@ -6,7 +6,7 @@
 import { ESP_UDP_PORT, IP_PROTOCOL_ESP } from "../../wasm/shared/protocol.ts";
 import { WeftError } from "../errors.ts";
 import { native } from "./native.ts";
-import { errnoOf, portError } from "./port.ts";
+import { closeFds, errnoOf, portError } from "./port.ts";
 
 /** As the underlay's: a burst of a batch from several senders fits. */
 const BUFFER_BYTES = 8 * 1024 * 1024;
@@ -26,8 +26,13 @@ export async function openEsp(namespace: string | null, address: string, transpo
   } catch (error) {
     throw espError(address, transport, error);
   }
-  native().ignorePathMtu(fd);
-  return fd;
+  try {
+    native().ignorePathMtu(fd);
+    return fd;
+  } catch (error) {
+    await closeFds([fd]);
+    throw espError(address, transport, error);
+  }
 }
 
 function espError(address: string, transport: EspTransport, error: unknown): WeftError {

@@ -61,6 +61,7 @@ export async function openUnderlay(
 ): Promise<UnderlaySockets> {
   const fds: number[] = [];
   const sourcePorts: number[] = [];
+  let errorsFd: number | null = null;
   try {
     fds.push(await open(namespace, address, port, true));
     const candidates = sourcePortCandidates(seed);
@@ -78,11 +79,11 @@ export async function openUnderlay(
         if (errnoOf(error) !== "EADDRINUSE") throw error;
       }
     }
-    const errorsFd = await hear(namespace, address, warn);
+    errorsFd = await hear(namespace, address, warn);
     if (errorsFd !== null) for (const fd of fds) native().ignorePathMtu(fd);
     return { address, port, fds, sourcePorts, errorsFd };
   } catch (error) {
-    await closeFds(fds);
+    await closeFds(errorsFd === null ? fds : [...fds, errorsFd]);
     throw underlayError(address, port, error);
   }
 }
