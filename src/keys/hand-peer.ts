@@ -35,6 +35,8 @@ export class HandPeer implements Peer {
   isStale = true;
   readonly #vxlanPort: number;
   readonly #secret: HandSecret;
+  /** Of the key that we send by. */
+  readonly #last: number;
   readonly #host: PeerHost;
   readonly #made: Made;
   readonly #keys: { readonly out: string; readonly in: string };
@@ -52,6 +54,7 @@ export class HandPeer implements Peer {
     this.#host = host;
     this.#vxlanPort = vxlanPort;
     this.#secret = secret;
+    this.#last = secret.out.esn ? LAST.esn : LAST.plain;
     this.#made = new Made(host.clock);
     this.claims = [printOf(secret.out), printOf(secret.in)];
     this.#keys = { out: recordOf(secret.out), in: recordOf(secret.in) };
@@ -92,9 +95,8 @@ export class HandPeer implements Peer {
 
   /** The block behind `number` is ours to use. */
   async #reserve(number: number): Promise<void> {
-    const last = this.#secret.out.esn ? LAST.esn : LAST.plain;
-    if (number >= last) throw exhausted(`the key for peer ${this.address} is used up: agree on another with its administrator`);
-    const end = Math.min(number + BLOCK, last);
+    if (number >= this.#last) throw exhausted(`the key for peer ${this.address} is used up: agree on another with its administrator`);
+    const end = Math.min(number + BLOCK, this.#last);
     await this.#host.put([{ key: this.#keys.out, value: { number: end } }]);
     this.#reserved = end;
   }
@@ -156,7 +158,9 @@ export class HandPeer implements Peer {
       await this.#host.put([{ key: this.#keys.in, value: { number: newest } }]);
       this.#newest = newest;
     }
-    if (out > this.#reserved - BLOCK / 2) {
+    // The last block is used to its end.
+    const isDue = this.#reserved < this.#last ? out > this.#reserved - BLOCK / 2 : out >= this.#last;
+    if (isDue) {
       await this.#reserve(this.#reserved);
       await this.#declare(losses);
     }

@@ -12,6 +12,7 @@ import { alreadyExists, invalidArgument } from "../errors.ts";
 import { PEER_SECRET_PREFIX, peerSecretKey } from "../store/keys.ts";
 import type { Entry, Put, Store } from "../store/store.ts";
 import { Asked } from "./asked.ts";
+import { Attempts } from "./attempts.ts";
 import { Claims } from "./claims.ts";
 import { Epochs } from "./epochs.ts";
 import { HandPeer } from "./hand-peer.ts";
@@ -56,11 +57,13 @@ export class Keys implements KeyService {
   #isStopped = false;
   readonly #asked = new Asked();
   readonly #claims = new Claims();
+  readonly #attempts: Attempts;
 
   constructor(options: KeysOptions) {
     this.#options = options;
     const { store, datapath, clock, log, underlayAddresses, limits } = options;
     this.#epochs = new Epochs(store);
+    this.#attempts = new Attempts(log);
     this.#host = {
       datapath,
       clock,
@@ -119,16 +122,8 @@ export class Keys implements KeyService {
   async stop(): Promise<void> {
     this.#isStopped = true;
     await this.#serially(async () => {
-      for (const { peer } of this.#held.values()) await this.#attempt(peer, () => peer.stop());
+      for (const { peer } of this.#held.values()) await this.#attempts.once(peer, () => peer.stop());
     });
-  }
-
-  async #attempt(peer: Peer, work: () => Promise<void>): Promise<void> {
-    try {
-      await work();
-    } catch (error) {
-      this.#options.log("error", `keys of peer ${peer.address}: ${(error as Error).message}`, { peer: peer.address });
-    }
   }
 
   async #renewStale(): Promise<void> {
@@ -142,7 +137,7 @@ export class Keys implements KeyService {
       if (retry !== null && now < retry.atMs) continue;
       const waitMs = retry === null ? RETRY_FIRST_MS : Math.min(retry.waitMs * 2, RETRY_LAST_MS);
       held.retry = { atMs: now + waitMs, waitMs };
-      await this.#attempt(peer, () => peer.renew());
+      await this.#attempts.again(peer, "renew");
     }
   }
 
@@ -175,7 +170,7 @@ export class Keys implements KeyService {
     await this.#serially(async () => {
       const held = this.#held.get(address);
       if (held === undefined) return await this.#forget(address);
-      await this.#attempt(held.peer, () => held.peer.stop());
+      await this.#attempts.once(held.peer, () => held.peer.stop());
       await this.#commit([], [peerSecretKey(address)]);
       this.#held.delete(address);
       this.#claims.giveUp(held.peer);
@@ -221,7 +216,7 @@ export class Keys implements KeyService {
     await this.#serially(async () => {
       if (this.#isStopped) return;
       await this.#renewStale();
-      for (const { peer } of this.#held.values()) if (!peer.isStale) await this.#attempt(peer, () => peer.tick());
+      for (const { peer } of this.#held.values()) if (!peer.isStale) await this.#attempts.again(peer, "tick");
     });
   }
 
@@ -266,7 +261,7 @@ export class Keys implements KeyService {
   async #tell({ peer }: Held, event: Exclude<EspEvent, { kind: "lost" | "path-mtu" }>): Promise<boolean> {
     if (peer.isStale || this.#held.get(peer.address)?.peer !== peer) return false;
     let isTaken = false;
-    await this.#attempt(peer, async () => {
+    await this.#attempts.once(peer, async () => {
       isTaken = await peer.event(event);
     });
     return isTaken;

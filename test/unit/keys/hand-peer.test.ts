@@ -132,6 +132,40 @@ describe("a peer keyed by hand", () => {
     expect(host.world.logged.join()).toContain("is used up");
   });
 
+  it("is used to its last number, and that there is none left is said once", async () => {
+    const host = await keyedHost({ esn: false });
+    const last = 2 ** 32 - 1;
+    while (one(host, "out").declared.packetLimit < last) {
+      one(host, "out").sequence = BigInt(one(host, "out").declared.packetLimit);
+      await host.keys!.tick();
+    }
+    const usedUp = () => host.world.logged.filter((line) => line.includes("is used up")).length;
+    for (const left of [1, 0, 0]) {
+      one(host, "out").sequence = BigInt(last - left);
+      for (let second = 0; second < 3; second++) await host.keys!.tick();
+      expect(usedUp()).toBe(left === 0 ? 1 : 0);
+    }
+    host.loseWorker();
+    await host.world.settle();
+    expect(usedUp()).toBe(2); // now it can't be keyed again: that is new
+  });
+
+  it("that fails for another reason says so, and says it anew when it had come right", async () => {
+    const host = await keyedHost();
+    one(host, "out").sequence = BigInt(BLOCK / 2 + 1);
+    const said = () => host.world.logged.filter((line) => line.includes("no space")).length;
+    for (const [full, count] of [
+      [true, 1],
+      [false, 1],
+      [true, 2],
+    ] as const) {
+      host.store.isFull = () => full;
+      for (let second = 0; second < 3; second++) await host.keys!.tick();
+      expect(said()).toBe(count);
+      one(host, "out").sequence += BigInt(full ? 0 : BLOCK);
+    }
+  });
+
   it("is refused when its numbers can't be reserved, and leaves nothing", async () => {
     const host = new SimHost(new World(random(1)), "10.9.0.1");
     await host.start();
