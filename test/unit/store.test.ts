@@ -1,5 +1,6 @@
 // Both stores against one suite, then what only a file can suffer.
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
 import {
   chmodSync,
   closeSync,
@@ -17,8 +18,10 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { open } from "lmdb";
 import { afterAll, describe, expect, it } from "vitest";
-import { openLmdbStore } from "../../src/store/lmdb.ts";
+import { ROOT } from "../../src/paths.ts";
+import { LMDB_OPTIONS, openLmdbStore } from "../../src/store/lmdb.ts";
 import { lmdbFailure } from "../../src/store/lmdb-failures.ts";
+import { probeLmdb } from "../../src/store/lmdb-probe.ts";
 import { MemoryStore } from "../../src/store/memory.ts";
 import { storeCompliance } from "../compliance/store.ts";
 
@@ -106,6 +109,23 @@ describe("lmdb store", () => {
     expect(failure).toMatchObject({ code: "DATA_LOSS" });
     expect(failure.message).toContain(path);
     expect(failure.message).toContain("restore it from a backup");
+  });
+
+  it("gives up a reader that comes to no end", async () => {
+    const path = await filled();
+    const script = `const db = require("lmdb").open({ path: ${JSON.stringify(path)}, ...${JSON.stringify(LMDB_OPTIONS)} });
+      db.transactionSync(() => { console.log("held"); Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0); });`;
+    const holder = spawn(process.execPath, ["-e", script], { cwd: ROOT, stdio: ["ignore", "pipe", "inherit"] });
+    try {
+      await once(holder.stdout, "data");
+      expect(await probeLmdb(path, LMDB_OPTIONS, 300)).toBe(
+        "a reader of it had not come to its end after 0.3 s: its pages lead in circles, or another process holds its lock",
+      );
+    } finally {
+      holder.kill("SIGKILL");
+      await once(holder, "close");
+    }
+    expect(await probeLmdb(path, LMDB_OPTIONS)).toBeNull();
   });
 
   it("says DATA_LOSS of a record whose bytes changed, by its checksum", async () => {
