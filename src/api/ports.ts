@@ -1,8 +1,17 @@
 // Ports between the API's messages and the controller's records. Messages may come from any client, so they are held to what
 // the text forms of `-p` allow.
 import { invalidArgument } from "../errors.ts";
-import { canonicalAddress } from "../net/address.ts";
-import { type Exposed, formatRange, PORT_MAX, type PortRange, type PortSpec, parseProtocol, rangeSize } from "../net/port-spec.ts";
+import { parseAddress } from "../net/address.ts";
+import {
+  type Exposed,
+  formatRange,
+  hostAddressText,
+  PORT_MAX,
+  type PortRange,
+  type PortSpec,
+  parseProtocol,
+  rangeSize,
+} from "../net/port-spec.ts";
 import type { PortSpec__Output } from "./generated/weft/v1/PortSpec.ts";
 
 function range(first: number, last: number, what: string): PortRange {
@@ -24,5 +33,6 @@ export function portSpec(message: PortSpec__Output): PortSpec {
     const both = `${formatRange(ports)} and ${formatRange(hostPorts)}`;
     throw invalidArgument(`invalid ranges specified for container and host Ports: ${both}: give ranges of the same length`);
   }
-  return { protocol, hostAddress: hostAddress === "" ? null : canonicalAddress(hostAddress, "host address"), hostPorts, ports };
+  const own = hostAddress === "" ? null : hostAddressText(parseAddress(hostAddress, "host address"), hostAddress);
+  return { protocol, hostAddress: own, hostPorts, ports };
 }

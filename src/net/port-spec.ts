@@ -9,7 +9,7 @@
 //   8000-8010:80-90        each at its own
 //   [::1]:8080:80          IPv6 addresses in brackets
 import { invalidArgument } from "../errors.ts";
-import { addressRange, formatAddress, tryParseAddress, unmapped } from "./address.ts";
+import { type Address, addressRange, formatAddress, tryParseAddress, unmapped } from "./address.ts";
 
 export const PROTOCOLS = ["tcp", "udp", "sctp"] as const;
 export type Protocol = (typeof PROTOCOLS)[number];
@@ -95,6 +95,11 @@ function parseHostAddress(text: string): string {
   if (address === null || (bracketed === undefined && address.family === 6)) {
     throw invalidArgument(`invalid IP address: ${text}: give an address of this host, an IPv6 one in brackets: [::1]:8080:80`);
   }
+  return hostAddressText(address, text);
+}
+
+/** Canonical. Throws INVALID_ARGUMENT where nobody could be reached at it; `text`: as the user wrote it. */
+export function hostAddressText(address: Address, text: string): string {
   const own = unmapped(address);
   const range = addressRange(own);
   if (range === "multicast" || range === "broadcast") {
