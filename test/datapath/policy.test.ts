@@ -180,13 +180,14 @@ describe.each(BUILDS)("MTU of a tunnel (%s)", (build) => {
     expect(engine.drops()).toEqual({});
   });
 
-  it("tells so many a second and domain, and drops the others in silence", () => {
+  it("tells so many a second and port, and drops the others in silence", () => {
     const engine = network(build);
     const frames = Array.from({ length: ICMP_ERRORS_PER_SECOND + 50 }, () => ({ port: 1, frame: v4(datagram(3000)) }));
     expect(engine.run(frames).length).toBe(ICMP_ERRORS_PER_SECOND);
+    expect(engine.run([{ port: 2, frame: v4(datagram(3000), { source: B }) }]).map((one) => one.port)).toEqual([2]);
     engine.exports.tick(1000);
     expect(engine.run(frames.slice(0, 5)).length).toBe(5);
-    expect(engine.drops()).toEqual({ "mtu-exceeded": frames.length + 5 });
+    expect(engine.drops()).toEqual({ "mtu-exceeded": frames.length + 6 });
     expect(engine.lawDifference()).toBe(0);
   });
 });

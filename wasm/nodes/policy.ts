@@ -31,6 +31,7 @@ import * as tcp from "../wire/tcp";
 import * as vlan from "../wire/vlan";
 import * as domains from "../tables/bridge-domain";
 import { frameMax } from "../tables/path";
+import * as ports from "../tables/port";
 
 export function policy(): void {
   const n = waiting(NODE_POLICY);
@@ -39,7 +40,7 @@ export function policy(): void {
     const domain = domains.at(packet.domain);
     const measured = (domain.flags & DOMAIN_FLAG_HAS_VNI) != 0 && (packet.flags & FROM_UNDERLAY) == 0;
     if (measured && packet.length > ethernet.LENGTH + domain.mtuBytes && exceeds(packet, domain.mtuBytes)) {
-      if (tellable(packet, domain.mtuBytes) && domains.mayTellError(packet.domain)) tell(packet, domain.mtuBytes);
+      if (tellable(packet, domain.mtuBytes) && ports.mayTellError(packet.port)) tell(packet, domain.mtuBytes);
       drop(packet, DROP_MTU_EXCEEDED);
       continue;
     }

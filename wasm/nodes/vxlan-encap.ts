@@ -54,7 +54,7 @@ function exceedsPath(packet: Packet, encrypted: bool): bool {
     // IPv6 knows no less than 1280 (RFC 8200 section 5): telling it would change nothing.
     const fits = most - packet.l3;
     const mtuBytes = <u32>packet.ethertype == <u32>ETHERTYPE_IPV4 ? fits : max<u32>(fits, MTU_MIN_IPV6);
-    if (length - packet.l3 > mtuBytes && tellable(packet, mtuBytes) && domains.mayTellError(packet.domain)) tell(packet, mtuBytes);
+    if (length - packet.l3 > mtuBytes && tellable(packet, mtuBytes) && ports.mayTellError(packet.port)) tell(packet, mtuBytes);
   }
   drop(packet, DROP_MTU_EXCEEDED);
   return true;

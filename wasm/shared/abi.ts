@@ -245,7 +245,7 @@ export const DOMAIN_MTU = 4;
 export const DOMAIN_VNI = 8;
 export const DOMAIN_FDB_LIMIT = 12;
 export const DOMAIN_FDB_AGE_S = 16;
-export const DOMAIN_USED = 44;
+export const DOMAIN_USED = 36;
 
 export const VTEP_LENGTH = 64;
 export const VTEP_ADDRESS = 0; // 16 B

@@ -39,7 +39,7 @@ export const MTU_MAX = 65521;
 export const PATH_MTU_MIN_IPV4 = 576;
 /** How long an ICMP error about a path is believed (RFC 1191 section 6.3, RFC 8201 section 4). */
 export const PATH_MTU_AGE_S = 600;
-/** ICMP errors (packet too big) a bridge domain may originate a second. */
+/** ICMP errors (packet too big) that who sends by one port is told a second. */
 export const ICMP_ERRORS_PER_SECOND = 100;
 
 /** Security associations, both directions; SA 0 is never used. The AEAD key slot of an association has its number. */

@@ -1,14 +1,14 @@
 // Bridge domains: one broadcast domain each. Written by the control plane; the counts by tables/port, tables/member and
-// tables/fdb; `learned` and the ICMP budget are the path's own.
+// tables/fdb; `learned` is the path's own.
 //
 //   0       4          8     12         16        20        24          26      28            32
 //   ┌───────┬──────────┬─────┬──────────┬─────────┬─────────┬───────────┬───────┬─────────────┬─────────┐
 //   │ flags │ mtuBytes │ vni │ fdbLimit │ fdbAgeS │ learned │ firstPort │ ports │ firstMember │ members │
 //   └───────┴──────────┴─────┴──────────┴─────────┴─────────┴───────────┴───────┴─────────────┴─────────┘
-//   36       40       44     48       52          56       60
-//   ┌────────┬────────┬──────┬────────┬───────────┬────────┬───┐
-//   │ second │ errors │ used │ pinned │ neighbors │ uplink │   │ 64
-//   └────────┴────────┴──────┴────────┴───────────┴────────┴───┘
+//   36     40       44          48       52
+//   ┌──────┬────────┬───────────┬────────┬───┐
+//   │ used │ pinned │ neighbors │ uplink │   │ 64
+//   └──────┴────────┴───────────┴────────┴───┘
 //
 // A frame from a tunnel finds its domain by VNI_INDEX: open addressing over 8-byte slots, made anew when a VNI goes, for
 // that is rare and an index without deletion has no tombstones.
@@ -22,8 +22,7 @@ import {
   DOMAIN_FDB_AGE_S, DOMAIN_FDB_LIMIT, DOMAIN_FLAGS, DOMAIN_LENGTH, DOMAIN_MTU, DOMAIN_USED, DOMAIN_VNI, VNI_NONE,
 } from "../shared/abi";
 import { DOMAINS, DOMAINS_LENGTH, VNI_INDEX, VNI_INDEX_LENGTH } from "../shared/layout";
-import { DOMAIN_MAX, ICMP_ERRORS_PER_SECOND } from "../shared/limits";
-import * as clock from "../core/clock";
+import { DOMAIN_MAX } from "../shared/limits";
 
 @unmanaged export class BridgeDomain {
   flags: u32; // DOMAIN_FLAG_*
@@ -36,15 +35,13 @@ import * as clock from "../core/clock";
   ports: u16;
   firstMember: u32; // slot + 1 in MEMBERS, 0: none
   members: u32;
-  second: u32; // that `errors` counts in
-  errors: u32; // ICMP errors originated in it
   used: u32;
   pinned: u32; // static FDB entries
   neighbors: u32;
   uplink: u32; // port + 1, 0: none
 }
 
-if (offsetof<BridgeDomain>() != 60) ERROR("BridgeDomain's fields must end at 60 bytes");
+if (offsetof<BridgeDomain>() != 52) ERROR("BridgeDomain's fields must end at 52 bytes");
 if (offsetof<BridgeDomain>("flags") != DOMAIN_FLAGS) ERROR("flags is not at DOMAIN_FLAGS");
 if (offsetof<BridgeDomain>("mtuBytes") != DOMAIN_MTU) ERROR("mtuBytes is not at DOMAIN_MTU");
 if (offsetof<BridgeDomain>("vni") != DOMAIN_VNI) ERROR("vni is not at DOMAIN_VNI");
@@ -130,19 +127,6 @@ function rebuild(): void {
     const entry = at(domain);
     if (entry.used && entry.vni != <u32>VNI_NONE) index(domain, entry.vni);
   }
-}
-
-/** Whether the domain may originate one more ICMP error this second; counts it if so. */
-export function mayTellError(domain: u32): bool {
-  const entry = at(domain);
-  const now = clock.seconds();
-  if (entry.second != now) {
-    entry.second = now;
-    entry.errors = 0;
-  }
-  if (entry.errors >= <u32>ICMP_ERRORS_PER_SECOND) return false;
-  entry.errors++;
-  return true;
 }
 
 export function reset(): void {

@@ -6,7 +6,8 @@
 //   └──────┴───────┴────────┴──────────┴──────┴──────────┴─────────┴─────────┴─────────┴────────┴─────┴───────────────────────┘
 //
 // The ports of a bridge domain form a list (floods walk it): `next` and `previous` are port + 1, 0 at the ends, and the
-// domain's entry has the first. Ports of the underlay (VXLAN's, ESP's and their errors') and packet ports are in no domain.
+// domain's entry has the first. Behind `permits` is the budget of ICMP errors: each port has its own, or one sandbox could use up
+// what its neighbours need to find their path MTU. Ports of the underlay (VXLAN's, ESP's and their errors') and packet ports are in no domain.
 //
 import {
   DOMAIN_FLAG_CAPTURE, PORT_DOMAIN, PORT_DROPS, PORT_ESP, PORT_FLAG_CAPTURE, PORT_FLAGS, PORT_KIND, PORT_LENGTH, PORT_MTU, PORT_NONE,
@@ -14,8 +15,9 @@ import {
   PORT_UNDERLAY, PORT_VID,
 } from "../shared/abi";
 import { PORTS, PORTS_LENGTH } from "../shared/layout";
-import { PORT_MAX } from "../shared/limits";
+import { ICMP_ERRORS_PER_SECOND, PORT_MAX } from "../shared/limits";
 import * as capture from "../core/capture";
+import * as clock from "../core/clock";
 import * as domains from "./bridge-domain";
 
 @unmanaged export class Port {
@@ -36,9 +38,11 @@ import * as domains from "./bridge-domain";
   txBytes: u64;
   drops: u64;
   permits: u32; // entries in PERMITS, by either end
+  second: u32; // that `errors` counts in
+  errors: u32; // ICMP errors about frames that came in by it
 }
 
-if (offsetof<Port>() != 68) ERROR("Port's fields must end at 68 bytes");
+if (offsetof<Port>() != 76) ERROR("Port's fields must end at 76 bytes");
 if (offsetof<Port>("kind") != PORT_KIND) ERROR("kind is not at PORT_KIND");
 if (offsetof<Port>("flags") != PORT_FLAGS) ERROR("flags is not at PORT_FLAGS");
 if (offsetof<Port>("domain") != PORT_DOMAIN) ERROR("domain is not at PORT_DOMAIN");
@@ -85,6 +89,19 @@ export function captured(port: u32, domain: u32): bool {
   if ((domains.at(domain).flags & DOMAIN_FLAG_CAPTURE) != 0) return true;
   const entry = at(port);
   return !isUnderlay(entry.kind) && (capture.all() || (entry.flags & PORT_FLAG_CAPTURE) != 0);
+}
+
+/** Whether who sends by the port may be told of one more ICMP error this second; counts it if so. */
+export function mayTellError(port: u32): bool {
+  const entry = at(port);
+  const now = clock.seconds();
+  if (entry.second != now) {
+    entry.second = now;
+    entry.errors = 0;
+  }
+  if (entry.errors >= <u32>ICMP_ERRORS_PER_SECOND) return false;
+  entry.errors++;
+  return true;
 }
 
 /** Sets the entry and hangs it into its domain's list. The caller has checked ranges. */
