@@ -7,7 +7,7 @@ import type { Sandbox__Output } from "../api/generated/weft/v1/Sandbox.ts";
 import type { SandboxEndpoint__Output } from "../api/generated/weft/v1/SandboxEndpoint.ts";
 import { portBindings, portsText } from "./port-text.ts";
 import { ago, stateDocument, statusText } from "./status-text.ts";
-import { METHODS, openMap } from "./template/values.ts";
+import { METHODS, openMap, textMap } from "./template/values.ts";
 import { figure, shortId } from "./values.ts";
 
 const [hostPart, lengthPart] = [(cidr: string) => cidr.split("/")[0] ?? "", (cidr: string) => Number(cidr.split("/")[1] ?? 0)];
@@ -56,12 +56,13 @@ export function networkDocument(response: InspectNetworkResponse__Output, verbos
     EnableIPv6: network.enableIpv6,
     IPAM: {
       Driver: network.ipamDriver,
-      Options: openMap({ ...network.ipamOptions }),
+      Options: textMap(network.ipamOptions),
       Config: network.ipam.map((one) =>
-        withoutEmpty(
-          { Subnet: one.subnet, IPRange: one.ipRange, Gateway: one.gateway, AuxiliaryAddresses: openMap({ ...one.auxAddresses }) },
-          ["IPRange", "Gateway", "AuxiliaryAddresses"],
-        ),
+        withoutEmpty({ Subnet: one.subnet, IPRange: one.ipRange, Gateway: one.gateway, AuxiliaryAddresses: textMap(one.auxAddresses) }, [
+          "IPRange",
+          "Gateway",
+          "AuxiliaryAddresses",
+        ]),
       ),
     },
     Internal: network.internal,
@@ -70,8 +71,8 @@ export function networkDocument(response: InspectNetworkResponse__Output, verbos
     ConfigFrom: { Network: network.configFrom },
     ConfigOnly: network.configOnly,
     Containers: openMap(Object.fromEntries(containers)),
-    Options: openMap({ ...network.options }),
-    Labels: openMap({ ...network.labels }),
+    Options: textMap(network.options),
+    Labels: textMap(network.labels),
     Peers: response.peers.map((peer) => ({ Name: peer.address, IP: peer.address, Port: peer.port })),
     Status: { IPAM: { Subnets: openMap(Object.fromEntries(subnets)) } },
     Warnings: response.warnings,
@@ -125,7 +126,7 @@ function endpointSettings(one: SandboxEndpoint__Output, sandbox: Sandbox__Output
     Links:
       endpoint.links.length === 0 || one.network!.name === "bridge" ? null : endpoint.links.map((link) => `${link.target}:${link.alias}`),
     Aliases: endpoint.aliases,
-    DriverOpts: Object.keys(endpoint.driverOptions).length === 0 ? null : openMap({ ...endpoint.driverOptions }),
+    DriverOpts: Object.keys(endpoint.driverOptions).length === 0 ? null : textMap(endpoint.driverOptions),
     GwPriority: one.endpoint!.gwPriority,
     NetworkID: endpoint.networkId,
     EndpointID: endpoint.id,
@@ -161,7 +162,7 @@ export function sandboxDocument(sandbox: Sandbox__Output) {
     Hostname: sandbox.hostname,
     Domainname: sandbox.domainname,
     ExtraHosts: sandbox.extraHosts.map(({ name, address }) => `${name}:${address}`),
-    Sysctls: openMap({ ...sandbox.sysctls }),
+    Sysctls: textMap(sandbox.sysctls),
     AutoRemove: sandbox.removeOnExit,
     Dns: sandbox.dns?.servers ?? [],
     DnsSearch: sandbox.dns?.search ?? [],
@@ -169,7 +170,7 @@ export function sandboxDocument(sandbox: Sandbox__Output) {
     ResolvConfPath: sandbox.resolvConfPath,
     HostsPath: sandbox.hostsPath,
     HostnamePath: sandbox.hostnamePath,
-    Labels: openMap({ ...sandbox.labels }),
+    Labels: textMap(sandbox.labels),
     Config: { Env: sandbox.environment },
     HostConfig: { NetworkMode: networkMode(sandbox), Links: sandbox.links.length === 0 ? null : sandbox.links },
     NetworkSettings: {

@@ -1,7 +1,7 @@
 // The subset of Go's text/template behind --format. What is expected here is what Go prints for the same template and data.
 import { describe, expect, it } from "vitest";
 import { compileTemplate } from "../../src/cli/template/template.ts";
-import { METHODS, openMap } from "../../src/cli/template/values.ts";
+import { METHODS, textMap } from "../../src/cli/template/values.ts";
 
 const DATA = {
   Name: "web",
@@ -18,7 +18,7 @@ const DATA = {
       { Subnet: "fd00::/64", Gateway: "" },
     ],
   },
-  Labels: openMap({ b: "2", a: "1", "with space": "3" }),
+  Labels: textMap({ b: "2", a: "1", "with space": "3" }),
   Rows: [{ ID: "1", [METHODS]: { Label: (key: string): string => `<${key}>`, Sum: (a: number, b: number): number => a + b } }],
 };
 
@@ -35,11 +35,12 @@ const CASES: [template: string, text: string][] = [
   ["{{(index .IPAM.Config 0).Subnet}}", "10.1.0.0/24"],
   ["{{.IPAM.Config}}", "[map[Gateway:10.1.0.1 Subnet:10.1.0.0/24] map[Gateway: Subnet:fd00::/64]]"],
   ['{{index .Labels "with space"}}', "3"],
+  ['<{{index .Labels "none"}}>{{if eq (index .Labels "none") ""}}none{{end}}', "<>none"],
   ["{{index .List 1}}", "b"],
   ["{{len .List}} {{len .Labels}} {{len .Name}}", "2 3 3"],
   ["{{json .List}}", '["a","b"]'],
   ["{{json .Null}} {{.List | json}}", 'null ["a","b"]'],
-  ['{{join .List ", "}}', "a, b"],
+  ['{{join .List ", "}}{{join .Null ","}}', "a, b"],
   ['{{index (split .Name "e") 1}}', "b"],
   ["{{upper .Name}} {{.Name | upper | lower}}", "WEB web"],
   ['{{printf "%s-%d-%q-%v-%5s|%-5s|%x%%" .Name .Count .Name .Flag .Name .Name 255}}', 'web-3-"web"-true-  web|web  |ff%'],
@@ -55,6 +56,7 @@ const CASES: [template: string, text: string][] = [
   ["{{if .None}}a{{else if .Empty}}b{{else if .Name}}c{{else}}d{{end}}", "c"],
   ['{{if eq .Name "web"}}1{{end}}{{if ne .Count 3}}2{{end}}{{if gt .Count 2}}3{{end}}', "13"],
   ['{{if eq .Name "a" "web"}}1{{end}}{{if and .Flag .Empty}}2{{end}}{{if or .Empty .Flag}}3{{end}}{{if not .Zero}}4{{end}}', "134"],
+  ["{{if and .Null .Flag}}1{{end}}{{if and .Flag .Null}}2{{end}}{{and .Flag .Name}}{{or .Null .Empty}}{{or .Null .Name}}", "webweb"],
   ["{{with .IPAM}}{{len .Config}}{{end}}{{with .Empty}}x{{else}}y{{end}}", "2y"],
   ["{{$x := .Name}}{{$x}}{{$x}}", "webweb"],
   ["{{range .IPAM.Config}}{{if .Gateway}}{{.Gateway}}{{else}}-{{end}},{{end}}", "10.1.0.1,-,"],
@@ -93,6 +95,8 @@ describe("templates", () => {
     ['{{"a" | "b"}}', "unexpected"],
     ["{{(.Name}}", "unexpected end"],
     ["{{$x}}", 'undefined variable "$x"'],
+    ["{{constructor .}}", 'function "constructor" not defined'],
+    ['{{join .Name ","}}', "can't join string"],
     ["{{index .List 5}}", "index out of range: 5"],
     ["{{index .Name 0}}", "can't index string"],
     ["{{range .Name}}{{end}}", "range can't iterate over string"],

@@ -93,7 +93,7 @@ export class Expression {
   #command(piped?: Evaluate): Evaluate {
     const token = this.#tokens[this.#at];
     if (token?.kind === "word" && /^[a-z]\w*$/i.test(token.text) && !["true", "false", "nil"].includes(token.text)) {
-      const call = FUNCTIONS[token.text];
+      const call = Object.hasOwn(FUNCTIONS, token.text) ? FUNCTIONS[token.text] : undefined;
       if (call === undefined)
         throw new UsageError(`template: function "${token.text}" not defined; there are ${Object.keys(FUNCTIONS).join(", ")}`);
       this.#at += 1;

@@ -1,6 +1,7 @@
 // The functions that a template can call by name, as Go's text/template and Docker's command line define them. A pipeline's value
 // comes as the last argument.
-import { index, show, truthy } from "./values.ts";
+import { UsageError } from "../errors.ts";
+import { index, show, truthy, typeName } from "./values.ts";
 
 function format(pattern: unknown, ...values: unknown[]): string {
   let next = 0;
@@ -22,7 +23,11 @@ export const FUNCTIONS: Readonly<Record<string, (...values: unknown[]) => unknow
   json: (value) => JSON.stringify(value) ?? "null",
   len: (value) => (typeof value === "string" || Array.isArray(value) ? value.length : Object.keys(Object(value)).length),
   index,
-  join: (value, separator) => (value as unknown[]).map((one) => show(one)).join(String(separator)),
+  join: (value, separator) => {
+    if (value === null) return ""; // a list that JSON has as null
+    if (!Array.isArray(value)) throw new UsageError(`template: can't join ${typeName(value)}`);
+    return value.map((one) => show(one)).join(String(separator));
+  },
   split: (value, separator) => String(value).split(String(separator)),
   lower: (value) => String(value).toLowerCase(),
   upper: (value) => String(value).toUpperCase(),
@@ -36,7 +41,8 @@ export const FUNCTIONS: Readonly<Record<string, (...values: unknown[]) => unknow
   le: (a, b) => compare(a, b) <= 0,
   gt: (a, b) => compare(a, b) > 0,
   ge: (a, b) => compare(a, b) >= 0,
-  and: (...values) => values.find((one) => !truthy(one)) ?? values.at(-1),
+  // What decides an `and` may be nothing itself.
+  and: (...values) => (values.every(truthy) ? values.at(-1) : values.find((one) => !truthy(one))),
   or: (...values) => values.find(truthy) ?? values.at(-1),
   not: (value) => !truthy(value),
 };

@@ -4,11 +4,19 @@
 import { UsageError } from "../errors.ts";
 
 const openMaps = new WeakSet<object>();
+const textMaps = new WeakSet<object>();
 
 /** Marks an object whose keys are data (labels, options): a missing key is no mistake there. */
 export function openMap<T extends object>(object: T): T {
   openMaps.add(object);
   return object;
+}
+
+/** The same where all values are texts: `index` of a key that is missing is the empty one, as in Go. */
+export function textMap(object: Readonly<Record<string, string>>): Record<string, string> {
+  const copy = { ...object };
+  textMaps.add(copy);
+  return openMap(copy);
 }
 
 /** Key of an object's methods, by name: called with what stands behind them. */
@@ -71,7 +79,7 @@ export function index(value: unknown, ...keys: unknown[]): unknown {
       if (typeof key !== "number" || !(key in at)) throw new UsageError(`template: index out of range: ${show(key)}`);
       return at[key];
     }
-    if (isObject(at)) return Object.hasOwn(at, String(key)) ? at[String(key)] : undefined;
+    if (isObject(at)) return Object.hasOwn(at, String(key)) ? at[String(key)] : textMaps.has(at) ? "" : undefined;
     throw new UsageError(`template: can't index ${typeName(at)}`);
   }, value);
 }
