@@ -1,6 +1,6 @@
 // Filters by name and id are regular expressions that need not match the whole, as in Docker: `--filter name=^web-\d+$`. One that
 // is malformed picks nothing but what is called so. JavaScript's matching can take time that grows with 2 to the power of the
-// name's length, and the daemon has one thread for all its clients: so it gets a second, and what needs more is refused.
+// name's length, and the daemon has one thread for all its clients: so it gets a second for all names, and what needs more is refused.
 import { createContext, Script } from "node:vm";
 import { invalidArgument } from "../errors.ts";
 
@@ -24,13 +24,17 @@ export function matchesText(wanted: string): (text: string) => boolean {
   if (pattern === null) return (text) => text === wanted;
   if (!CHOICES.test(wanted)) return (text) => text === wanted || pattern.test(text);
   const sandbox = createContext({ pattern, text: "" });
+  let leftMs = MATCHING_MS_MAX;
   return (text) => {
     sandbox.text = text;
+    const beganMs = performance.now();
     try {
-      return text === wanted || (matching.runInContext(sandbox, { timeout: MATCHING_MS_MAX }) as boolean);
+      return text === wanted || (matching.runInContext(sandbox, { timeout: Math.max(1, Math.ceil(leftMs)) }) as boolean);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "ERR_SCRIPT_EXECUTION_TIMEOUT") throw error;
       throw invalidArgument(`invalid filter '${wanted}': it takes too long to match; write it with fewer choices`);
+    } finally {
+      leftMs -= performance.now() - beganMs;
     }
   };
 }

@@ -28,6 +28,14 @@ describe("names and ids", () => {
     expect(() => matchesText(wanted)(`${"a".repeat(40)}!`)).toThrowError(expect.objectContaining({ code: "INVALID_ARGUMENT" }));
     expect(performance.now() - before).toBeLessThan(10_000);
   });
+
+  it("nor does one that is slow for each of many names: it has a second for all of them", () => {
+    const name = `${"a".repeat(22)}!`; // some milliseconds
+    const matches = matchesText("^(a+)+$");
+    expect(() => {
+      for (let count = 0; count < 1000; count++) matches(name);
+    }).toThrow("it takes too long to match");
+  });
 });
 
 it("names stand in natural order, as Docker lists them", () => {
