@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { startController } from "../support/controller.ts";
 
 describe("the name service", () => {
-  it("serves sandboxes that have a stack of their own, and knows their networks", async () => {
+  it("serves sandboxes that have files of their own, and knows their networks", async () => {
     const { controller, names } = await startController();
     await controller.ensurePredefined();
     for (const name of ["a", "b"]) await controller.createNetwork({ name });
@@ -14,6 +14,7 @@ describe("the name service", () => {
     expect([...names.served]).toEqual([
       ["one", ["a"]],
       ["bare", []],
+      ["onhost", ["host"]],
     ]);
     await controller.connect("one", { network: "b" });
     expect(names.served.get("one")).toEqual(["a", "b"]);
@@ -69,10 +70,10 @@ describe("the name service", () => {
     await first.controller.createSandbox({ name: "plain", networks });
     await first.controller.createSandbox({ name: "dns", networks, dns: { search: ["a"] } });
     await first.controller.createSandbox({ name: "hosts", networks, extraHosts: [{ name: "db", address: "192.0.2.7" }] });
-    expect([...first.names.served.keys()].sort()).toEqual(["dns", "hosts"]);
+    expect([...first.names.served.keys()].sort()).toEqual(["dns", "hosts", "plain"]);
     const second = await startController({ store: first.store, namespaces: first.namespaces });
     await second.controller.restore();
-    expect([...second.names.served.keys()].sort()).toEqual(["dns", "hosts"]);
+    expect([...second.names.served.keys()].sort()).toEqual(["dns", "hosts", "plain"]);
     for (const name of ["plain", "dns", "hosts"]) await second.controller.removeSandbox(name, false);
     expect([...second.names.served.keys()]).toEqual([]);
   });
