@@ -7,6 +7,8 @@ import { ERROR_CODES, type ErrorCode, WeftError } from "../errors.ts";
 import type { Logger } from "../log.ts";
 
 const ERROR_CODE_TRAILER = "weft-error-code";
+/** A status is in trailers, which HTTP/2 bounds (64 KiB, a character takes up to twelve bytes): one that doesn't fit is never sent. */
+const DETAILS_MAX = 4000;
 
 const STATUS: Readonly<Record<ErrorCode, status>> = {
   INVALID_ARGUMENT: status.INVALID_ARGUMENT,
@@ -28,11 +30,19 @@ function asWeftError(error: unknown, method: string, log: Logger): WeftError {
   return new WeftError("INTERNAL", `internal error ${id}: the daemon's log has it under this id`);
 }
 
+/** The beginning says what is wrong, the end what to do about it. */
+function shortened(message: string): string {
+  if (message.length <= DETAILS_MAX) return message;
+  const characters = [...message];
+  const [beginning, end] = [characters.slice(0, DETAILS_MAX / 2), characters.slice(-DETAILS_MAX / 2)];
+  return `${beginning.join("")} … ${end.join("")}`;
+}
+
 export function toStatus(error: unknown, method: string, log: Logger): StatusObject {
   const known = asWeftError(error, method, log);
   const metadata = new Metadata();
   metadata.set(ERROR_CODE_TRAILER, known.code);
-  return { code: STATUS[known.code], details: known.message, metadata };
+  return { code: STATUS[known.code], details: shortened(known.message), metadata };
 }
 
 /** The error that a handler threw, as far as it crossed the wire; `undefined` if no handler of ours answered. */

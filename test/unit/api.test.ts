@@ -73,6 +73,13 @@ describe("errors", () => {
     await expect(api.client.call("network", "Create", { name: "a" })).rejects.toEqual(new WeftError(code, "why"));
   });
 
+  it.each(["x", "😀"])("too long for trailers are sent without their middle, of %s", async (character) => {
+    api.controller.failNext = new WeftError("FORBIDDEN", `what ${character.repeat(200_000)} why`);
+    const error = await api.client.call("network", "Create", { name: "a" }).catch((caught: WeftError) => caught);
+    expect(error).toMatchObject({ code: "FORBIDDEN", message: expect.stringMatching(/^what .* … .* why$/u) });
+    await expect(api.client.call("network", "Create", { name: "a" })).resolves.toBeDefined();
+  });
+
   it("hides an unknown error behind an id, and logs it under that id", async () => {
     api.controller.failNext = new TypeError("secret of line 7");
     const error = await api.client.call("network", "Create", { name: "a" }).catch((caught: WeftError) => caught);
