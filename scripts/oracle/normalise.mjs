@@ -1,6 +1,6 @@
 // What both sides choose freely is replaced by what it stands for, so that the rest can be compared to the letter: identifiers
-// by the name they belong to, times, random MAC addresses. A name that both sides gave is kept: an id of the wrong object is
-// then a difference.
+// by the name they belong to, times, random MAC addresses. Labels, which 20.10 prints in another order each time, are sorted. A
+// name that both sides gave is kept: an id of the wrong object is then a difference.
 
 const FULL_ID = /^[0-9a-f]{64}$/;
 
@@ -26,7 +26,8 @@ export class Names {
       .replace(/\b[0-9a-f]{12}\b/g, "<short id>")
       .replace(/\b[0-9a-f]{2}(?::[0-9a-f]{2}){5}\b/g, "<mac>")
       .replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)/g, "<time>")
-      .replace(/\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)? [+-]\d{4} \w+/g, "<time>");
+      .replace(/\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)? [+-]\d{4} \w+/g, "<time>")
+      .replace(/\b\w+=\w*(?:,\w+=\w*)+/g, (labels) => labels.split(",").sort().join(","));
   }
 
   /** Keys as well as values. @param {unknown} value @returns {unknown} */

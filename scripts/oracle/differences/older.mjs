@@ -93,7 +93,7 @@ export const OF_OLDER = [
     id: "older-resolv-conf",
     area: /^inside$/,
     name: /\/etc\/resolv\.conf$/,
-    docker: /nameserver 127\.0\.0\.11/,
+    docker: /search .*\nnameserver|nameserver 127\.0\.0\.11/,
     title: "Order of lines in resolv.conf",
     reason: "The server comes first since 23.0.",
   },
