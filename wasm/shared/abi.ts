@@ -1,7 +1,7 @@
 // Names and numbers that both sides speak. Lists are APPEND ONLY: the numbers travel in captures, traces and metrics.
 
 /** Raised whenever a layout or a call changes; the host refuses a module with another number. */
-export const ABI_VERSION = 6;
+export const ABI_VERSION = 7;
 
 // ── Receive descriptor: native -> engine ─────────────────────────────────────────────────────────────────────────────
 //
