@@ -5,9 +5,13 @@
 // times what the change itself takes.
 //
 // The library is opened at run time, so that a host whose networks need no rules needs no nftables. It ends the process where it
-// runs out of memory or has no netlink socket: the latter is tried before, the former ends Node as well.
+// runs out of memory or has no netlink socket: the latter is tried before, the former ends Node as well. It waits for its socket by
+// select(2), and the C library ends a process that does so with a descriptor behind FD_SETSIZE: so the daemon has the context made
+// while few are open, and here it is refused where there are too many.
 
 use std::ffi::{CStr, CString};
+use std::fs::File;
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Mutex;
 
 use napi::Env;
@@ -121,6 +125,11 @@ fn open() -> SystemResult<Library> {
             std::mem::transmute::<Handle, Read>(symbol(c"nft_ctx_get_error_buffer")?),
         )
     };
+    let next = File::open("/dev/null").map_err(|error| SystemError::io("open", "/dev/null", &error))?;
+    if next.as_raw_fd() >= libc::FD_SETSIZE as RawFd {
+        return Err(SystemError::new("nft_ctx_new", "with so many descriptors open", Errno::EMFILE));
+    }
+    drop(next);
     // SAFETY: a context is made, checked, and then used as the library's header says.
     unsafe {
         let context = new(0);

@@ -86,6 +86,7 @@ export async function bringUp(config: Config, log: Logger, stack: Stack, stoppin
 
   const nat = new KernelNat({ native: native(), stateDir: config.stateDir, log: logTo(log) });
   stack.push("held ports", () => nat.close());
+  await nat.open();
   const { sockets, specs, retryS } = config.plugins;
   const host = { folders: { sockets, specs }, retryMs: retryS * 1000, monotonicMs: () => systemClock.monotonicMs(), wait };
   const plugins = new PluginIpams({ store, host, log: logTo(log) });

@@ -79,6 +79,11 @@ export class KernelNat implements HostNat {
     this.#ports = new HostPorts(options.native);
   }
 
+  /** Once, before sandboxes have their descriptors. */
+  open(): Promise<void> {
+    return this.#nft.open();
+  }
+
   apply(plan: NatPlan): Promise<void> {
     this.#plan = plan;
     if (this.#next !== null) return this.#next;

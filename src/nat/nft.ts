@@ -33,6 +33,11 @@ export class Nft {
     }
   }
 
+  /** Makes the library's context, which can't be made any more when very many descriptors are open. What stands against it is heard later. */
+  async open(): Promise<void> {
+    await this.#run("").catch(() => {});
+  }
+
   /** A transaction of rules.ts or change-set.ts. */
   async apply(text: string): Promise<void> {
     const { code, error } = await this.#run(text);

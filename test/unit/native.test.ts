@@ -497,6 +497,20 @@ describe("runNftables", () => {
     expect(refused!.error).toContain("No such file or directory");
     expect(left).toEqual({ code: 0, output: "table inet one\n", error: "" });
   });
+
+  it("survives any number of open descriptors if it was used before, and else says that there are too many", async () => {
+    const namespace = await namespaces.create("a");
+    const told = (...steps: string[]): string => {
+      const program = `const { runNftables } = require(${JSON.stringify(ADDON_PATH)});
+        const crowd = () => { for (let n = 0; n < 1100; n++) require("fs").openSync("/dev/null"); };
+        const run = () => runNftables("list tables").then(({ code }) => console.log(code), ({ code }) => console.log(code));
+        (async () => { for (const step of [${steps}]) await step(); })()`;
+      const { stdout, signal } = spawnSync("nsenter", [`--net=${namespace}`, process.execPath, "-e", program], { encoding: "utf8" });
+      return `${stdout.trim().split("\n")} ${signal}`;
+    };
+    expect(told("run", "crowd", "run")).toBe("0,0 null");
+    expect(told("crowd", "run")).toBe("EMFILE null");
+  });
 });
 
 describe("connectTcp", () => {
