@@ -318,8 +318,9 @@ describe.each(UNDERLAYS)("over an $family underlay", ({ ours, theirs, prefix, mt
     await first.ping(GUEST);
     const file = await capture.stop();
 
-    expect(await expertWarnings(file)).toEqual([]);
     const ofOurs = ours.includes(":") ? `ipv6.src == ${ours}` : `ip.src == ${ours}`;
+    // Linux writes 0xffff for a TCP checksum of 0 where it completes one (skb_checksum_help): one segment in 65,536.
+    expect(await expertWarnings(file, `tcp.checksum == 0xffff and not (${ofOurs})`)).toEqual([]);
     const rows = await fieldsOf(file, `vxlan and ${ofOurs}`, ["udp.srcport", "vxlan.vni", "vxlan.flags", "frame.len"]);
     expect(rows.length).toBeGreaterThan(14_000);
     expect(new Set(rows.map(([, vni]) => vni))).toEqual(new Set([String(VNI)]));

@@ -108,10 +108,10 @@ export async function fieldsOf(
 
 /**
  * What the dissectors object to, as "frame number: message". What TCP's own dynamics cause (a lost or late segment, a reset, a
- * full window) is no fault of an encoding and is left out.
+ * full window) is no fault of an encoding and is left out. `except`: frames of no interest, as a display filter.
  */
-export async function expertWarnings(file: string, port = 4789): Promise<string[]> {
-  const filter = `_ws.expert.severity >= ${SEVERITY_WARNING} or _ws.malformed`;
+export async function expertWarnings(file: string, except = "frame.number == 0", port = 4789): Promise<string[]> {
+  const filter = `(_ws.expert.severity >= ${SEVERITY_WARNING} or _ws.malformed) and not (${except})`;
   const fields = ["frame.number", "_ws.expert.severity", "_ws.expert.group", "_ws.expert.message", "_ws.col.Info"];
   const rows = await fieldsOf(file, filter, fields, port, AGGREGATOR);
   return rows.flatMap(([frame, severities, groups, messages, info]) => {
